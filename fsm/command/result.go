@@ -1,0 +1,206 @@
+package command
+
+import (
+	"encoding/binary"
+
+	"github.com/holdfast-db/holdfast"
+)
+
+// Result is what a shard answers to one command. Which fields are set depends on the outcome; a zero field is
+// absent. Packed it is
+//
+//	length uint16 | outcome uint8 | fields uint16 | the fields present, in the order of the bits
+type Result struct {
+	Outcome  holdfast.Outcome
+	Repeated bool // the command was executed before, and this is its outcome told again
+
+	Hold     holdfast.HoldID // the hold that the command made or concerned, or that stands in its way
+	Deadline holdfast.Clock  // when the hold ends, or payment must be in
+	Amount   holdfast.Money  // the hold's frozen total
+	Seats    []holdfast.SeatIndex
+	Attempt  holdfast.Attempt
+	// Taken are the wanted units that were not to be had, Near the nearest alternative when there is one.
+	Taken []holdfast.SeatIndex
+	Near  []holdfast.SeatIndex
+	// Allowance is how many more units the buyer may have of this event.
+	Allowance uint16
+	// RetryAfterMs says when the same want may be tried again: the end of a cool-down.
+	RetryAfterMs uint32
+	// Event, Shard and Version answer commands about events: number, shard and version of the description.
+	Event   holdfast.EventID
+	Shard   holdfast.ShardID
+	Version uint32
+}
+
+// Presence bits, in the order of the fields on the wire.
+const (
+	hasRepeated = 1 << iota
+	hasHold
+	hasDeadline
+	hasAmount
+	hasSeats
+	hasAttempt
+	hasTaken
+	hasNear
+	hasAllowance
+	hasRetryAfter
+	hasEvent
+	hasShard
+	hasVersion
+	hasAll = 1<<iota - 1
+)
+
+// ResultSeatsMax bounds each list of units in a result.
+const ResultSeatsMax = holdfast.UnitsPerHoldMax
+
+// Append appends the packed result to b.
+func (r *Result) Append(b []byte) []byte {
+	at := len(b)
+	fields := uint16(0)
+	b = append(b, 0, 0, byte(r.Outcome), 0, 0)
+	if r.Repeated {
+		fields |= hasRepeated
+	}
+	if !r.Hold.IsZero() {
+		fields |= hasHold
+		b = append(b, r.Hold[:]...)
+	}
+	if r.Deadline != 0 {
+		fields |= hasDeadline
+		b = binary.LittleEndian.AppendUint64(b, uint64(r.Deadline))
+	}
+	if r.Amount.Currency != "" {
+		fields |= hasAmount
+		b = appendMoney(b, r.Amount)
+	}
+	if len(r.Seats) > 0 {
+		fields |= hasSeats
+		b = appendSeats(b, r.Seats)
+	}
+	if r.Attempt != 0 {
+		fields |= hasAttempt
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.Attempt))
+	}
+	if len(r.Taken) > 0 {
+		fields |= hasTaken
+		b = appendSeats(b, r.Taken)
+	}
+	if len(r.Near) > 0 {
+		fields |= hasNear
+		b = appendSeats(b, r.Near)
+	}
+	if r.Allowance != 0 {
+		fields |= hasAllowance
+		b = binary.LittleEndian.AppendUint16(b, r.Allowance)
+	}
+	if r.RetryAfterMs != 0 {
+		fields |= hasRetryAfter
+		b = binary.LittleEndian.AppendUint32(b, r.RetryAfterMs)
+	}
+	if r.Event != 0 {
+		fields |= hasEvent
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.Event))
+	}
+	if r.Shard != 0 {
+		fields |= hasShard
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.Shard))
+	}
+	if r.Version != 0 {
+		fields |= hasVersion
+		b = binary.LittleEndian.AppendUint32(b, r.Version)
+	}
+	binary.LittleEndian.PutUint16(b[at:], uint16(len(b)-at-2))
+	binary.LittleEndian.PutUint16(b[at+3:], fields)
+	return b
+}
+
+// DecodeResult takes the first packed result off b into r, whose slices it uses again, and gives the rest.
+func DecodeResult(b []byte, r *Result) (rest []byte, err error) {
+	if len(b) < 5 {
+		return nil, malformed("result", "%d bytes", len(b))
+	}
+	n := int(binary.LittleEndian.Uint16(b))
+	if n < 3 || n > len(b)-2 {
+		return nil, malformed("result", "length %d of %d", n, len(b))
+	}
+	rd := reader{b: b[2 : 2+n : 2+n]}
+	rest = b[2+n:]
+	seats, taken, near, currency := r.Seats[:0], r.Taken[:0], r.Near[:0], r.Amount.Currency
+	*r = Result{Outcome: holdfast.Outcome(rd.u8()), Seats: seats, Taken: taken, Near: near}
+	fields := rd.u16()
+	if fields&^hasAll != 0 {
+		return nil, malformed("result", "fields %#x: the server is newer than this program", fields)
+	}
+	r.Repeated = fields&hasRepeated != 0
+	if fields&hasHold != 0 {
+		r.Hold = rd.id16()
+	}
+	if fields&hasDeadline != 0 {
+		r.Deadline = holdfast.Clock(rd.u64())
+	}
+	if fields&hasAmount != 0 {
+		r.Amount = rd.money(currency)
+	}
+	if fields&hasSeats != 0 {
+		r.Seats = rd.seatList(r.Seats)
+	}
+	if fields&hasAttempt != 0 {
+		r.Attempt = holdfast.Attempt(rd.u32())
+	}
+	if fields&hasTaken != 0 {
+		r.Taken = rd.seatList(r.Taken)
+	}
+	if fields&hasNear != 0 {
+		r.Near = rd.seatList(r.Near)
+	}
+	if fields&hasAllowance != 0 {
+		r.Allowance = rd.u16()
+	}
+	if fields&hasRetryAfter != 0 {
+		r.RetryAfterMs = rd.u32()
+	}
+	if fields&hasEvent != 0 {
+		r.Event = holdfast.EventID(rd.u32())
+	}
+	if fields&hasShard != 0 {
+		r.Shard = holdfast.ShardID(rd.u32())
+	}
+	if fields&hasVersion != 0 {
+		r.Version = rd.u32()
+	}
+	return rest, rd.done()
+}
+
+func appendSeats(b []byte, seats []holdfast.SeatIndex) []byte {
+	b = append(b, byte(len(seats)))
+	for _, s := range seats {
+		b = binary.LittleEndian.AppendUint32(b, uint32(s))
+	}
+	return b
+}
+
+func (r *reader) seatList(to []holdfast.SeatIndex) []holdfast.SeatIndex {
+	n := int(r.u8())
+	if n > ResultSeatsMax {
+		r.fail("result", "%d seats", n)
+		return to
+	}
+	return r.seats(to, n)
+}
+
+// Output takes what a machine answers to one entry. Its slices are used again from entry to entry.
+type Output struct {
+	// Answer asks for results. Replicas that answer nobody leave it false and save the work.
+	Answer  bool
+	Results []byte   // packed, in the order of the commands
+	Ends    []uint32 // Ends[i] is where the result in slot i ends in Results
+}
+
+// Reset empties the output for the next entry.
+func (o *Output) Reset() { o.Results, o.Ends = o.Results[:0], o.Ends[:0] }
+
+// Add appends a result.
+func (o *Output) Add(r *Result) {
+	o.Results = r.Append(o.Results)
+	o.Ends = append(o.Ends, uint32(len(o.Results)))
+}

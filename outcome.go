@@ -1,0 +1,172 @@
+package holdfast
+
+import "strconv"
+
+// Outcome is what a shard decided about a command. It is part of the replicated result, never a failure of the
+// system (for those see Error). The numbers are in logs, snapshots and on the wire: they are only ever appended.
+//
+// Refusals are listed in order of precedence: a command to which several apply gets the first.
+//
+// A refusal implements error, so that callers of the client library write errors.Is(err, holdfast.SeatSold).
+type Outcome uint8
+
+// The outcomes.
+const (
+	// OK: the command took effect.
+	OK Outcome = 1
+
+	// CommandExpired: the command arrived after its validity. It had no effect, and never will.
+	CommandExpired Outcome = 2
+	// CommandTooFar: the command's validity reaches further than ValidityMax past the hold clock. Nothing is
+	// remembered: take the clock from this answer and make a new id.
+	CommandTooFar Outcome = 3
+	// CommandReused: the id was used for a command with other contents, which had the effect; this one had none.
+	CommandReused Outcome = 4
+	// CommandUnremembered: the memory for outcomes is full, so the command was not executed.
+	CommandUnremembered Outcome = 5
+
+	// EventUnknown: this shard has no such event.
+	EventUnknown Outcome = 10
+	// EventNotOpen: the event is not on sale yet.
+	EventNotOpen Outcome = 11
+	// EventPaused: the event's sale is paused; nothing new can be held for now.
+	EventPaused Outcome = 12
+	// EventClosed: the event's sale is over.
+	EventClosed Outcome = 13
+	// EventChanged: the event is at another revision of its description than the command expected.
+	EventChanged Outcome = 14
+	// EventConflict: the new description would take away units that exist, or change what cannot change.
+	EventConflict Outcome = 15
+
+	// WantInvalid: the command names a seat, section, tier or allocation that the event does not have, names a
+	// seat twice, or wants nothing.
+	WantInvalid Outcome = 20
+	// HoldTooLarge: more units than one hold of this event may have.
+	HoldTooLarge Outcome = 21
+	// HoldUnknown: there is no such hold: it never was, was released, or lapsed so long ago that it is forgotten.
+	HoldUnknown Outcome = 22
+	// HoldLapsed: the hold's deadline passed before the command, and its seats went back.
+	HoldLapsed Outcome = 23
+	// HoldReleased: the hold was released before the command.
+	HoldReleased Outcome = 24
+	// HoldNotYours: the hold belongs to another buyer.
+	HoldNotYours Outcome = 25
+	// HoldInPayment: the command needs a hold that is not in payment, and this one is.
+	HoldInPayment Outcome = 26
+	// HoldAlreadySold: the hold has become an order.
+	HoldAlreadySold Outcome = 27
+	// HoldNotExtendable: the hold was extended before, and may be once.
+	HoldNotExtendable Outcome = 28
+
+	// BuyerHasHold: the buyer has an open hold for this event already. The answer names it.
+	BuyerHasHold Outcome = 30
+	// BuyerCoolingDown: a hold of this buyer lapsed a moment ago. The answer says when to come again.
+	BuyerCoolingDown Outcome = 31
+	// BuyerOverLimit: with these the buyer would have more units than one buyer may. The answer says how many are left.
+	BuyerOverLimit Outcome = 32
+
+	// SeatNotForYou: a wanted seat is in another allocation, or blocked.
+	SeatNotForYou Outcome = 40
+	// SeatSold: a wanted seat is sold.
+	SeatSold Outcome = 41
+	// SeatInPayment: a wanted seat is being paid for by somebody else; it may return.
+	SeatInPayment Outcome = 42
+	// SeatHeld: a wanted seat is held by somebody else; it may return.
+	SeatHeld Outcome = 43
+	// NotEnough: no seats left that fit the want; some that would are held or in payment, and may return.
+	NotEnough Outcome = 44
+	// SoldOut: no seats left that fit the want, and none can return by themselves.
+	SoldOut Outcome = 45
+	// SeatOrphaned: the choice would leave a single free seat between taken ones, and need not.
+	SeatOrphaned Outcome = 46
+
+	// AttemptStale: the attempt is not the hold's current one, or none has begun.
+	AttemptStale Outcome = 50
+	// AmountMismatch: the amount or currency is not what was frozen.
+	AmountMismatch Outcome = 51
+	// PaymentReused: the payment reference is attached to another order.
+	PaymentReused Outcome = 52
+	// PaymentRequired: the hold costs something and the command carries no payment for it.
+	PaymentRequired Outcome = 53
+
+	// SeatTaken: a seat that is to be blocked, or unblocked, is held, in payment or sold. The answer names it.
+	SeatTaken Outcome = 60
+)
+
+// Outcomes lists every outcome once, in order of precedence.
+func Outcomes() []Outcome {
+	return []Outcome{OK,
+		CommandExpired, CommandTooFar, CommandReused, CommandUnremembered,
+		EventUnknown, EventNotOpen, EventPaused, EventClosed, EventChanged, EventConflict,
+		WantInvalid, HoldTooLarge, HoldUnknown, HoldLapsed, HoldReleased, HoldNotYours, HoldInPayment, HoldAlreadySold, HoldNotExtendable,
+		BuyerHasHold, BuyerCoolingDown, BuyerOverLimit,
+		SeatNotForYou, SeatSold, SeatInPayment, SeatHeld, NotEnough, SoldOut, SeatOrphaned,
+		AttemptStale, AmountMismatch, PaymentReused, PaymentRequired,
+		SeatTaken,
+	}
+}
+
+type outcomeText struct{ name, message string }
+
+var outcomeTexts = map[Outcome]outcomeText{
+	OK:                  {"ok", "done"},
+	CommandExpired:      {"command_expired", "the command came after its validity; it had no effect and never will: make a new one"},
+	CommandTooFar:       {"command_too_far", "the command's validity reaches too far into the future; it had no effect: make a new one with the clock of this answer"},
+	CommandReused:       {"command_reused", "the command id was used before with other contents; this command had no effect: make a new id"},
+	CommandUnremembered: {"command_unremembered", "the shard cannot remember more outcomes now; nothing was taken: try again in a moment"},
+	EventUnknown:        {"event_unknown", "there is no such event on this shard"},
+	EventNotOpen:        {"event_not_open", "the event is not on sale yet; nothing was taken"},
+	EventPaused:         {"event_paused", "the sale is paused; nothing was taken: try again when it goes on"},
+	EventClosed:         {"event_closed", "the sale is over"},
+	EventChanged:        {"event_changed", "the event was changed by somebody else; nothing was changed: read it again and apply your change to that"},
+	EventConflict:       {"event_conflict", "the new description takes away or moves units that exist; nothing was changed"},
+	WantInvalid:         {"want_invalid", "the event has no such seat, section, tier or allocation, or the same seat was named twice; nothing was taken"},
+	HoldTooLarge:        {"hold_too_large", "more seats than one hold of this event may have; nothing was taken: ask for fewer"},
+	HoldUnknown:         {"hold_unknown", "there is no such hold"},
+	HoldLapsed:          {"hold_lapsed", "the hold's time was over, and its seats went back; nothing was charged"},
+	HoldReleased:        {"hold_released", "the hold was released, and its seats went back"},
+	HoldNotYours:        {"hold_not_yours", "the hold belongs to another buyer"},
+	HoldInPayment:       {"hold_in_payment", "the hold is in payment and cannot be changed until that ends"},
+	HoldAlreadySold:     {"hold_already_sold", "the hold has become an order"},
+	HoldNotExtendable:   {"hold_not_extendable", "the hold was extended once already; its deadline stands"},
+	BuyerHasHold:        {"buyer_has_hold", "you have an open hold for this event; release it, pay it, or swap its seats"},
+	BuyerCoolingDown:    {"buyer_cooling_down", "a hold of yours lapsed a moment ago; try again when the answer says"},
+	BuyerOverLimit:      {"buyer_over_limit", "more seats than one buyer may have of this event; nothing was taken"},
+	SeatNotForYou:       {"seat_not_for_you", "a wanted seat is not offered to you; nothing was taken"},
+	SeatSold:            {"seat_sold", "a wanted seat is sold; nothing was taken"},
+	SeatInPayment:       {"seat_in_payment", "a wanted seat is being paid for by somebody else and may return; nothing was taken"},
+	SeatHeld:            {"seat_held", "a wanted seat is held by somebody else and may return; nothing was taken"},
+	NotEnough:           {"not_enough", "nothing that fits is free now, but some may return; nothing was taken"},
+	SoldOut:             {"sold_out", "nothing that fits is left; nothing was taken"},
+	SeatOrphaned:        {"seat_orphaned", "the choice would leave a single seat alone; nothing was taken: take the alternative or choose others"},
+	AttemptStale:        {"attempt_stale", "this attempt to pay is not the current one; nothing was sold by it"},
+	AmountMismatch:      {"amount_mismatch", "amount or currency are not what was frozen for the hold; nothing was sold"},
+	PaymentReused:       {"payment_reused", "the payment belongs to another order; nothing was sold by it"},
+	PaymentRequired:     {"payment_required", "the hold costs something and no payment was begun; nothing was sold"},
+	SeatTaken:           {"seat_taken", "a seat is held, in payment or sold; nothing was changed"},
+}
+
+// String is the outcome's name in APIs and metrics, as seat_sold.
+func (o Outcome) String() string {
+	if t, ok := outcomeTexts[o]; ok {
+		return t.name
+	}
+	return "outcome_" + strconv.Itoa(int(o))
+}
+
+// Error says to a person what happened to the seats and what to do next.
+func (o Outcome) Error() string {
+	if t, ok := outcomeTexts[o]; ok {
+		return t.message
+	}
+	return "unknown outcome " + strconv.Itoa(int(o)) + ": the server is newer than this program"
+}
+
+// Remembered reports whether the outcome is kept for repeats of the command. Refusals of the id itself are not.
+func (o Outcome) Remembered() bool {
+	switch o {
+	case CommandExpired, CommandTooFar, CommandReused, CommandUnremembered:
+		return false
+	}
+	return true
+}
