@@ -1,0 +1,129 @@
+//go:build whole
+
+package fsm
+
+import (
+	"slices"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/command"
+)
+
+// state is all that a machine must keep and cannot work out from the rest: what a snapshot holds, what a cut
+// freezes, what the state hash covers. Everything else in a Machine is derived from it, or scratch.
+type state struct {
+	index  uint64         // of the last entry applied; 0: none
+	clock  holdfast.Clock // the hold clock: the sum of all steps
+	wallMs int64          // the wall clock: the largest that an entry carried
+
+	events []*event // in the order in which they were put; a record's Event is a place in this list
+	holds  slab[holdRecord]
+	orders slab[orderRecord]
+	buyers slab[buyerRecord]
+	sweep  uint32 // the slot of the buyer record that the sweep visits next
+
+	memory memory // outcomes of commands that are still valid
+	ended  ended  // how the last holds ended that did not become orders
+}
+
+// cut freezes the state in time that does not depend on how much there is of it, apart from a page table's entry
+// for each 4 KiB and a small struct for each event. The state goes on and copies a page before it changes it.
+func (s *state) cut() state {
+	c := *s
+	c.events = make([]*event, len(s.events))
+	for i, e := range s.events {
+		frozen := *e
+		frozen.units = e.units.cut()
+		c.events[i] = &frozen
+	}
+	c.holds, c.orders, c.buyers = s.holds.cut(), s.orders.cut(), s.buyers.cut()
+	c.memory, c.ended = s.memory.cut(), s.ended.cut()
+	return c
+}
+
+// The records are of fixed size and have no pointers, so that they live in pages that the garbage collector need
+// not look into, and that a cut can share. A slot of 0 means none.
+
+// holdRecord is a hold from the command that made it until its units go back; one that is sold stays for good, as
+// the order's first half. 64 bytes: one cache line.
+type holdRecord struct {
+	ID       holdfast.HoldID
+	Deadline holdfast.Clock // open: when it lapses; paying: when payment must be in; closing: when its grace ends; sold: 0
+	Amount   int64          // frozen total, in the event's currency
+
+	Buyer   uint32             // slot in buyers
+	First   holdfast.SeatIndex // its first unit; the event's chain leads on from there, Count units in all
+	Order   uint32             // slot in orders; 0 until it is sold
+	Newer   uint32             // slots of the same buyer's holds that are not sold, made after and
+	Older   uint32             // before this one: a chain that begins at buyerRecord.Newest
+	Attempt holdfast.Attempt   // the current one; 0: none has begun
+
+	Event    uint16 // place in events
+	Prices   uint16 // place in the event's price lists
+	Count    uint8  // units, 1 to UnitsPerHoldMax
+	State    holdfast.HoldState
+	Extended bool
+	_        uint8
+}
+
+// orderRecord is what a sale adds to its hold. Orders are never dropped, so their slots tell the order of sale.
+type orderRecord struct {
+	SoldAtMs int64  // wall clock
+	Hold     uint32 // slot in holds
+	As       command.SaleKind
+	RefBytes uint8 // how much of Ref is used
+	_        [2]uint8
+	Ref      [holdfast.PaymentRefBytesMax]byte
+}
+
+// ref gives the payment's reference.
+func (o *orderRecord) ref() []byte { return o.Ref[:o.RefBytes] }
+
+// buyerRecord is what is known about one buyer of one event. It is dropped by the sweep when it means nothing any
+// more: no units, no holds, no cool-down.
+type buyerRecord struct {
+	ID        holdfast.BuyerID
+	CoolUntil holdfast.Clock // nothing new can be held before; 0 or past: no cool-down
+	Units     uint32         // held, in payment and sold
+	Newest    uint32         // slot of the hold made last of those that are not sold
+	Event     uint16         // place in events
+	_         [6]uint8
+}
+
+// event is one event of the shard. Spec, geometry and price lists are never written after they are made, only
+// replaced: cuts share them.
+type event struct {
+	id       holdfast.EventID
+	sale     holdfast.SaleState
+	version  uint32 // of the description: counts the PutEvents that changed it
+	revision holdfast.Revision
+	spec     *command.EventSpec
+	rules    command.Rules // of spec, with the defaults filled in
+
+	// prices are the price lists, each with a price for every tier. A hold keeps the list that it was made with,
+	// an order too. current is the list for new holds.
+	prices  [][]int64
+	current uint16
+
+	geometry *geometry // where each unit is
+	units    inventory // the state of each unit, and the counters
+
+	holds, orders uint32 // live holds and orders; derived
+}
+
+// priceListsMax bounds the price lists of an event; a price change beyond it is an EventConflict. Holds and orders
+// keep their list, so lists are not dropped: this is room for a change an hour for five months, in 2 MiB.
+const priceListsMax = 4096
+
+// priceList gives the place of the list with these prices among lists, which it extends if there is none yet.
+func priceList(lists [][]int64, prices []int64) ([][]int64, uint16, bool) {
+	for i, list := range lists {
+		if slices.Equal(list, prices) {
+			return lists, uint16(i), true
+		}
+	}
+	if len(lists) == priceListsMax {
+		return lists, 0, false
+	}
+	return append(slices.Clip(lists), prices), uint16(len(lists)), true
+}
