@@ -1,0 +1,29 @@
+# The few commands of this project. `make` prints them.
+.PHONY: help check test race fuzz demo bench proto clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+check: ## everything that CI runs
+	.ci/run
+
+test: ## all tests
+	go test ./...
+
+race: ## the concurrent packages under the race detector
+	go test -race -short ./fsm/... ./node/... ./client/...
+
+fuzz: ## every decoder for half a minute
+	@for t in FuzzDecoder FuzzDecodeResult FuzzOpenEntry FuzzDecodeSpec; do go test -run '^$$' -fuzz "^$$t$$" -fuzztime 30s ./fsm/command || exit 1; done
+
+demo: ## an on-sale on a three-node cluster, with an audit
+	go run ./cmd/holdfast demo
+
+bench: ## claims a second, beside bare raft
+	go run ./cmd/holdfast bench claims
+
+proto: ## generate the wire code (needs protoc 3.21.12)
+	go generate ./rpc/api
+
+clean: ## what was built
+	rm -rf .tools dist holdfast

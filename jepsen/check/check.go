@@ -1,0 +1,144 @@
+// Package check judges a history. It believes the clients, and the state that was read back at the end; it knows
+// nothing of how the system works.
+package check
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/jepsen/history"
+	"github.com/holdfast-db/holdfast/jepsen/model"
+)
+
+// Violation is one thing that must not be, with the check that found it.
+type Violation struct {
+	Check   string // which check: order, linearizable, durable, double_sell, final
+	Message string
+}
+
+func (v Violation) String() string { return v.Check + ": " + v.Message }
+
+// searchMax bounds the search for a linearization. A search that does not end in it counts as failed.
+const searchMax = 60 * time.Second
+
+// All runs every check.
+func All(operations []history.Operation, final history.Final) []Violation {
+	return slices.Concat(Order(operations), Linearizable(operations), Durable(operations, final))
+}
+
+// Order checks that the points of the log that answers named agree with real time: an operation that began after
+// another had its answer is not told a lower index, and no two commands have the same place. It is linear but for
+// sorting, so it can judge millions of operations.
+func Order(operations []history.Operation) (found []Violation) {
+	type place struct {
+		index uint64
+		slot  uint32
+	}
+	seen := map[place]int{}
+	var byCall, byReturn []*history.Operation
+	for i := range operations {
+		o := &operations[i]
+		if o.Unknown() {
+			continue
+		}
+		byCall, byReturn = append(byCall, o), append(byReturn, o)
+		if o.Kind == history.Read {
+			continue
+		}
+		at := place{o.Stamp.Index, o.Stamp.Slot}
+		if seen[at]++; seen[at] == 2 {
+			found = append(found, Violation{"order", fmt.Sprintf("two commands at index %d slot %d", at.index, at.slot)})
+		}
+	}
+	slices.SortFunc(byCall, func(a, b *history.Operation) int { return int(a.Call - b.Call) })
+	slices.SortFunc(byReturn, func(a, b *history.Operation) int { return int(a.Return - b.Return) })
+	highest, returned := uint64(0), 0
+	for _, o := range byCall {
+		for ; returned < len(byReturn) && byReturn[returned].Return < o.Call; returned++ {
+			highest = max(highest, byReturn[returned].Stamp.Index)
+		}
+		if o.Stamp.Index < highest {
+			found = append(found, Violation{"order", fmt.Sprintf("a %s of client %d that began at %v was told index %d, though %d had been told before",
+				o.Kind, o.Client, o.Call, o.Stamp.Index, highest)})
+		}
+	}
+	return found
+}
+
+// Linearizable searches, for each seat, an order of the operations that explains every answer.
+func Linearizable(operations []history.Operation) (found []Violation) {
+	seats := map[holdfast.SeatIndex][]porcupine.Operation{}
+	for i := range operations {
+		o := &operations[i]
+		for j, s := range o.Seats {
+			out := model.Output{Outcome: o.Outcome, Denied: slices.Contains(o.Taken, s)}
+			if o.Kind == history.Read {
+				if o.Unknown() {
+					continue
+				}
+				out.State = o.States[j]
+			}
+			end := int64(o.Return)
+			if o.Unknown() {
+				end = math.MaxInt64
+			}
+			seats[s] = append(seats[s], porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end,
+				Input: model.Input{Kind: o.Kind.String(), Hold: o.Hold}, Output: out})
+		}
+	}
+	for s, ops := range seats {
+		switch porcupine.CheckOperationsTimeout(model.Seat(), ops, searchMax) {
+		case porcupine.Illegal:
+			found = append(found, Violation{"linearizable", fmt.Sprintf("seat %d: no order of its %d operations explains the answers", s, len(ops))})
+		case porcupine.Unknown:
+			found = append(found, Violation{"linearizable", fmt.Sprintf("seat %d: the search over %d operations did not end in %v", s, len(ops), searchMax)})
+		}
+	}
+	return found
+}
+
+// Durable checks the end against what clients were told: a sale that was acknowledged is there, for its buyer and
+// its seats; no seat is in two orders; the orders and the seats' states agree.
+func Durable(operations []history.Operation, final history.Final) (found []Violation) {
+	orders, owner := map[holdfast.OrderID]*history.Order{}, map[holdfast.SeatIndex]holdfast.OrderID{}
+	for i := range final.Orders {
+		o := &final.Orders[i]
+		orders[o.ID] = o
+		for _, s := range o.Seats {
+			if other, taken := owner[s]; taken {
+				found = append(found, Violation{"double_sell", fmt.Sprintf("seat %d is in %s and in %s", s, other, o.ID)})
+			}
+			owner[s] = o.ID
+		}
+	}
+	for s, state := range final.Seats {
+		if _, sold := owner[holdfast.SeatIndex(s)]; sold != (state == holdfast.Sold) {
+			found = append(found, Violation{"final", fmt.Sprintf("seat %d is %s, in an order: %v", s, state, sold)})
+		}
+	}
+	for i := range operations {
+		o := &operations[i]
+		if o.Kind != history.Sell || o.Outcome != holdfast.OK {
+			continue
+		}
+		switch got := orders[o.Hold.Order()]; {
+		case got == nil:
+			found = append(found, Violation{"durable", fmt.Sprintf("the sale of %s was acknowledged and is lost", o.Hold)})
+		case got.Buyer != o.Buyer || !sameSeats(got.Seats, o.Seats):
+			found = append(found, Violation{"durable", fmt.Sprintf("the sale of %s was acknowledged to %s with seats %v and is %v of %s", o.Hold, o.Buyer, o.Seats, got.Seats, got.Buyer)})
+		}
+	}
+	return found
+}
+
+func sameSeats(a, b []holdfast.SeatIndex) bool {
+	a, b = slices.Clone(a), slices.Clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
+}
