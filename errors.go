@@ -86,8 +86,15 @@ func (e *Error) Error() string {
 	return b.String()
 }
 
-// Unwrap gives the cause.
-func (e *Error) Unwrap() error { return e.Err }
+// Unwrap gives the cause, but never another Error: only the outermost kind may be seen by errors.Is, since a cause
+// that was not attempted says nothing about a command that is unknown.
+func (e *Error) Unwrap() error {
+	var inner *Error
+	if errors.As(e.Err, &inner) {
+		return inner.Unwrap()
+	}
+	return e.Err
+}
 
 // Is reports whether target is e's kind.
 func (e *Error) Is(target error) bool {

@@ -132,7 +132,7 @@ func (id ShardID) String() string { return strconv.FormatUint(uint64(id), 10) }
 func ParseEventID(s string) (EventID, error) {
 	digits, ok := strings.CutPrefix(s, "evt_")
 	n, err := strconv.ParseUint(digits, 10, 32)
-	if !ok || err != nil {
+	if !ok || err != nil || EventID(n).String() != s {
 		return 0, &Error{Kind: Invalid, Op: "parse event id", Message: fmt.Sprintf("%q is not an event id like evt_7", s)}
 	}
 	return EventID(n), nil
@@ -150,13 +150,20 @@ func ParseBuyerID(s string) (BuyerID, error) { return parse16[BuyerID]("buyer_",
 // ParseCommandID reads what CommandID.String prints.
 func ParseCommandID(s string) (CommandID, error) { return parse16[CommandID]("cmd_", "command", s) }
 
-func parse16[T ~[16]byte](prefix, noun, s string) (T, error) {
+// parse16 reads exactly what T prints: one id has one spelling.
+func parse16[T interface {
+	~[16]byte
+	fmt.Stringer
+}](prefix, noun, s string) (T, error) {
 	var id T
-	digits, ok := strings.CutPrefix(s, prefix)
-	n, err := hex.Decode(id[:], []byte(digits[:min(len(digits), 2*len(id))]))
-	if !ok || err != nil || n != len(id) || len(digits) != 2*len(id) {
+	digits := strings.TrimPrefix(s, prefix)
+	if len(digits) == hex.EncodedLen(len(id)) {
+		raw, _ := hex.DecodeString(digits)
+		copy(id[:], raw)
+	}
+	if id.String() != s {
 		return T{}, &Error{Kind: Invalid, Op: "parse " + noun + " id",
-			Message: fmt.Sprintf("%q is not a %s id like %s and %d hex digits", s, noun, prefix, 2*len(id))}
+			Message: fmt.Sprintf("%q is not a %s id like %s and %d hex digits", s, noun, prefix, hex.EncodedLen(len(id)))}
 	}
 	return id, nil
 }
