@@ -12,6 +12,9 @@ func KindOf(cmd []byte) Kind { return Kind(cmd[0]) }
 // IDOf gives the id of a command that Split returned.
 func IDOf(cmd []byte) holdfast.CommandID { return holdfast.CommandID(cmd[1:17]) }
 
+// SetID writes another id into a command that Split returned.
+func SetID(cmd []byte, id holdfast.CommandID) { copy(cmd[1:17], id[:]) }
+
 // EventOf gives the event of a command that Split returned.
 func EventOf(cmd []byte) holdfast.EventID {
 	return holdfast.EventID(binary.LittleEndian.Uint32(cmd[17:]))

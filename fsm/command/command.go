@@ -70,6 +70,16 @@ type Header struct {
 	Event holdfast.EventID // 0 for commands that concern no event
 }
 
+// Head gives the header of whatever command embeds it.
+func (h *Header) Head() *Header { return h }
+
+// Command is any of the commands below, by pointer.
+type Command interface {
+	Head() *Header
+	// Append appends the packed command.
+	Append(b []byte) []byte
+}
+
 // WantKind says how a want chooses its units.
 type WantKind uint8
 
