@@ -417,6 +417,7 @@ func (x *Stamp) GetStaleMs() uint32 {
 
 type ListEventsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consistency   Consistency            `protobuf:"varint,1,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -449,6 +450,13 @@ func (x *ListEventsRequest) ProtoReflect() protoreflect.Message {
 // Deprecated: Use ListEventsRequest.ProtoReflect.Descriptor instead.
 func (*ListEventsRequest) Descriptor() ([]byte, []int) {
 	return file_holdfast_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *ListEventsRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
 }
 
 type ListEventsResponse struct {
@@ -2341,8 +2349,9 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04term\x18\x02 \x01(\x04R\x04term\x12\x14\n" +
 	"\x05index\x18\x03 \x01(\x04R\x05index\x12\x19\n" +
 	"\bclock_us\x18\x04 \x01(\x04R\aclockUs\x12\x19\n" +
-	"\bstale_ms\x18\x05 \x01(\rR\astaleMs\"\x13\n" +
-	"\x11ListEventsRequest\"G\n" +
+	"\bstale_ms\x18\x05 \x01(\rR\astaleMs\"O\n" +
+	"\x11ListEventsRequest\x12:\n" +
+	"\vconsistency\x18\x01 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"G\n" +
 	"\x12ListEventsResponse\x121\n" +
 	"\x06events\x18\x01 \x03(\v2\x19.holdfast.v1.EventSummaryR\x06events\"^\n" +
 	"\fEventSummary\x12\x0e\n" +
@@ -2569,56 +2578,57 @@ var file_holdfast_proto_goTypes = []any{
 }
 var file_holdfast_proto_depIdxs = []int32{
 	3,  // 0: holdfast.v1.BatchResult.failure:type_name -> holdfast.v1.Failure
-	7,  // 1: holdfast.v1.ListEventsResponse.events:type_name -> holdfast.v1.EventSummary
-	0,  // 2: holdfast.v1.GetEventRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 3: holdfast.v1.Event.stamp:type_name -> holdfast.v1.Stamp
-	10, // 4: holdfast.v1.Event.total:type_name -> holdfast.v1.Counts
-	10, // 5: holdfast.v1.Event.sections:type_name -> holdfast.v1.Counts
-	10, // 6: holdfast.v1.Event.tiers:type_name -> holdfast.v1.Counts
-	10, // 7: holdfast.v1.Event.allocations:type_name -> holdfast.v1.Counts
-	0,  // 8: holdfast.v1.SeatsRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 9: holdfast.v1.SeatMap.stamp:type_name -> holdfast.v1.Stamp
-	0,  // 10: holdfast.v1.GetHoldRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 11: holdfast.v1.Hold.stamp:type_name -> holdfast.v1.Stamp
-	0,  // 12: holdfast.v1.GetOrderRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 13: holdfast.v1.Order.stamp:type_name -> holdfast.v1.Stamp
-	0,  // 14: holdfast.v1.OrdersRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 15: holdfast.v1.OrderPage.stamp:type_name -> holdfast.v1.Stamp
-	16, // 16: holdfast.v1.OrderPage.orders:type_name -> holdfast.v1.Order
-	4,  // 17: holdfast.v1.Changes.stamp:type_name -> holdfast.v1.Stamp
-	23, // 18: holdfast.v1.RoutesResponse.members:type_name -> holdfast.v1.Member
-	24, // 19: holdfast.v1.RoutesResponse.shards:type_name -> holdfast.v1.Route
-	27, // 20: holdfast.v1.StatusResponse.shards:type_name -> holdfast.v1.ShardStatus
-	23, // 21: holdfast.v1.StatusResponse.members:type_name -> holdfast.v1.Member
-	1,  // 22: holdfast.v1.Claims.Submit:input_type -> holdfast.v1.Batch
-	1,  // 23: holdfast.v1.Claims.Stream:input_type -> holdfast.v1.Batch
-	5,  // 24: holdfast.v1.Events.List:input_type -> holdfast.v1.ListEventsRequest
-	8,  // 25: holdfast.v1.Events.Get:input_type -> holdfast.v1.GetEventRequest
-	11, // 26: holdfast.v1.Events.Seats:input_type -> holdfast.v1.SeatsRequest
-	13, // 27: holdfast.v1.Events.GetHold:input_type -> holdfast.v1.GetHoldRequest
-	15, // 28: holdfast.v1.Events.GetOrder:input_type -> holdfast.v1.GetOrderRequest
-	17, // 29: holdfast.v1.Events.Orders:input_type -> holdfast.v1.OrdersRequest
-	19, // 30: holdfast.v1.Events.Watch:input_type -> holdfast.v1.WatchRequest
-	21, // 31: holdfast.v1.Cluster.Routes:input_type -> holdfast.v1.RoutesRequest
-	25, // 32: holdfast.v1.Cluster.Status:input_type -> holdfast.v1.StatusRequest
-	28, // 33: holdfast.v1.Cluster.Digest:input_type -> holdfast.v1.DigestRequest
-	2,  // 34: holdfast.v1.Claims.Submit:output_type -> holdfast.v1.BatchResult
-	2,  // 35: holdfast.v1.Claims.Stream:output_type -> holdfast.v1.BatchResult
-	6,  // 36: holdfast.v1.Events.List:output_type -> holdfast.v1.ListEventsResponse
-	9,  // 37: holdfast.v1.Events.Get:output_type -> holdfast.v1.Event
-	12, // 38: holdfast.v1.Events.Seats:output_type -> holdfast.v1.SeatMap
-	14, // 39: holdfast.v1.Events.GetHold:output_type -> holdfast.v1.Hold
-	16, // 40: holdfast.v1.Events.GetOrder:output_type -> holdfast.v1.Order
-	18, // 41: holdfast.v1.Events.Orders:output_type -> holdfast.v1.OrderPage
-	20, // 42: holdfast.v1.Events.Watch:output_type -> holdfast.v1.Changes
-	22, // 43: holdfast.v1.Cluster.Routes:output_type -> holdfast.v1.RoutesResponse
-	26, // 44: holdfast.v1.Cluster.Status:output_type -> holdfast.v1.StatusResponse
-	29, // 45: holdfast.v1.Cluster.Digest:output_type -> holdfast.v1.DigestResponse
-	34, // [34:46] is the sub-list for method output_type
-	22, // [22:34] is the sub-list for method input_type
-	22, // [22:22] is the sub-list for extension type_name
-	22, // [22:22] is the sub-list for extension extendee
-	0,  // [0:22] is the sub-list for field type_name
+	0,  // 1: holdfast.v1.ListEventsRequest.consistency:type_name -> holdfast.v1.Consistency
+	7,  // 2: holdfast.v1.ListEventsResponse.events:type_name -> holdfast.v1.EventSummary
+	0,  // 3: holdfast.v1.GetEventRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 4: holdfast.v1.Event.stamp:type_name -> holdfast.v1.Stamp
+	10, // 5: holdfast.v1.Event.total:type_name -> holdfast.v1.Counts
+	10, // 6: holdfast.v1.Event.sections:type_name -> holdfast.v1.Counts
+	10, // 7: holdfast.v1.Event.tiers:type_name -> holdfast.v1.Counts
+	10, // 8: holdfast.v1.Event.allocations:type_name -> holdfast.v1.Counts
+	0,  // 9: holdfast.v1.SeatsRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 10: holdfast.v1.SeatMap.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 11: holdfast.v1.GetHoldRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 12: holdfast.v1.Hold.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 13: holdfast.v1.GetOrderRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 14: holdfast.v1.Order.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 15: holdfast.v1.OrdersRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 16: holdfast.v1.OrderPage.stamp:type_name -> holdfast.v1.Stamp
+	16, // 17: holdfast.v1.OrderPage.orders:type_name -> holdfast.v1.Order
+	4,  // 18: holdfast.v1.Changes.stamp:type_name -> holdfast.v1.Stamp
+	23, // 19: holdfast.v1.RoutesResponse.members:type_name -> holdfast.v1.Member
+	24, // 20: holdfast.v1.RoutesResponse.shards:type_name -> holdfast.v1.Route
+	27, // 21: holdfast.v1.StatusResponse.shards:type_name -> holdfast.v1.ShardStatus
+	23, // 22: holdfast.v1.StatusResponse.members:type_name -> holdfast.v1.Member
+	1,  // 23: holdfast.v1.Claims.Submit:input_type -> holdfast.v1.Batch
+	1,  // 24: holdfast.v1.Claims.Stream:input_type -> holdfast.v1.Batch
+	5,  // 25: holdfast.v1.Events.List:input_type -> holdfast.v1.ListEventsRequest
+	8,  // 26: holdfast.v1.Events.Get:input_type -> holdfast.v1.GetEventRequest
+	11, // 27: holdfast.v1.Events.Seats:input_type -> holdfast.v1.SeatsRequest
+	13, // 28: holdfast.v1.Events.GetHold:input_type -> holdfast.v1.GetHoldRequest
+	15, // 29: holdfast.v1.Events.GetOrder:input_type -> holdfast.v1.GetOrderRequest
+	17, // 30: holdfast.v1.Events.Orders:input_type -> holdfast.v1.OrdersRequest
+	19, // 31: holdfast.v1.Events.Watch:input_type -> holdfast.v1.WatchRequest
+	21, // 32: holdfast.v1.Cluster.Routes:input_type -> holdfast.v1.RoutesRequest
+	25, // 33: holdfast.v1.Cluster.Status:input_type -> holdfast.v1.StatusRequest
+	28, // 34: holdfast.v1.Cluster.Digest:input_type -> holdfast.v1.DigestRequest
+	2,  // 35: holdfast.v1.Claims.Submit:output_type -> holdfast.v1.BatchResult
+	2,  // 36: holdfast.v1.Claims.Stream:output_type -> holdfast.v1.BatchResult
+	6,  // 37: holdfast.v1.Events.List:output_type -> holdfast.v1.ListEventsResponse
+	9,  // 38: holdfast.v1.Events.Get:output_type -> holdfast.v1.Event
+	12, // 39: holdfast.v1.Events.Seats:output_type -> holdfast.v1.SeatMap
+	14, // 40: holdfast.v1.Events.GetHold:output_type -> holdfast.v1.Hold
+	16, // 41: holdfast.v1.Events.GetOrder:output_type -> holdfast.v1.Order
+	18, // 42: holdfast.v1.Events.Orders:output_type -> holdfast.v1.OrderPage
+	20, // 43: holdfast.v1.Events.Watch:output_type -> holdfast.v1.Changes
+	22, // 44: holdfast.v1.Cluster.Routes:output_type -> holdfast.v1.RoutesResponse
+	26, // 45: holdfast.v1.Cluster.Status:output_type -> holdfast.v1.StatusResponse
+	29, // 46: holdfast.v1.Cluster.Digest:output_type -> holdfast.v1.DigestResponse
+	35, // [35:47] is the sub-list for method output_type
+	23, // [23:35] is the sub-list for method input_type
+	23, // [23:23] is the sub-list for extension type_name
+	23, // [23:23] is the sub-list for extension extendee
+	0,  // [0:23] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
