@@ -3,8 +3,6 @@
 package fsm
 
 import (
-	"slices"
-
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
 )
@@ -26,18 +24,18 @@ type state struct {
 	ended  ended  // how the last holds ended that did not become orders
 }
 
-// cut freezes the state in time that does not depend on how much there is of it, apart from a page table's entry
-// for each 4 KiB and a small struct for each event. The state goes on and copies a page before it changes it.
-func (s *state) cut() state {
+// cut freezes the state for the holder of the lease. The time that it takes does not depend on how much there is,
+// apart from 8 bytes for each quarter of a MiB and a small struct for each event.
+func (s *state) cut(l *lease) state {
 	c := *s
 	c.events = make([]*event, len(s.events))
 	for i, e := range s.events {
 		frozen := *e
-		frozen.units = e.units.cut()
+		frozen.units = e.units.cut(l)
 		c.events[i] = &frozen
 	}
-	c.holds, c.orders, c.buyers = s.holds.cut(), s.orders.cut(), s.buyers.cut()
-	c.memory, c.ended = s.memory.cut(), s.ended.cut()
+	c.holds, c.orders, c.buyers = s.holds.cut(l), s.orders.cut(l), s.buyers.cut(l)
+	c.memory, c.ended = s.memory.cut(l), s.ended.cut(l)
 	return c
 }
 
@@ -90,10 +88,11 @@ type buyerRecord struct {
 	_         [6]uint8
 }
 
-// event is one event of the shard. Spec, geometry and price lists are never written after they are made, only
+// event is one event of the shard. Spec and price lists are never written after they are made, only
 // replaced: cuts share them.
 type event struct {
 	id       holdfast.EventID
+	place    uint16 // of this event in state.events
 	sale     holdfast.SaleState
 	version  uint32 // of the description: counts the PutEvents that changed it
 	revision holdfast.Revision
@@ -105,8 +104,7 @@ type event struct {
 	prices  [][]int64
 	current uint16
 
-	geometry *geometry // where each unit is
-	units    inventory // the state of each unit, and the counters
+	units inventory // where each unit is, its state, and the counters
 
 	holds, orders uint32 // live holds and orders; derived
 }
@@ -114,16 +112,3 @@ type event struct {
 // priceListsMax bounds the price lists of an event; a price change beyond it is an EventConflict. Holds and orders
 // keep their list, so lists are not dropped: this is room for a change an hour for five months, in 2 MiB.
 const priceListsMax = 4096
-
-// priceList gives the place of the list with these prices among lists, which it extends if there is none yet.
-func priceList(lists [][]int64, prices []int64) ([][]int64, uint16, bool) {
-	for i, list := range lists {
-		if slices.Equal(list, prices) {
-			return lists, uint16(i), true
-		}
-	}
-	if len(lists) == priceListsMax {
-		return lists, 0, false
-	}
-	return append(slices.Clip(lists), prices), uint16(len(lists)), true
-}
