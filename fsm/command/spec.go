@@ -1,9 +1,11 @@
 package command
 
 import (
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/holdfast-db/holdfast"
 )
@@ -81,7 +83,7 @@ type Allocation struct {
 }
 
 // Span is a run of units: seats First to Last of a row by position from 0, or, in a general-admission section,
-// places First to Last from 0 with Row 0.
+// places First to Last from 0 with Row 0. No unit is in two of an event's spans.
 type Span struct {
 	Section     holdfast.SectionIndex
 	Row         uint16
@@ -255,6 +257,23 @@ func (s *EventSpec) validateAllocations() error {
 		}
 		if spans += len(a.Spans); spans > SpansMax {
 			return invalid("allocations", "more than %d runs of seats in all", SpansMax)
+		}
+	}
+	return s.validateDisjoint(spans)
+}
+
+// validateDisjoint refuses units that are set apart twice: nobody could say whose they are.
+func (s *EventSpec) validateDisjoint(count int) error {
+	spans := make([]Span, 0, count)
+	for _, a := range s.Allocations {
+		spans = append(spans, a.Spans...)
+	}
+	slices.SortFunc(spans, func(a, b Span) int {
+		return cmp.Or(cmp.Compare(a.Section, b.Section), cmp.Compare(a.Row, b.Row), cmp.Compare(a.First, b.First))
+	})
+	for i := 1; i < len(spans); i++ {
+		if a, b := spans[i-1], spans[i]; a.Section == b.Section && a.Row == b.Row && b.First <= a.Last {
+			return invalid("allocations", "%d of row %d in section %q is set apart twice", b.First, b.Row, s.Sections[b.Section].Name)
 		}
 	}
 	return nil
