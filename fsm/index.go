@@ -1,0 +1,247 @@
+package fsm
+
+import (
+	"encoding/binary"
+	"math/bits"
+)
+
+// index finds the slot of a record by the hash of its key. It keeps 32 bits of the hash and the slot; whether the
+// record in a slot is the wanted one is asked of the caller, who has the records. It can be worked out from the
+// records: it is in no snapshot, and nothing that a replica decides depends on its layout.
+//
+// It is a hash table with linear probing whose cells stand in order of hash: a cell's home is its hash scaled to
+// the table's size, cells that do not find their home free go right, and the table ends in a tail instead of
+// wrapping round. A search stops at the first greater hash, so one that finds nothing reads few cells too: about
+// three at a load of 4/5.
+//
+// It grows in steps, since at 500,000 records a rehash at once would stall Apply for ten milliseconds. When the
+// table is full one of 3/2 its size is begun, and each add moves the next few cells over. Both are in order of
+// hash, so moving reads and writes forward. Cells come in pages of 4 KiB that are made when they are first used, so
+// nothing large is ever cleared at once.
+//
+// Who chooses keys could choose many with the same hash, if the hash were known: n of them make each search among
+// them n cells long. That is why hashes are made with a seed: see seedOf.
+//
+// The zero value is empty and ready.
+type index struct {
+	now   cells // gets what is added
+	old   cells // while growing: what has not been moved yet, from the cell at moved on
+	moved uint32
+	count int
+	spare *spareds[uint64] // where pages come from and go to; nil: the garbage collector
+}
+
+// cells is one hash table: a cell is a hash's upper 32 bits above a slot, or 0. Cells beyond size are the tail.
+type cells struct {
+	pages [][]uint64 // nil: all empty
+	size  uint32     // homes; 0: there is no table
+}
+
+const (
+	cellPage = pageBytes / 8
+	// cellsMoved for each add: while size·4/5·(3/2 - 1) records are added, the size cells and the tail of even the
+	// smallest table are moved.
+	cellsMoved = 6
+	// cellsMin is the size of the smallest table.
+	cellsMin = cellPage
+)
+
+// cellsFor gives the size of a table that n records fill to 4/5.
+func cellsFor(n int) uint32 { return max(uint32(uint64(n)*5/4), cellsMin) }
+
+// newIndex makes an index that has room for about as many records from the beginning.
+func newIndex(records int, spare *spareds[uint64]) index {
+	return index{now: cells{size: cellsFor(records)}, spare: spare}
+}
+
+// find gives the slot with this hash of which same says yes; 0 if there is none.
+func (x *index) find(hash uint64, same func(slot uint32) bool) uint32 {
+	if slot, _ := x.now.find(hash, 0, same); slot != 0 || x.old.size == 0 {
+		return slot
+	}
+	slot, _ := x.old.find(hash, x.moved, same)
+	return slot
+}
+
+// add enters a slot. The caller knows that its key is not there yet.
+func (x *index) add(hash uint64, slot uint32) {
+	if slot == 0 {
+		fail("slot 0 is indexed, which means none")
+	}
+	if x.old.size == 0 && uint64(x.count) >= uint64(x.now.size)*4/5 {
+		x.old, x.moved = x.now, 0
+		x.now = cells{size: max(x.old.size+x.old.size/2, cellsMin)}
+	}
+	x.move(cellsMoved)
+	x.now.insert(hash>>32<<32|uint64(slot), x.spare)
+	x.count++
+}
+
+// drop takes a slot out.
+func (x *index) drop(hash uint64, slot uint32) {
+	this := func(s uint32) bool { return s == slot }
+	table := &x.now
+	found, at := table.find(hash, 0, this)
+	if found == 0 {
+		table = &x.old
+		found, at = table.find(hash, x.moved, this)
+	}
+	if found == 0 {
+		fail("a slot leaves an index that it is not in")
+	}
+	table.remove(at)
+	x.count--
+}
+
+// len gives the number of slots.
+func (x *index) len() int { return x.count }
+
+// discard empties the index and leaves its pages as spares for others.
+func (x *index) discard() {
+	for _, table := range []*cells{&x.now, &x.old} {
+		for _, page := range table.pages {
+			x.giveBack(page)
+		}
+	}
+	*x = index{spare: x.spare}
+}
+
+// move moves the next n cells to the new table.
+func (x *index) move(n int) {
+	for range n {
+		if x.old.size == 0 {
+			return
+		}
+		if cell := x.old.at(x.moved); cell != 0 {
+			x.now.insert(cell, x.spare)
+			x.old.pages[x.moved/cellPage][x.moved%cellPage] = 0
+		}
+		if x.moved++; x.moved%cellPage != 0 {
+			continue
+		}
+		if done := x.moved/cellPage - 1; int(done) < len(x.old.pages) {
+			x.giveBack(x.old.pages[done])
+			x.old.pages[done] = nil
+		}
+		if x.moved >= x.old.size && int(x.moved/cellPage) >= len(x.old.pages) {
+			x.old, x.moved = cells{}, 0
+		}
+	}
+}
+
+func (x *index) giveBack(page []uint64) {
+	if page != nil && x.spare != nil {
+		x.spare.put(page)
+	}
+}
+
+// at gives a cell; beyond the tail all are empty.
+func (t *cells) at(i uint32) uint64 {
+	if k := i / cellPage; k < uint32(len(t.pages)) && t.pages[k] != nil {
+		return t.pages[k][i%cellPage]
+	}
+	return 0
+}
+
+// home is where a cell belongs: the order of homes is the order of cells.
+func (t *cells) home(cell uint64) uint32 {
+	return uint32(cell >> 32 * uint64(t.size) >> 32)
+}
+
+// find gives the slot and the place of the cell with this hash of which same says yes. What stood before the cell
+// at from is gone: cells that belong there, and are left, begin at from.
+func (t *cells) find(hash uint64, from uint32, same func(slot uint32) bool) (slot, at uint32) {
+	hash >>= 32
+	for i := max(t.home(hash<<32), from); ; i++ {
+		cell := t.at(i)
+		switch {
+		case cell == 0 || cell>>32 > hash:
+			return 0, 0
+		case cell>>32 == hash && same(uint32(cell)):
+			return uint32(cell), i
+		}
+	}
+}
+
+// insert puts a cell in its order, and what stands there to the right.
+func (t *cells) insert(cell uint64, spare *spareds[uint64]) {
+	for i := t.home(cell); ; i++ {
+		page := t.page(i, spare)
+		here := page[i%cellPage]
+		if here > cell || here == 0 {
+			page[i%cellPage], cell = cell, here
+		}
+		if cell == 0 {
+			return
+		}
+	}
+}
+
+// remove takes the cell at i out. What stands right of it moves left, up to an empty cell or one at home.
+func (t *cells) remove(i uint32) {
+	for {
+		next := t.at(i + 1)
+		if next == 0 || t.home(next) == i+1 {
+			break
+		}
+		t.pages[i/cellPage][i%cellPage] = next
+		i++
+	}
+	t.pages[i/cellPage][i%cellPage] = 0
+}
+
+// page gives the page of cell i, and makes it when there is none.
+func (t *cells) page(i uint32, spare *spareds[uint64]) []uint64 {
+	k := int(i / cellPage)
+	for len(t.pages) <= max(k, int((t.size-1)/cellPage)) {
+		if t.pages == nil {
+			t.pages = make([][]uint64, 0, t.size/cellPage+2)
+		}
+		t.pages = append(t.pages, nil)
+	}
+	if t.pages[k] == nil && spare != nil {
+		t.pages[k] = spare.take(cellPage)
+	} else if t.pages[k] == nil {
+		t.pages[k] = make([]uint64, cellPage)
+	}
+	return t.pages[k]
+}
+
+// seedOf makes the seed of a machine's hashes from the first entry that it applied, or from what it was restored
+// from. It is a function of the log, so a run can be repeated step by step; and it need not be the same on all
+// replicas, since no index shows. Who wants to aim keys at one cell would have to know every byte of that entry: the
+// leader's clocks in it, and the random ids of other people's commands. Nobody is told them or the seed. With keys
+// that are not aimed the longest search among a million is some twenty cells.
+func seedOf(b []byte) uint64 { return hash64(0, b) }
+
+// hash64 mixes a key of any length: every bit of it, and of the seed, moves about half of the bits of the hash.
+func hash64(seed uint64, key []byte) uint64 {
+	h := seed ^ uint64(len(key))*hashOdd1
+	for len(key) > 16 {
+		h = hash16(h, [16]byte(key))
+		key = key[16:]
+	}
+	var last [16]byte
+	copy(last[:], key)
+	return hash16(h, last)
+}
+
+// hash16 does the same for the 16 bytes of an id. The product of two words folded in half is Wang Yi's wyhash; here
+// the seed goes into both words and again between two rounds, so that no id makes a factor 0 without knowing it.
+func hash16[ID ~[16]byte](seed uint64, id ID) uint64 {
+	a, b := binary.LittleEndian.Uint64(id[:8]), binary.LittleEndian.Uint64(id[8:])
+	h := fold(a^seed^hashOdd1, b^bits.RotateLeft64(seed, 29)^hashOdd2)
+	return fold(h^seed, hashOdd3)
+}
+
+func fold(a, b uint64) uint64 {
+	high, low := bits.Mul64(a, b)
+	return high ^ low
+}
+
+// Odd numbers without a pattern: the fractional parts of the square roots of 2, 3 and 5, the first made odd.
+const (
+	hashOdd1 = 0x6A09E667F3BCC909
+	hashOdd2 = 0xBB67AE8584CAA73B
+	hashOdd3 = 0x3C6EF372FE94F82B
+)
