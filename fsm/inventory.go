@@ -1,0 +1,241 @@
+//go:build whole
+
+package fsm
+
+import (
+	"fmt"
+
+	"github.com/holdfast-db/holdfast"
+)
+
+// Counts says how many units are in each state.
+type Counts [holdfast.SeatStates]uint32
+
+// inventory is the state of every unit of one event: eight bytes for each that a snapshot keeps, in pages that a
+// cut can share, and what is worked out from them to decide fast. move is the one function that changes a unit's
+// state, and the counters with it.
+type inventory struct {
+	// words has for each unit its state, in the low stateBits, and above them the slot of the hold or order that
+	// it belongs to; 0 if it is free or blocked.
+	words pages[uint32]
+	// nexts leads through the units of one hold: one more than the number of the next; 0 after the last one, and
+	// for units that belong to none.
+	nexts pages[uint32]
+
+	geometry *geometry
+
+	// Worked out from the above, by rebuild. A cut has none of it.
+	counts []Counts // by class; all that is counted is a sum of these
+	free   freeUnits
+}
+
+const (
+	stateBits = 3
+	stateMask = 1<<stateBits - 1
+	ownerMax  = 1<<(32-stateBits) - 1
+)
+
+// Every state fits its bits.
+const _ = uint(stateMask + 1 - holdfast.SeatStates)
+
+// wordOf packs a unit's state and its owner, which a free or blocked unit does not have.
+func wordOf(s holdfast.SeatState, owner uint32) uint32 {
+	if s == holdfast.Free || s == holdfast.Blocked {
+		owner = 0
+	}
+	return owner<<stateBits | uint32(s)
+}
+
+// moves says into which states a unit may move from each.
+var moves = [holdfast.SeatStates]uint8{
+	holdfast.Free:    1<<holdfast.Held | 1<<holdfast.Blocked,
+	holdfast.Held:    1<<holdfast.Free | 1<<holdfast.Paying | 1<<holdfast.Sold,
+	holdfast.Paying:  1<<holdfast.Free | 1<<holdfast.Sold,
+	holdfast.Sold:    0,
+	holdfast.Blocked: 1 << holdfast.Free,
+}
+
+// extend takes over the geometry of a new or changed description, whose new units are free.
+func (v *inventory) extend(g *geometry) {
+	assert(g.len() >= v.len(), "an inventory shrinks")
+	v.words.grow(g.len())
+	v.nexts.grow(g.len())
+	v.rebuild(g)
+}
+
+// rebuild works out from the units' words all that a snapshot does not keep. It visits every unit: some
+// milliseconds for a million.
+func (v *inventory) rebuild(g *geometry) {
+	v.geometry = g
+	v.counts = make([]Counts, len(g.classes))
+	v.free = newFreeUnits(g)
+	for s := range g.strips[:len(g.strips)-1] {
+		counts := &v.counts[g.strips[s].class]
+		for u := g.strips[s].first; u < g.stripEnd(uint32(s)); u++ {
+			state := v.state(holdfast.SeatIndex(u))
+			counts[state]++
+			if state == holdfast.Free {
+				v.free.set(u)
+			}
+		}
+		v.measure(uint32(s))
+	}
+}
+
+// cut freezes the units. The frozen copy can be read with state, owner, next and states, from another goroutine.
+func (v *inventory) cut(l *lease) inventory {
+	return inventory{words: v.words.cut(l), nexts: v.nexts.cut(l), geometry: v.geometry}
+}
+
+// len gives the number of units.
+func (v *inventory) len() int { return v.words.len() }
+
+func (v *inventory) state(u holdfast.SeatIndex) holdfast.SeatState {
+	return holdfast.SeatState(*v.words.at(uint32(u)) & stateMask)
+}
+
+// owner gives the slot of the hold or order that a unit belongs to; 0 for none.
+func (v *inventory) owner(u holdfast.SeatIndex) uint32 {
+	return *v.words.at(uint32(u)) >> stateBits
+}
+
+// states appends the state of every unit, a byte for each.
+func (v *inventory) states(b []byte) []byte {
+	for u := range v.len() {
+		b = append(b, byte(v.state(holdfast.SeatIndex(u))))
+	}
+	return b
+}
+
+// move brings a unit from one state into another. owner is the slot of the hold that it belongs to before, after,
+// or both; 0 if it is free or blocked on either side. Where the unit is not what the caller believes it to be, the
+// machine stops: two owners of a seat are worse than none.
+func (v *inventory) move(u holdfast.SeatIndex, from, to holdfast.SeatState, owner uint32) {
+	word := v.words.edit(uint32(u))
+	if *word != wordOf(from, owner) {
+		fail("unit %d is %s of %d, not %s of %d", u, holdfast.SeatState(*word&stateMask), *word>>stateBits, from, owner)
+	}
+	if moves[from]>>to&1 == 0 {
+		fail("unit %d would go from %s to %s", u, from, to)
+	}
+	free := from == holdfast.Free || to == holdfast.Free
+	blocked := from == holdfast.Blocked || to == holdfast.Blocked
+	if owner > ownerMax || (owner == 0) != (free && blocked) {
+		fail("unit %d would go from %s to %s with owner %d", u, from, to, owner)
+	}
+	*word = wordOf(to, owner)
+
+	s := v.geometry.strip(u)
+	counts := &v.counts[v.geometry.strips[s].class]
+	assert(counts[from] > 0, "a counter falls below zero")
+	counts[from]--
+	counts[to]++
+	switch holdfast.Free {
+	case from:
+		v.free.clear(uint32(u))
+	case to:
+		v.give(uint32(u), s)
+		if *v.nexts.at(uint32(u)) != 0 {
+			*v.nexts.edit(uint32(u)) = 0
+		}
+	}
+}
+
+// chain links the units of one hold in this order. They must belong to it already.
+func (v *inventory) chain(units []holdfast.SeatIndex) {
+	for i, u := range units {
+		next := uint32(0)
+		if i+1 < len(units) {
+			next = uint32(units[i+1]) + 1
+		}
+		if *v.nexts.at(uint32(u)) != next {
+			*v.nexts.edit(uint32(u)) = next
+		}
+	}
+}
+
+// next gives the unit of the same hold that follows in its chain; NoSeat after the last.
+func (v *inventory) next(u holdfast.SeatIndex) holdfast.SeatIndex {
+	return holdfast.SeatIndex(*v.nexts.at(uint32(u)) - 1) // 0, none, wraps to NoSeat
+}
+
+// total counts all units.
+func (v *inventory) total() (sum Counts) {
+	for c := range v.counts {
+		sum.add(&v.counts[c])
+	}
+	return sum
+}
+
+// bySection counts the units of each section.
+func (v *inventory) bySection() []Counts {
+	sums := make([]Counts, len(v.geometry.general))
+	for c := range v.counts {
+		sums[v.geometry.classes[c].section].add(&v.counts[c])
+	}
+	return sums
+}
+
+// byTier counts the units of each tier.
+func (v *inventory) byTier() []Counts {
+	sums := make([]Counts, v.geometry.tiers)
+	for c := range v.counts {
+		sums[v.geometry.classes[c].tier].add(&v.counts[c])
+	}
+	return sums
+}
+
+// byAllocation counts the units of each allocation, Public first.
+func (v *inventory) byAllocation() []Counts {
+	sums := make([]Counts, v.geometry.parts)
+	for c := range v.counts {
+		sums[v.geometry.classes[c].allocation].add(&v.counts[c])
+	}
+	return sums
+}
+
+func (c *Counts) add(d *Counts) {
+	for s := range c {
+		c[s] += d[s]
+	}
+}
+
+// check compares all that is worked out with the units' words, and tells of each difference.
+func (v *inventory) check() (wrong []string) {
+	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
+	if v.nexts.len() != v.len() || v.geometry.len() != v.len() {
+		complain("%d units have %d links and %d places", v.len(), v.nexts.len(), v.geometry.len())
+		return wrong
+	}
+	counts := make([]Counts, len(v.counts))
+	for s := range v.geometry.order {
+		at := v.geometry.strips[s]
+		for u := at.first; u < v.geometry.stripEnd(uint32(s)); u++ {
+			state := v.state(holdfast.SeatIndex(u))
+			if state >= holdfast.SeatStates {
+				complain("unit %d is in state %d", u, state)
+				continue
+			}
+			counts[at.class][state]++
+			if v.free.has(u) != (state == holdfast.Free) {
+				complain("unit %d is %s, and the index of free units has it otherwise", u, state)
+			}
+			if owned := v.owner(holdfast.SeatIndex(u)) != 0; owned == (state == holdfast.Free || state == holdfast.Blocked) {
+				complain("unit %d is %s with owner %d", u, state, v.owner(holdfast.SeatIndex(u)))
+			} else if !owned && *v.nexts.at(u) != 0 {
+				complain("unit %d belongs to nobody and is followed by %d", u, v.next(holdfast.SeatIndex(u)))
+			}
+		}
+		c := &v.geometry.classes[at.class]
+		longest := uint8(v.free.longest(at.first, v.geometry.stripEnd(uint32(s)), runMax))
+		if run, block, top := v.free.runs[at.place], v.free.blocks[c.block(at.place)], v.free.tops[at.class]; run < longest || block < run || top < block {
+			complain("strip %d has a run of %d, bounded by %d, %d and %d", s, longest, run, block, top)
+		}
+	}
+	for c := range counts {
+		if counts[c] != v.counts[c] {
+			complain("class %d counts %v, its units %v", c, v.counts[c], counts[c])
+		}
+	}
+	return wrong
+}
