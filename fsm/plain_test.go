@@ -1,5 +1,3 @@
-//go:build whole
-
 package fsm
 
 import (
