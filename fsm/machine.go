@@ -1,0 +1,223 @@
+package fsm
+
+import (
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/command"
+)
+
+// Config is what a machine is made with. It must be the same on every replica of the shard.
+type Config struct {
+	Shard       holdfast.ShardID // whose machine this is; told in answers
+	OutcomesMax int              // outcomes that are remembered at a time; 0: OutcomesMaxDefault
+}
+
+// OutcomesMaxDefault remembers the outcomes of 100,000 commands a second for the longest validity, and a third more.
+const OutcomesMaxDefault = 8_000_000
+
+// Machine is one shard's state machine. See the package's documentation for what it promises. It is not safe for
+// concurrent use: its owner locks. A Cut of it is.
+type Machine struct {
+	shard holdfast.ShardID
+
+	// state is what the log made: all that a snapshot keeps. Whatever is below can be worked out from it.
+	state state
+
+	places    map[holdfast.EventID]uint16 // of each event in state.events
+	byHold    index                       // slot in holds, by the hold's id
+	byBuyer   index                       // slot in buyers, by event and the buyer's id
+	byPayment index                       // slot in orders, by the payment's reference; paid sales only
+	due       wheel                       // slots of the holds that are not sold, by deadline
+
+	seed uint64 // of the hashes; see seedOf
+
+	last last // what the last Apply made known
+
+	// Scratch, for the length of one command or of expire.
+	decoder command.Decoder
+	choice  choice
+	own     []holdfast.SeatIndex // the units of the hold that swaps
+	lapsed  []uint32             // slots of the holds that are due
+}
+
+// last is what one Apply makes known besides the results.
+type last struct {
+	changes []Change
+	marked  bool
+	answer  bool           // the results are wanted
+	result  command.Result // of the command at hand; filled in only when wanted
+}
+
+// Change says that a unit, or an event's sale, came into a new state.
+type Change struct {
+	Event    holdfast.EventID
+	Revision holdfast.Revision // of the event; each change raises it by one
+	Seat     holdfast.SeatIndex
+	State    holdfast.SeatState // of the unit
+	Sale     holdfast.SaleState // of the event
+}
+
+// NoSeat stands in a Change that concerns the event itself: its sale's state or its description.
+const NoSeat holdfast.SeatIndex = 0xFFFF_FFFF
+
+// New makes an empty machine, which expects the first entry of its shard's log.
+func New(cfg Config) *Machine {
+	outcomesMax := cfg.OutcomesMax
+	if outcomesMax == 0 {
+		outcomesMax = OutcomesMaxDefault
+	}
+	return &Machine{
+		shard:  cfg.Shard,
+		state:  state{memory: newMemory(outcomesMax), ended: newEnded()},
+		places: map[holdfast.EventID]uint16{},
+	}
+}
+
+// derive works out from a state that was restored whatever no snapshot holds. memory and ended work out their own.
+func (m *Machine) derive(seed uint64) {
+	m.seed = seed
+	m.places = make(map[holdfast.EventID]uint16, len(m.state.events))
+	for place, e := range m.state.events {
+		e.place, e.rules, e.holds, e.orders = uint16(place), e.spec.Rules.WithDefaults(), 0, 0
+		e.units.rebuild(e.units.geometry)
+		m.places[e.id] = e.place
+	}
+	m.byBuyer = newIndex(m.state.buyers.live(), nil)
+	for slot, b := range m.state.buyers.all() {
+		m.byBuyer.add(m.hashBuyer(b.Event, b.ID), slot)
+	}
+	m.byPayment = newIndex(m.state.orders.live(), nil)
+	for slot, o := range m.state.orders.all() {
+		if o.As == command.SalePaid {
+			m.byPayment.add(hash64(m.seed, o.ref()), slot)
+		}
+	}
+	m.byHold = newIndex(m.state.holds.live(), nil)
+	m.due = wheel{passed: m.state.clock}
+	for slot, h := range m.state.holds.all() {
+		m.byHold.add(hash16(m.seed, h.ID), slot)
+		if h.State == holdfast.HoldSold {
+			m.state.events[h.Event].orders++
+			continue
+		}
+		m.state.events[h.Event].holds++
+		m.due.add(slot, h.Deadline)
+	}
+}
+
+// Apply applies the log's entry at index: the hold clock moves on, what is due expires, then each command is
+// decided in its slot. It fills out with the results if out.Answer is set. It panics with an *AssertionError when
+// the entry is damaged or not meant for this machine; the machine is then of no use any more.
+func (m *Machine) Apply(index uint64, entry []byte, out *command.Output) {
+	e, err := command.OpenEntry(entry)
+	if err != nil {
+		fail("entry %d: %v", index, err)
+	}
+	if index <= m.state.index {
+		fail("entry %d after entry %d", index, m.state.index)
+	}
+
+	if m.state.index == 0 {
+		m.seed = seedOf(entry)
+		m.state.memory.seed, m.state.ended.seed = m.seed, m.seed
+	}
+	m.last = last{changes: m.last.changes[:0], answer: out.Answer, result: m.last.result}
+	out.Reset()
+	m.state.index = index
+	m.state.clock += holdfast.Clock(min(e.StepMicros, command.StepMax))
+	m.state.wallMs = max(m.state.wallMs, e.WallMs)
+	m.expire()
+	m.state.memory.forget(m.state.clock)
+
+	rest := e.Commands
+	for slot := range e.Count {
+		var cmd []byte
+		if cmd, rest, err = command.Split(rest); err != nil {
+			fail("entry %d, slot %d: %v", index, slot, err)
+		}
+		m.decide(cmd)
+		if out.Answer {
+			out.Add(&m.last.result)
+		}
+	}
+	assert(len(rest) == 0, "an entry has more commands than it counts")
+	m.sweepBuyers(e.Count)
+}
+
+// micros converts a rule's milliseconds to the hold clock's unit.
+func micros(ms uint32) holdfast.Clock { return holdfast.Clock(ms) * 1000 }
+
+// decide gives one command its outcome: the one that it had before, or one of its own.
+func (m *Machine) decide(cmd []byte) {
+	r := &m.last.result
+	*r = command.Result{Seats: r.Seats[:0], Taken: r.Taken[:0], Near: r.Near[:0]}
+
+	id, fingerprint := command.IDOf(cmd), command.Fingerprint(cmd)
+	before, found, same := m.state.memory.look(id, fingerprint)
+	switch validUntil := id.ValidUntil(); {
+	case validUntil < m.state.clock:
+		r.Outcome = holdfast.CommandExpired
+	case validUntil > m.state.clock.Add(holdfast.ValidityMax):
+		r.Outcome = holdfast.CommandTooFar
+	case found && !same:
+		r.Outcome = holdfast.CommandReused
+	case found:
+		r.Repeated = true
+		r.Outcome = m.execute(cmd, before)
+	case m.state.memory.full():
+		r.Outcome = holdfast.CommandUnremembered
+	default:
+		r.Outcome = m.execute(cmd, undecided)
+		m.state.memory.add(id, fingerprint, r.Outcome)
+	}
+}
+
+// undecided is no outcome yet.
+const undecided holdfast.Outcome = 0
+
+// execute gives a fresh command its outcome; of one that was decided before, whose outcome it was, it only tells
+// the facts again, as they are now.
+func (m *Machine) execute(cmd []byte, before holdfast.Outcome) holdfast.Outcome {
+	switch k := command.KindOf(cmd); k {
+	case command.KindHold:
+		return run(m, cmd, before, (*command.Decoder).Hold, (*Machine).hold, (*Machine).tellHold)
+	case command.KindSwap:
+		return run(m, cmd, before, (*command.Decoder).Swap, (*Machine).swap, (*Machine).tellSwap)
+	case command.KindExtend:
+		return run(m, cmd, before, (*command.Decoder).Extend, (*Machine).extend, (*Machine).tellExtend)
+	case command.KindRelease:
+		return run(m, cmd, before, (*command.Decoder).Release, (*Machine).release, (*Machine).tellRelease)
+	case command.KindBeginPayment:
+		return run(m, cmd, before, (*command.Decoder).BeginPayment, (*Machine).beginPayment, (*Machine).tellBeginPayment)
+	case command.KindSell:
+		return run(m, cmd, before, (*command.Decoder).Sell, (*Machine).sell, (*Machine).tellSell)
+	case command.KindPutEvent:
+		return run(m, cmd, before, (*command.Decoder).PutEvent, (*Machine).putEvent, (*Machine).tellPutEvent)
+	case command.KindSetSale:
+		return run(m, cmd, before, (*command.Decoder).SetSale, (*Machine).setSale, (*Machine).tellSetSale)
+	case command.KindBlock:
+		return run(m, cmd, before, (*command.Decoder).Block, (*Machine).block, (*Machine).tellBlock)
+	case command.KindMark:
+		m.last.marked = true
+		return holdfast.OK
+	default:
+		fail("a %s is not for this machine", k)
+		return undecided
+	}
+}
+
+// run is the life of every command: decoded, decided unless it was before, and told about if anybody asked. Only
+// telling may depend on that.
+func run[C any](m *Machine, cmd []byte, o holdfast.Outcome, decode func(*command.Decoder, []byte) (*C, error),
+	decide func(*Machine, *C) holdfast.Outcome, tell func(*Machine, *C, holdfast.Outcome)) holdfast.Outcome {
+	c, err := decode(&m.decoder, cmd)
+	if err != nil {
+		fail("a command that leaders should have refused: %v", err)
+	}
+	if o == undecided {
+		o = decide(m, c)
+	}
+	if m.last.answer {
+		tell(m, c, o)
+	}
+	return o
+}

@@ -1,0 +1,26 @@
+package fsm
+
+import (
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/command"
+)
+
+// release gives an open hold's units back. The buyer need not wait for the next hold.
+func (m *Machine) release(c *command.Release) holdfast.Outcome {
+	e := m.event(c.Event)
+	if e == nil {
+		return holdfast.EventUnknown
+	}
+	slot, o := m.lookHold(e, c.Hold)
+	if o != holdfast.OK {
+		return o
+	}
+	if o := m.mayChange(m.state.holds.at(slot), c.Buyer); o != holdfast.OK {
+		return o
+	}
+
+	m.end(slot, holdfast.HoldReleased)
+	return holdfast.OK
+}
+
+func (m *Machine) tellRelease(c *command.Release, o holdfast.Outcome) { m.tellHeld(c.Hold, o) }
