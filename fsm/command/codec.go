@@ -187,7 +187,7 @@ type Decoder struct {
 	block        Block
 	mark         Mark
 
-	seats []holdfast.SeatIndex // backs the Seats of the wants decoded last
+	holdSeats, swapSeats []holdfast.SeatIndex // back the Seats of the wants decoded last
 }
 
 // Check decodes a command of any kind and drops it. An unknown kind is an error.
@@ -250,7 +250,7 @@ func (d *Decoder) Hold(cmd []byte) (*Hold, error) {
 	c.Header = r.header()
 	c.Buyer = r.id16()
 	c.Allocation = holdfast.AllocationIndex(r.u8())
-	c.Wants = d.wants(&r, c.Wants[:0])
+	c.Wants, d.holdSeats = r.wants(c.Wants[:0], d.holdSeats[:0])
 	return c, r.done()
 }
 
@@ -261,7 +261,7 @@ func (d *Decoder) Swap(cmd []byte) (*Swap, error) {
 	c.Buyer = r.id16()
 	c.Hold = r.id16()
 	c.Allocation = holdfast.AllocationIndex(r.u8())
-	c.Wants = d.wants(&r, c.Wants[:0])
+	c.Wants, d.swapSeats = r.wants(c.Wants[:0], d.swapSeats[:0])
 	return c, r.done()
 }
 
@@ -361,42 +361,6 @@ func (d *Decoder) Mark(cmd []byte) (*Mark, error) {
 	return c, r.done()
 }
 
-func (d *Decoder) wants(r *reader, wants []Want) []Want {
-	n := int(r.u8())
-	if r.err == nil && (n == 0 || n > WantsMax) {
-		r.fail("wants", "%d wants, 1 to %d", n, WantsMax)
-	}
-	d.seats = d.seats[:0]
-	units := 0
-	for range n {
-		if r.err != nil {
-			break
-		}
-		w := Want{Kind: WantKind(r.u8())}
-		switch w.Kind {
-		case WantSeats:
-			w.Count = r.u8()
-			from := len(d.seats)
-			d.seats = r.seats(d.seats, int(w.Count))
-			w.Seats = d.seats[from:len(d.seats):len(d.seats)]
-		case WantBest:
-			w.Section, w.Tier, w.Count, w.Adjacent = holdfast.SectionIndex(r.u16()), holdfast.TierIndex(r.u8()), r.u8(), r.bool()
-		case WantGeneral:
-			w.Section, w.Count = holdfast.SectionIndex(r.u16()), r.u8()
-		default:
-			r.fail("wants", "want kind %d", w.Kind)
-		}
-		if w.Count == 0 {
-			r.fail("wants", "a want of nothing")
-		}
-		if units += int(w.Count); units > holdfast.UnitsPerHoldMax {
-			r.fail("wants", "more than %d units", holdfast.UnitsPerHoldMax)
-		}
-		wants = append(wants, w)
-	}
-	return wants
-}
-
 // reader takes fields off a command. After the first error it gives zeros, and done tells the error.
 type reader struct {
 	b   []byte
@@ -459,16 +423,15 @@ func (r *reader) text(field, old string, max int) string {
 	if r.err != nil {
 		return ""
 	}
-	for _, c := range b {
-		if c < 0x20 || c == 0x7F {
-			r.fail(field, "control character")
-			return ""
-		}
-	}
 	if string(b) == old {
-		return old
+		return old // was checked before
 	}
-	return string(b)
+	s := string(b)
+	if !printable(s) {
+		r.fail(field, "%q is not UTF-8 without control characters", s)
+		return ""
+	}
+	return s
 }
 
 // money reads an amount. It gives old back as the currency when that is equal, to save its memory.
@@ -501,6 +464,43 @@ func (r *reader) seats(to []holdfast.SeatIndex, n int) []holdfast.SeatIndex {
 		to = append(to, holdfast.SeatIndex(s))
 	}
 	return to
+}
+
+// wants reads wants into wants, and the units that they name into seats, which may move as it grows: what was cut
+// from its old place stays good.
+func (r *reader) wants(wants []Want, seats []holdfast.SeatIndex) ([]Want, []holdfast.SeatIndex) {
+	n := int(r.u8())
+	if r.err == nil && (n == 0 || n > WantsMax) {
+		r.fail("wants", "%d wants, 1 to %d", n, WantsMax)
+	}
+	units := 0
+	for range n {
+		if r.err != nil {
+			break
+		}
+		w := Want{Kind: WantKind(r.u8())}
+		switch w.Kind {
+		case WantSeats:
+			w.Count = r.u8()
+			from := len(seats)
+			seats = r.seats(seats, int(w.Count))
+			w.Seats = seats[from:len(seats):len(seats)]
+		case WantBest:
+			w.Section, w.Tier, w.Count, w.Adjacent = holdfast.SectionIndex(r.u16()), holdfast.TierIndex(r.u8()), r.u8(), r.bool()
+		case WantGeneral:
+			w.Section, w.Count = holdfast.SectionIndex(r.u16()), r.u8()
+		default:
+			r.fail("wants", "want kind %d", w.Kind)
+		}
+		if w.Count == 0 {
+			r.fail("wants", "a want of nothing")
+		}
+		if units += int(w.Count); units > holdfast.UnitsPerHoldMax {
+			r.fail("wants", "more than %d units", holdfast.UnitsPerHoldMax)
+		}
+		wants = append(wants, w)
+	}
+	return wants, seats
 }
 
 func (r *reader) done() error {

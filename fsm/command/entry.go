@@ -67,8 +67,11 @@ func OpenEntry(b []byte) (Entry, error) {
 		Count:      int(binary.LittleEndian.Uint32(body[16:])),
 		Commands:   body[entryHeaderBytes:],
 	}
-	if e.Count > EntryCommandsMax || body[1]|body[2]|body[3] != 0 {
-		return Entry{}, malformed("entry", "%d commands", e.Count)
+	if body[1]|body[2]|body[3] != 0 {
+		return Entry{}, malformed("entry", "reserved bytes %x are in use: upgrade this node", body[1:4])
+	}
+	if e.Count > EntryCommandsMax {
+		return Entry{}, malformed("entry", "%d commands, at most %d", e.Count, EntryCommandsMax)
 	}
 	return e, nil
 }

@@ -53,64 +53,66 @@ const (
 // ResultSeatsMax bounds each list of units in a result.
 const ResultSeatsMax = holdfast.UnitsPerHoldMax
 
+// fields gives the presence bits of what is set.
+func (r *Result) fields() (bits uint16) {
+	for _, f := range [...]struct {
+		bit uint16
+		set bool
+	}{
+		{hasRepeated, r.Repeated}, {hasHold, !r.Hold.IsZero()}, {hasDeadline, r.Deadline != 0}, {hasAmount, r.Amount.Currency != ""},
+		{hasSeats, len(r.Seats) > 0}, {hasAttempt, r.Attempt != 0}, {hasTaken, len(r.Taken) > 0}, {hasNear, len(r.Near) > 0},
+		{hasAllowance, r.Allowance != 0}, {hasRetryAfter, r.RetryAfterMs != 0}, {hasEvent, r.Event != 0}, {hasShard, r.Shard != 0},
+		{hasVersion, r.Version != 0},
+	} {
+		if f.set {
+			bits |= f.bit
+		}
+	}
+	return bits
+}
+
 // Append appends the packed result to b.
 func (r *Result) Append(b []byte) []byte {
-	at := len(b)
-	fields := uint16(0)
-	b = append(b, 0, 0, byte(r.Outcome), 0, 0)
-	if r.Repeated {
-		fields |= hasRepeated
-	}
-	if !r.Hold.IsZero() {
-		fields |= hasHold
+	at, fields := len(b), r.fields()
+	b = append(b, 0, 0, byte(r.Outcome))
+	b = binary.LittleEndian.AppendUint16(b, fields)
+	if fields&hasHold != 0 {
 		b = append(b, r.Hold[:]...)
 	}
-	if r.Deadline != 0 {
-		fields |= hasDeadline
+	if fields&hasDeadline != 0 {
 		b = binary.LittleEndian.AppendUint64(b, uint64(r.Deadline))
 	}
-	if r.Amount.Currency != "" {
-		fields |= hasAmount
+	if fields&hasAmount != 0 {
 		b = appendMoney(b, r.Amount)
 	}
-	if len(r.Seats) > 0 {
-		fields |= hasSeats
+	if fields&hasSeats != 0 {
 		b = appendSeats(b, r.Seats)
 	}
-	if r.Attempt != 0 {
-		fields |= hasAttempt
+	if fields&hasAttempt != 0 {
 		b = binary.LittleEndian.AppendUint32(b, uint32(r.Attempt))
 	}
-	if len(r.Taken) > 0 {
-		fields |= hasTaken
+	if fields&hasTaken != 0 {
 		b = appendSeats(b, r.Taken)
 	}
-	if len(r.Near) > 0 {
-		fields |= hasNear
+	if fields&hasNear != 0 {
 		b = appendSeats(b, r.Near)
 	}
-	if r.Allowance != 0 {
-		fields |= hasAllowance
+	if fields&hasAllowance != 0 {
 		b = binary.LittleEndian.AppendUint16(b, r.Allowance)
 	}
-	if r.RetryAfterMs != 0 {
-		fields |= hasRetryAfter
+	if fields&hasRetryAfter != 0 {
 		b = binary.LittleEndian.AppendUint32(b, r.RetryAfterMs)
 	}
-	if r.Event != 0 {
-		fields |= hasEvent
+	if fields&hasEvent != 0 {
 		b = binary.LittleEndian.AppendUint32(b, uint32(r.Event))
 	}
-	if r.Shard != 0 {
-		fields |= hasShard
+	if fields&hasShard != 0 {
 		b = binary.LittleEndian.AppendUint32(b, uint32(r.Shard))
 	}
-	if r.Version != 0 {
-		fields |= hasVersion
+	if fields&hasVersion != 0 {
 		b = binary.LittleEndian.AppendUint32(b, r.Version)
 	}
 	binary.LittleEndian.PutUint16(b[at:], uint16(len(b)-at-2))
-	binary.LittleEndian.PutUint16(b[at+3:], fields)
 	return b
 }
 
@@ -167,6 +169,9 @@ func DecodeResult(b []byte, r *Result) (rest []byte, err error) {
 	}
 	if fields&hasVersion != 0 {
 		r.Version = rd.u32()
+	}
+	if rd.err == nil && (r.Outcome == 0 || r.fields() != fields) {
+		rd.fail("result", "outcome %d with fields %#x, of which %#x say something", r.Outcome, fields, r.fields())
 	}
 	return rest, rd.done()
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"unicode/utf8"
 
 	"github.com/holdfast-db/holdfast"
 )
@@ -144,6 +145,9 @@ func (s *EventSpec) Validate() error {
 	if len(s.Title) > holdfast.NameBytesMax {
 		return invalid("title", "%d bytes, at most %d", len(s.Title), holdfast.NameBytesMax)
 	}
+	if !printable(s.Title) {
+		return invalid("title", "%q is not UTF-8 without control characters", s.Title)
+	}
 	if !validCurrency(s.Currency) {
 		return invalid("currency", "%q is not an ISO 4217 code in lower case, like eur", s.Currency)
 	}
@@ -166,7 +170,13 @@ func (s *EventSpec) Validate() error {
 	if err := s.validateSections(); err != nil {
 		return err
 	}
-	return s.validateAllocations()
+	if err := s.validateAllocations(); err != nil {
+		return err
+	}
+	if n := s.packedBytes(); n > holdfast.SpecBytesMax {
+		return invalid("description", "%d bytes when packed, at most %d", n, holdfast.SpecBytesMax)
+	}
+	return nil
 }
 
 func (r *Rules) validate() error {
@@ -209,7 +219,7 @@ func (s *EventSpec) validateSections() error {
 			if err := validUnique(field+".label", row.Label, labels); err != nil {
 				return err
 			}
-			if row.Seats == 0 || row.Seats > RowSeatsMax || int(row.First)+int(row.Seats) > math.MaxUint16 {
+			if row.Seats == 0 || row.Seats > RowSeatsMax || int(row.First)+int(row.Seats)-1 > math.MaxUint16 {
 				return invalid(field+".seats", "%d seats from number %d; 1 to %d seats, numbers below 65536", row.Seats, row.First, RowSeatsMax)
 			}
 			if row.Tier != holdfast.AnyTier && int(row.Tier) >= len(s.Tiers) {
@@ -298,11 +308,21 @@ func validName(field, name string, slug bool) error {
 		if slug && !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-') {
 			return invalid(field, "%q: lower-case letters, digits and dashes only", name)
 		}
-		if c < 0x20 || c == 0x7F {
-			return invalid(field, "%q has a control character", name)
-		}
+	}
+	if !printable(name) {
+		return invalid(field, "%q is not UTF-8 without control characters", name)
 	}
 	return nil
+}
+
+// printable reports whether s can be shown and sent: other formats that it must fit into refuse what is not UTF-8.
+func printable(s string) bool {
+	for _, c := range []byte(s) {
+		if c < 0x20 || c == 0x7F {
+			return false
+		}
+	}
+	return utf8.ValidString(s)
 }
 
 func validCurrency(c holdfast.Currency) bool {
@@ -361,6 +381,24 @@ func (s *EventSpec) Append(b []byte) []byte {
 		}
 	}
 	return b
+}
+
+// packedBytes gives the length of what Append appends.
+func (s *EventSpec) packedBytes() int {
+	n := 3 + len(s.Name) + len(s.Title) + len(s.Currency) + 4*4 + 1 + 2 + 3 + 3*2
+	for i := range s.Tiers {
+		n += 1 + len(s.Tiers[i].Name) + 8
+	}
+	for i := range s.Sections {
+		n += 1 + len(s.Sections[i].Name) + 1 + 4 + 4
+		for j := range s.Sections[i].Rows {
+			n += 1 + len(s.Sections[i].Rows[j].Label) + 2 + 2 + 1
+		}
+	}
+	for i := range s.Allocations {
+		n += 1 + len(s.Allocations[i].Name) + 4 + 12*len(s.Allocations[i].Spans)
+	}
+	return n
 }
 
 // DecodeSpec decodes and validates a packed description, which must be all of b.

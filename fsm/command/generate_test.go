@@ -1,0 +1,212 @@
+package command_test
+
+import (
+	"fmt"
+
+	"pgregory.net/rapid"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/command"
+)
+
+// The generators draw values that are valid by themselves, limits included.
+
+func id16(t *rapid.T, label string) [16]byte {
+	return [16]byte(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, label))
+}
+
+func header(t *rapid.T, kind command.Kind) command.Header {
+	return command.Header{Kind: kind, ID: id16(t, "id"), Event: holdfast.EventID(rapid.Uint32().Draw(t, "event"))}
+}
+
+func money(t *rapid.T) holdfast.Money {
+	return holdfast.Money{
+		AmountMinor: rapid.Int64Min(0).Draw(t, "amount"),
+		Currency:    holdfast.Currency(rapid.StringMatching(`[a-z]{3}`).Draw(t, "currency")),
+	}
+}
+
+func seats(t *rapid.T, least, most int) []holdfast.SeatIndex {
+	seat := rapid.Custom(func(t *rapid.T) holdfast.SeatIndex {
+		return holdfast.SeatIndex(rapid.Uint32Range(0, holdfast.UnitsPerEventMax-1).Draw(t, "seat"))
+	})
+	return rapid.SliceOfN(seat, least, most).Draw(t, "seats")
+}
+
+// wants draws 1 to WantsMax wants of at most UnitsPerHoldMax units together.
+func wants(t *rapid.T) (wants []command.Want) {
+	left, n := holdfast.UnitsPerHoldMax, rapid.IntRange(1, command.WantsMax).Draw(t, "wants")
+	for i := range n {
+		count := rapid.IntRange(1, left-(n-i-1)).Draw(t, "count")
+		left -= count
+		w := command.Want{Kind: rapid.SampledFrom([]command.WantKind{command.WantSeats, command.WantBest, command.WantGeneral}).Draw(t, "want"), Count: uint8(count)}
+		if w.Kind == command.WantSeats {
+			w.Seats = seats(t, count, count)
+		} else {
+			w.Section = holdfast.SectionIndex(rapid.Uint16().Draw(t, "section"))
+		}
+		if w.Kind == command.WantBest {
+			w.Tier = holdfast.TierIndex(rapid.Uint8().Draw(t, "tier"))
+			w.Adjacent = rapid.Bool().Draw(t, "adjacent")
+		}
+		wants = append(wants, w)
+	}
+	return wants
+}
+
+func sell(t *rapid.T) *command.Sell {
+	c := &command.Sell{
+		Header: header(t, command.KindSell), Hold: id16(t, "hold"), Amount: money(t),
+		As: rapid.SampledFrom([]command.SaleKind{command.SalePaid, command.SaleFree, command.SaleInvoiced}).Draw(t, "as"),
+	}
+	reference := rapid.StringMatching(`[!-~]{1,64}`).Draw(t, "payment")
+	switch c.As {
+	case command.SalePaid:
+		c.Attempt, c.Payment = holdfast.Attempt(rapid.Uint32Min(1).Draw(t, "attempt")), reference
+	case command.SaleInvoiced:
+		c.Payment = rapid.SampledFrom([]string{"", reference}).Draw(t, "reference")
+	}
+	return c
+}
+
+// anyCommand draws a command of any kind.
+func anyCommand(t *rapid.T) command.Command {
+	switch kind := rapid.SampledFrom(kinds()).Draw(t, "kind"); kind {
+	case command.KindHold:
+		return &command.Hold{Header: header(t, kind), Buyer: id16(t, "buyer"), Allocation: allocation(t), Wants: wants(t)}
+	case command.KindSwap:
+		return &command.Swap{Header: header(t, kind), Buyer: id16(t, "buyer"), Hold: id16(t, "hold"), Allocation: allocation(t), Wants: wants(t)}
+	case command.KindExtend:
+		return &command.Extend{Header: header(t, kind), Buyer: id16(t, "buyer"), Hold: id16(t, "hold")}
+	case command.KindRelease:
+		return &command.Release{Header: header(t, kind), Buyer: id16(t, "buyer"), Hold: id16(t, "hold")}
+	case command.KindBeginPayment:
+		return &command.BeginPayment{Header: header(t, kind), Buyer: id16(t, "buyer"), Hold: id16(t, "hold"),
+			Attempt: holdfast.Attempt(rapid.Uint32Min(1).Draw(t, "attempt")), Amount: money(t)}
+	case command.KindSell:
+		return sell(t)
+	case command.KindPutEvent:
+		return &command.PutEvent{Header: header(t, kind), Expect: rapid.Uint32().Draw(t, "expect"), Spec: spec(t)}
+	case command.KindAssignEvent:
+		return &command.AssignEvent{Header: header(t, kind), Spec: spec(t)}
+	case command.KindSetSale:
+		return &command.SetSale{Header: header(t, kind), State: holdfast.SaleState(rapid.Uint8Range(1, 3).Draw(t, "state"))}
+	case command.KindBlock:
+		most := 40
+		if rapid.IntRange(0, 19).Draw(t, "largest") == 0 {
+			most = holdfast.UnitsPerBlockMax
+		}
+		return &command.Block{Header: header(t, kind), Unblock: rapid.Bool().Draw(t, "unblock"), Seats: seats(t, most/40, most)}
+	case command.KindMark:
+		return &command.Mark{Header: header(t, kind)}
+	default:
+		panic(fmt.Sprintf("no generator for %s", kind))
+	}
+}
+
+func allocation(t *rapid.T) holdfast.AllocationIndex {
+	return holdfast.AllocationIndex(rapid.Uint8().Draw(t, "allocation"))
+}
+
+// spec draws a description with reserved and general sections, own tiers of rows, and allocations over both.
+func spec(t *rapid.T) command.EventSpec {
+	name := rapid.StringMatching(`[a-zäß ]{1,20}`)
+	s := command.EventSpec{
+		Name:     rapid.StringMatching(`[a-z0-9-]{1,64}`).Draw(t, "name"),
+		Title:    rapid.StringMatching(`[A-Za-zéø ]{0,32}`).Draw(t, "title"),
+		Currency: holdfast.Currency(rapid.StringMatching(`[a-z]{3}`).Draw(t, "currency")),
+		Rules: command.Rules{
+			HoldTTLMs: rapid.Uint32Max(command.TimeMsMax).Draw(t, "ttl"), PayWindowMs: rapid.Uint32Max(command.TimeMsMax).Draw(t, "pay window"),
+			ExtensionMs: rapid.Uint32Max(command.TimeMsMax).Draw(t, "extension"), CoolDownMs: rapid.Uint32Max(command.TimeMsMax).Draw(t, "cool-down"),
+			SeatsPerHold: rapid.Uint8Max(holdfast.UnitsPerHoldMax).Draw(t, "per hold"), SeatsPerBuyer: rapid.Uint16().Draw(t, "per buyer"),
+			NoOrphans: rapid.Bool().Draw(t, "no orphans"), ManyOpenHolds: rapid.Bool().Draw(t, "many"), SkipCoolDown: rapid.Bool().Draw(t, "skip"),
+		},
+	}
+	for _, n := range rapid.SliceOfNDistinct(name, 1, 6, rapid.ID).Draw(t, "tiers") {
+		s.Tiers = append(s.Tiers, command.Tier{Name: n, PriceMinor: rapid.Int64Range(0, command.PriceMinorMax).Draw(t, "price")})
+	}
+	tier := rapid.Custom(func(t *rapid.T) holdfast.TierIndex {
+		return holdfast.TierIndex(rapid.IntRange(0, len(s.Tiers)-1).Draw(t, "tier"))
+	})
+	for _, n := range rapid.SliceOfNDistinct(name, 1, 4, rapid.ID).Draw(t, "sections") {
+		sec := command.Section{Name: n, Tier: tier.Draw(t, "section tier")}
+		if rapid.Bool().Draw(t, "general") {
+			sec.Places = rapid.Uint32Range(1, 1000).Draw(t, "places")
+		} else {
+			for _, label := range rapid.SliceOfNDistinct(name, 1, 4, rapid.ID).Draw(t, "rows") {
+				row := command.Row{Label: label, Seats: rapid.Uint16Range(1, command.RowSeatsMax).Draw(t, "seats"), Tier: holdfast.AnyTier}
+				row.First = rapid.Uint16Range(0, uint16(0x10000-int(row.Seats))).Draw(t, "first")
+				if rapid.Bool().Draw(t, "own tier") {
+					row.Tier = tier.Draw(t, "row tier")
+				}
+				sec.Rows = append(sec.Rows, row)
+			}
+		}
+		s.Sections = append(s.Sections, sec)
+	}
+	for _, n := range rapid.SliceOfNDistinct(name, 0, 3, rapid.ID).Draw(t, "allocations") {
+		if n == "public" {
+			continue
+		}
+		a := command.Allocation{Name: n}
+		for range rapid.IntRange(0, 3).Draw(t, "spans") {
+			if sp := span(t, &s); apart(sp, append(s.Allocations, a)) {
+				a.Spans = append(a.Spans, sp)
+			}
+		}
+		s.Allocations = append(s.Allocations, a)
+	}
+	return s
+}
+
+func span(t *rapid.T, s *command.EventSpec) command.Span {
+	at := rapid.IntRange(0, len(s.Sections)-1).Draw(t, "section")
+	sp, size := command.Span{Section: holdfast.SectionIndex(at)}, s.Sections[at].Places
+	if rows := s.Sections[at].Rows; len(rows) > 0 {
+		sp.Row = uint16(rapid.IntRange(0, len(rows)-1).Draw(t, "row"))
+		size = uint32(rows[sp.Row].Seats)
+	}
+	sp.First = rapid.Uint32Max(size-1).Draw(t, "from")
+	sp.Last = rapid.Uint32Range(sp.First, size-1).Draw(t, "to")
+	return sp
+}
+
+// apart reports whether no unit of sp is set apart already.
+func apart(sp command.Span, allocations []command.Allocation) bool {
+	for _, a := range allocations {
+		for _, other := range a.Spans {
+			if sp.Section == other.Section && sp.Row == other.Row && sp.First <= other.Last && other.First <= sp.Last {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// result draws a result in which any field may be absent.
+func result(t *rapid.T) command.Result {
+	maybe := func(label string) bool { return rapid.Bool().Draw(t, label) }
+	r := command.Result{
+		Outcome: rapid.SampledFrom(holdfast.Outcomes()).Draw(t, "outcome"), Repeated: maybe("repeated"),
+		Deadline: holdfast.Clock(rapid.Uint64().Draw(t, "deadline")), Attempt: holdfast.Attempt(rapid.Uint32().Draw(t, "attempt")),
+		Allowance: rapid.Uint16().Draw(t, "allowance"), RetryAfterMs: rapid.Uint32().Draw(t, "retry after"),
+		Event: holdfast.EventID(rapid.Uint32().Draw(t, "event")), Shard: holdfast.ShardID(rapid.Uint32().Draw(t, "shard")),
+		Version: rapid.Uint32().Draw(t, "version"),
+	}
+	if maybe("has hold") {
+		r.Hold = id16(t, "hold")
+	}
+	if maybe("has amount") {
+		r.Amount = money(t)
+	}
+	if maybe("has seats") {
+		r.Seats = seats(t, 0, command.ResultSeatsMax)
+	}
+	if maybe("has taken") {
+		r.Taken = seats(t, 0, command.ResultSeatsMax)
+	}
+	if maybe("has near") {
+		r.Near = seats(t, 0, command.ResultSeatsMax)
+	}
+	return r
+}
