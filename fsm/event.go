@@ -40,7 +40,7 @@ func (m *Machine) createEvent(id holdfast.EventID, expect uint32, spec *command.
 	case id == 0 || expect != 0:
 		return holdfast.EventUnknown
 	case len(m.state.events) == holdfast.EventsPerShardMax:
-		return holdfast.EventConflict
+		return holdfast.EventsFull
 	}
 
 	e := &event{
