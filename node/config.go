@@ -30,6 +30,9 @@ type Config struct {
 	// Shards is the number of groups besides the directory, the same on all members. 0 means 1.
 	Shards int
 
+	Headroom     uint64 // refuse new holds below this many free bytes of disk; 0: HeadroomDefault
+	ArchiveBytes int64  // about how much of each shard's history is kept; 0: 4 GiB
+
 	Logger  *slog.Logger // nil discards
 	Timing  Timing
 	Clock   Clock   // nil: SystemClock

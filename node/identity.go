@@ -1,21 +1,27 @@
 package node
 
 import (
-	"log/slog"
-
-	"github.com/hashicorp/raft"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
 
 	"github.com/holdfast-db/holdfast"
 )
 
 // Identity is who a node is: node.json in its folder.
 type Identity struct {
-	// ID is the name and a random part that is made with the folder. A folder that is made anew is another node.
+	// ID is the name and a random part that is made with the folder. A folder that is made anew is another node: a
+	// voter that comes back without its log must not vote, since it no longer knows what it acknowledged.
 	ID string `json:"id"`
-	// Cluster is the cluster that the node belongs to; empty until it has formed or met one.
+	// Cluster is the cluster that the node belongs to; empty until it has founded or met one.
 	Cluster string `json:"cluster"`
 	Shards  int    `json:"shards"`
-	// Founders is the first configuration, on the member that wrote it into the groups; empty on all others.
+	// Founders is the first configuration, on the member that writes it into the groups; empty on all others.
 	Founders []Member `json:"founders,omitempty"`
 	// Stores are the shards that have a store here. One that is missing later is an error, not a new one.
 	Stores []holdfast.ShardID `json:"stores,omitempty"`
@@ -27,43 +33,91 @@ type Member struct {
 	Address string `json:"address"`
 }
 
-// storage is everything that a node keeps, on top of its Disk.
-type storage struct {
-	identity Identity
+const identityFile = "node.json"
+
+// loadIdentity reads node.json, or makes it where nothing is.
+func loadIdentity(dir Dir, name string, shards int) (Identity, error) {
+	id, err := readIdentity(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return makeIdentity(dir, name, shards)
+	}
+	if err != nil {
+		return Identity{}, err
+	}
+	switch {
+	case id.Shards != shards:
+		return Identity{}, invalid("shards", "the node was made with %d shards and cannot be run with %d", id.Shards, shards)
+	case id.ID[:len(id.ID)-len(randomPart)-1] != name:
+		return Identity{}, invalid("name", "this is the data of %s, not of a node that is called %s", id.ID, name)
+	}
+	return id, nil
 }
 
-// openStorage loads or makes the identity and begins to watch the free space. fatal is called once, at the first
-// doubt about the disk: the process should end, since nothing that is said after it can be believed.
-func openStorage(disk Disk, name string, shards int, log *slog.Logger, fatal func(error)) (*storage, error) {
-	return nil, errUnbuilt
+func readIdentity(dir Dir) (id Identity, err error) {
+	f, err := dir.Open(identityFile)
+	if err != nil {
+		return Identity{}, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, 1<<20))
+	if err != nil {
+		return Identity{}, err
+	}
+	if err := json.Unmarshal(data, &id); err != nil || len(id.ID) < len(randomPart)+2 {
+		return Identity{}, fmt.Errorf("%s is damaged: move the folder away and let the node join anew: %w", identityFile, err)
+	}
+	return id, nil
 }
 
-// Identity is a copy of the identity as last saved.
-func (s *storage) Identity() Identity { return s.identity }
+// randomPart is the form of what makes an id unique.
+const randomPart = "00000000"
 
-// Save changes the identity durably.
-func (s *storage) Save(change func(*Identity)) error { return errUnbuilt }
-
-// Stores opens what one shard keeps.
-func (s *storage) Stores(shard holdfast.ShardID) (*stores, error) { return nil, errUnbuilt }
-
-// Low reports whether so little space is left that new holds should be refused; Free is what is left.
-func (s *storage) Low() bool    { return false }
-func (s *storage) Free() uint64 { return 0 }
-
-// Close closes the disk. The shards' stores must be closed before.
-func (s *storage) Close() error { return nil }
-
-// stores is what one shard keeps.
-type stores struct {
-	Log       raft.LogStore // wrap it in a raft.LogCache that is bounded in bytes
-	Stable    raft.StableStore
-	Snapshots raft.SnapshotStore
-	Archive   *Archive
+func makeIdentity(dir Dir, name string, shards int) (Identity, error) {
+	random := make([]byte, len(randomPart)/2)
+	rand.Read(random)
+	id := Identity{ID: name + "-" + hex.EncodeToString(random), Shards: shards}
+	return id, saveIdentity(dir, id)
 }
 
-// Syncs counts the syncs of the shard's log to disk since it was opened.
-func (s *stores) Syncs() uint64 { return 0 }
+func saveIdentity(dir Dir, id Identity) error {
+	data, err := json.MarshalIndent(id, "", "  ")
+	if err != nil {
+		return err
+	}
+	return replaceFile(dir, identityFile, append(data, '\n'))
+}
 
-// Close closes the shard's files, after its raft has been shut down.
-func (s *stores) Close() error { return nil }
+// replaceFile gives a file new contents: after a crash it has the old or the new ones, whole.
+func replaceFile(dir Dir, name string, data []byte) error {
+	temp := name + tempSuffix
+	if err := removeIfThere(dir, temp); err != nil {
+		return err
+	}
+	f, err := dir.Append(temp)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := dir.Rename(temp, name); err != nil {
+		return err
+	}
+	return dir.Sync()
+}
+
+func removeIfThere(dir Dir, name string) error {
+	names, err := dir.Names()
+	if err != nil || !slices.Contains(names, name) {
+		return err
+	}
+	return dir.Remove(name)
+}
+
+func invalid(field, format string, args ...any) error {
+	return &holdfast.Error{Kind: holdfast.Invalid, Op: "node", Field: field, Message: fmt.Sprintf(format, args...)}
+}

@@ -1,50 +1,161 @@
 package node
 
 import (
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
 )
 
-// Hello is what nodes tell each other once a second.
-type Hello struct {
-	ID            string   `json:"id"`
-	Name          string   `json:"name"`
-	Cluster       string   `json:"cluster"` // empty until it has one: then it has no state
-	Address       string   `json:"address"`
-	ClientAddress string   `json:"client_address"`
-	Version       string   `json:"version"`
-	Shards        int      `json:"shards"`
-	Expect        int      `json:"expect"`
-	Peers         []string `json:"peers"`
-	WallMs        int64    `json:"wall_ms"`
-}
-
-// Peer is what is known of one address.
+// Peer is what is known of the node at one address.
 type Peer struct {
-	Hello
-	Known  bool          // it has answered since we started; else only Address is set
-	Age    time.Duration // since the last answer
+	Hello                // its last answer; before the first one only Address is set
+	Known  bool          // it has answered since we started
+	Age    time.Duration // since its last answer
 	Offset time.Duration // its wall clock minus ours, to within half of RTT
 	RTT    time.Duration
 }
 
-// peers knows the other members by asking them. Safe for concurrent use.
-type peers struct{}
+// fresh is how many rounds of hello an answer counts for.
+const fresh = 4
 
-// newPeers starts asking; Close stops it.
-func newPeers(self func() Hello, addresses []string, m *mux, clock Clock, timing Timing) *peers {
-	return &peers{}
+// peers knows the members by asking each once a second. It is safe for concurrent use.
+type peers struct {
+	self   func() Hello
+	mux    *mux
+	clock  Clock
+	timing Timing
+	log    *slog.Logger
+
+	mu    sync.Mutex
+	table map[string]*seen // by address, fixed keys
+
+	stop    chan struct{} // closed by Close
+	once    sync.Once
+	running sync.WaitGroup // one goroutine for each address
 }
 
-// All is the table, by address, our own first.
-func (p *peers) All() []Peer { return nil }
+// seen is a Peer with the instant of its last answer.
+type seen struct {
+	Peer
+	at time.Duration // Monotonic
+}
+
+// newPeers begins to ask all addresses but our own.
+func newPeers(self func() Hello, addresses []string, m *mux, clock Clock, timing Timing, log *slog.Logger) *peers {
+	p := &peers{self: self, mux: m, clock: clock, timing: timing, log: log, table: map[string]*seen{}, stop: make(chan struct{})}
+	for _, address := range addresses {
+		if address == self().Address {
+			continue
+		}
+		p.table[address] = &seen{Peer: Peer{Hello: Hello{Address: address}}}
+		p.running.Go(func() { p.ask(address) })
+	}
+	return p
+}
+
+// Close stops asking and waits, at most for one exchange.
+func (p *peers) Close() error {
+	p.once.Do(func() { close(p.stop) })
+	p.running.Wait()
+	return nil
+}
+
+// ask is the goroutine of one address.
+func (p *peers) ask(address string) {
+	pause := p.timing.Hello / 4 // until the first answer
+	for {
+		h, sent, rtt, err := p.mux.Hello(address, p.clock)
+		if err == nil && h.Address != address {
+			err = fmt.Errorf("the node there is %s and says that it is at %s", h.ID, h.Address)
+		}
+		if err != nil {
+			p.log.Debug("a peer does not answer", "address", address, "error", err)
+		} else {
+			p.note(address, h, sent, rtt)
+			pause = p.timing.Hello
+		}
+		timer := time.NewTimer(pause)
+		select {
+		case <-p.stop:
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+	}
+}
+
+func (p *peers) note(address string, h Hello, sent time.Time, rtt time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.table[address]
+	if was.ID != h.ID || was.Cluster != h.Cluster {
+		p.log.Info("met a peer", "address", address, "id", h.ID, "cluster", h.Cluster)
+	}
+	p.table[address] = &seen{at: p.clock.Monotonic(), Peer: Peer{Hello: h, Known: true, RTT: rtt, Offset: h.wall().Sub(sent.Add(rtt / 2))}}
+}
+
+// All is everybody: ourselves, then the peers by address.
+func (p *peers) All() []Peer {
+	now := p.clock.Monotonic()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var others []Peer
+	for _, s := range p.table {
+		peer := s.Peer
+		if peer.Known {
+			peer.Age = now - s.at
+		}
+		others = append(others, peer)
+	}
+	slices.SortFunc(others, func(a, b Peer) int { return strings.Compare(a.Address, b.Address) })
+	return append([]Peer{{Hello: p.self(), Known: true}}, others...)
+}
+
+// Locate is where the server with that id was last met, or "".
+func (p *peers) Locate(id raft.ServerID) string {
+	peer, ok := p.ByID(id)
+	if !ok {
+		return ""
+	}
+	return peer.Address
+}
 
 // ByID finds who last said to be id.
-func (p *peers) ByID(id raft.ServerID) (Peer, bool) { return Peer{}, false }
+func (p *peers) ByID(id raft.ServerID) (Peer, bool) {
+	for _, peer := range p.All() {
+		if peer.Known && peer.ID == string(id) {
+			return peer, true
+		}
+	}
+	return Peer{}, false
+}
 
-// Skew is how far our wall clock is from the median of all; doubt is true when that is more than SkewMax and at
-// least two peers have answered lately.
-func (p *peers) Skew() (skew time.Duration, doubt bool) { return 0, false }
+// Skew is how far our wall clock is from the median of all members that answered lately, ourselves included: ahead
+// when positive. With fewer than three one cannot tell whose clock is wrong, so that it is 0.
+func (p *peers) Skew() time.Duration {
+	var offsets []time.Duration
+	for _, peer := range p.All() { // ourselves with an offset of 0
+		if peer.Known && peer.Age < fresh*p.timing.Hello {
+			offsets = append(offsets, peer.Offset)
+		}
+	}
+	if len(offsets) < 3 {
+		return 0
+	}
+	slices.Sort(offsets)
+	return -(offsets[(len(offsets)-1)/2] + offsets[len(offsets)/2]) / 2
+}
 
-func (p *peers) Close() error { return nil }
+// Doubt is not nil when our wall clock is too far from the others'. A node in doubt must not lead: it would open
+// sales early or late.
+func (p *peers) Doubt() error {
+	if skew := p.Skew(); skew.Abs() > p.timing.SkewMax {
+		return fmt.Errorf("this node's wall clock is %v from the others': it does not stand for election", skew.Round(time.Millisecond))
+	}
+	return nil
+}

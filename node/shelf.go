@@ -1,0 +1,283 @@
+package node
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+
+	"github.com/holdfast-db/holdfast"
+)
+
+// shelf is the files of an archive: segments that follow each other, and bases.
+type shelf struct {
+	dir    Dir
+	shard  holdfast.ShardID
+	limits archiveLimits
+
+	mu       sync.Mutex
+	segments []shelved // by what is before them; the last one is written to
+	bases    []shelved // by their index
+	since    int64     // bytes of records since the newest base
+	file     File      // the last segment; nil when the next records must begin a new one
+	unsynced int64
+	last     uint64 // index of the last record in file
+	chain    uint32 // and its chain
+}
+
+// shelved is one file.
+type shelved struct {
+	index uint64 // of a segment: before; of a base: its own
+	bytes int64
+}
+
+// archiveLimits are the sizes of an archive.
+type archiveLimits struct {
+	SegmentBytes int64 // a segment ends with the write that reaches it
+	TotalBytes   int64 // what a replay needs from the newest base on is kept whatever its size
+}
+
+func (l archiveLimits) withDefaults() archiveLimits {
+	if l.SegmentBytes == 0 {
+		l.SegmentBytes = 64 << 20
+	}
+	if l.TotalBytes == 0 {
+		l.TotalBytes = 4 << 30
+	}
+	return l
+}
+
+// openShelf finds what is there. A record that a crash left half written is cut off.
+func openShelf(dir Dir, shard holdfast.ShardID, limits archiveLimits) (*shelf, error) {
+	s := &shelf{dir: dir, shard: shard, limits: limits}
+	if err := removeUnfinished(dir); err != nil {
+		return nil, err
+	}
+	names, err := dir.Names()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range names { // sorted, and numbers have the same number of digits
+		size, err := sizeOf(dir, name)
+		if err != nil {
+			return nil, err
+		}
+		if index, ok := numbered(name, segmentSuffix); ok {
+			s.segments = append(s.segments, shelved{index, size})
+		} else if index, ok := numbered(name, baseSuffix); ok {
+			s.bases = append(s.bases, shelved{index, size})
+		}
+	}
+	for _, seg := range s.segments {
+		if len(s.bases) == 0 || seg.index >= s.bases[len(s.bases)-1].index {
+			s.since += seg.bytes
+		}
+	}
+	for len(s.segments) > 0 && s.file == nil {
+		if err := s.reopen(); err != nil {
+			return nil, err
+		}
+	}
+	if n := len(s.bases); n > 0 && s.bases[n-1].index > s.last { // the state was restored beyond the last record
+		s.last, s.chain = s.bases[n-1].index, 0
+		if s.file != nil {
+			f := s.file
+			s.file = nil
+			return s, f.Close()
+		}
+	}
+	return s, nil
+}
+
+func sizeOf(dir Dir, name string) (int64, error) {
+	f, err := dir.Open(name)
+	if err != nil {
+		return 0, err
+	}
+	size, err := f.Size()
+	return size, errors.Join(err, f.Close())
+}
+
+// reopen opens the last segment at its last whole record. If the crash came before even its head was on disk, it is
+// removed: the one before it ended with a sync.
+func (s *shelf) reopen() error {
+	n := len(s.segments) - 1
+	name := segmentName(s.segments[n].index)
+	f, err := s.dir.Append(name)
+	if err != nil {
+		return err
+	}
+	r, err := newSegmentReader(f)
+	switch {
+	case errors.Is(err, errTorn):
+		s.segments = s.segments[:n]
+		return errors.Join(f.Close(), s.dir.Remove(name), s.dir.Sync())
+	case err != nil:
+		return errors.Join(err, f.Close())
+	case r.head.Shard != s.shard || r.head.Before != s.segments[n].index:
+		return errors.Join(fmt.Errorf("%s is a segment of shard %d after %d", name, r.head.Shard, r.head.Before), f.Close())
+	}
+	for err == nil {
+		_, err = r.next()
+	}
+	if errors.Is(err, errTorn) {
+		err = f.Truncate(r.end)
+	}
+	if err != nil && !errors.Is(err, io.EOF) {
+		return errors.Join(err, f.Close())
+	}
+	s.segments[n].bytes = r.end
+	s.file, s.last, s.chain = f, r.last, r.chain
+	return nil
+}
+
+// bundle is records on their way to a segment.
+type bundle struct {
+	head    segmentHead // how the first of them joins what is before
+	records []byte
+	last    uint64 // index of the last of them
+	chain   uint32 // and its chain
+}
+
+// write appends records. They are durable after sync.
+func (s *shelf) write(b bundle) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(b.records) == 0 {
+		return nil
+	}
+	n := len(s.segments) - 1
+	if s.file == nil || s.segments[n].bytes >= s.limits.SegmentBytes || b.head.Before != s.last || b.head.Chain != s.chain {
+		if err := s.begin(b.head); err != nil {
+			return err
+		}
+		n = len(s.segments) - 1
+	}
+	if _, err := s.file.Write(b.records); err != nil {
+		return err
+	}
+	s.last, s.chain = b.last, b.chain
+	size := int64(len(b.records))
+	s.segments[n].bytes += size
+	s.since += size
+	if s.unsynced += size; s.unsynced >= syncEvery {
+		return s.syncLocked()
+	}
+	return nil
+}
+
+// begin ends the segment and begins another. The old one is synced first, so that only the last can be torn.
+func (s *shelf) begin(head segmentHead) error {
+	if s.file != nil {
+		if err := errors.Join(s.syncLocked(), s.file.Close()); err != nil {
+			return err
+		}
+		s.file = nil
+	}
+	name := segmentName(head.Before)
+	f, err := s.dir.Append(name)
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(head.append(nil)); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := s.dir.Sync(); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	s.file, s.segments = f, append(s.segments, shelved{head.Before, segmentHeadBytes})
+	return nil
+}
+
+func (s *shelf) sync() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.syncLocked()
+}
+
+func (s *shelf) syncLocked() error {
+	if s.file == nil {
+		return nil
+	}
+	s.unsynced = 0
+	return s.file.Sync()
+}
+
+// wantsBase: half of the limit, so that the newest base and what follows it, and the one before, fit into it.
+func (s *shelf) wantsBase() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.since > s.limits.TotalBytes/2
+}
+
+// base writes the state at index beside the segments. Records go on being written meanwhile.
+func (s *shelf) base(index uint64, state io.WriterTo) error {
+	f, err := createSealed(s.dir, baseName(index))
+	if err != nil {
+		return err
+	}
+	begin := binary.LittleEndian.AppendUint32([]byte(baseMagic), uint32(s.shard))
+	_, err = f.Write(binary.LittleEndian.AppendUint64(begin, index))
+	if err == nil {
+		_, err = state.WriteTo(f)
+	}
+	if err != nil {
+		return errors.Join(err, f.Abandon())
+	}
+	if err := f.Seal(); err != nil {
+		return err
+	}
+	size, err := sizeOf(s.dir, baseName(index))
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = 0
+	s.bases = slices.DeleteFunc(s.bases, func(b shelved) bool { return b.index == index })
+	s.bases = append(s.bases, shelved{index, size})
+	slices.SortFunc(s.bases, func(a, b shelved) int { return cmp.Compare(a.index, b.index) })
+	return s.drop()
+}
+
+// drop removes what is before a base, the oldest first, while the files are larger than the limit.
+func (s *shelf) drop() error {
+	for total := s.total(); total > s.limits.TotalBytes; {
+		var name string
+		switch {
+		case len(s.bases) == 0:
+			return nil
+		case len(s.segments) > 1 && s.segments[1].index <= s.bases[0].index: // all of the first is before the base
+			name, total = segmentName(s.segments[0].index), total-s.segments[0].bytes
+			s.segments = s.segments[1:]
+		case len(s.bases) > 1:
+			name, total = baseName(s.bases[0].index), total-s.bases[0].bytes
+			s.bases = s.bases[1:]
+		default:
+			return nil
+		}
+		if err := s.dir.Remove(name); err != nil {
+			return err
+		}
+	}
+	return s.dir.Sync()
+}
+
+func (s *shelf) total() (bytes int64) {
+	for _, f := range append(slices.Clone(s.segments), s.bases...) {
+		bytes += f.bytes
+	}
+	return bytes
+}
+
+func (s *shelf) close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.file == nil {
+		return nil
+	}
+	return errors.Join(s.syncLocked(), s.file.Close())
+}
