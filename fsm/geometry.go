@@ -189,6 +189,9 @@ func (g *geometry) paint(spec *command.EventSpec, bySection [][]uint32) []holdfa
 			}
 			begin := uint32(0) // the place in the section of the row's first
 			for _, r := range rows {
+				if begin > span.Last {
+					break
+				}
 				end := begin + uint32(g.rows[r].count)
 				for p := max(begin, span.First); p < min(end, span.Last+1); p++ {
 					allocation[g.rows[r].first+p-begin] = holdfast.AllocationIndex(i + 1)

@@ -64,6 +64,7 @@ func (v *inventory) extend(g *geometry) {
 // rebuild works out from the units' words all that a snapshot does not keep. It visits every unit: some
 // milliseconds for a million.
 func (v *inventory) rebuild(g *geometry) {
+	assert(v.words.len() == g.len() && v.nexts.len() == g.len(), "an inventory has other units than its geometry")
 	v.geometry = g
 	v.counts = make([]Counts, len(g.classes))
 	v.free = newFreeUnits(g)
@@ -71,6 +72,7 @@ func (v *inventory) rebuild(g *geometry) {
 		counts := &v.counts[g.strips[s].class]
 		for u := g.strips[s].first; u < g.stripEnd(uint32(s)); u++ {
 			state := v.state(holdfast.SeatIndex(u))
+			assert(state < holdfast.SeatStates, "a unit is in no known state")
 			counts[state]++
 			if state == holdfast.Free {
 				v.free.set(u)

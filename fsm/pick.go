@@ -248,7 +248,7 @@ func (v *inventory) bestRow(a *ask, w *command.Want, least, most uint32) (length
 		// Tiers of one section share its rows, so that the front one may be of any of them.
 		before := best
 		for section := classes[from].section; from < to && classes[from].section == section; from++ {
-			if !classes[from].fits(w) {
+			if uint32(v.free.tops[from]) <= before || !classes[from].fits(w) {
 				continue
 			}
 			n, strip := v.longestIn(from, before, most)
@@ -298,19 +298,9 @@ func (v *inventory) fit(r *row, w aim) (best spot) {
 	return best
 }
 
-// better gives the better of two runs, the one with lower numbers being the first.
+// better gives the better of two runs. The second was found, and has the higher numbers.
 func better(a, b spot) spot {
-	switch {
-	case !a.found:
-		return b
-	case !b.found:
-		return a
-	case a.orphans != b.orphans:
-		if a.orphans {
-			return b
-		}
-		return a
-	case b.far < a.far:
+	if !a.found || a.orphans && !b.orphans || a.orphans == b.orphans && b.far < a.far {
 		return b
 	}
 	return a

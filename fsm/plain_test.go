@@ -386,6 +386,14 @@ func drawTier(t *rapid.T, tiers []command.Tier) holdfast.TierIndex {
 }
 
 func drawRows(t *rapid.T, tiers []command.Tier, have, least int) (rows []command.Row) {
+	if rapid.IntRange(0, 9).Draw(t, "deep") == 0 {
+		// More rows than a block of bounds has.
+		seats := rapid.IntRange(1, 3).Draw(t, "few seats")
+		for i := range 3*blockStrips + seats {
+			rows = append(rows, command.Row{Label: fmt.Sprint(have + i), First: 1, Tier: holdfast.AnyTier, Seats: uint16(seats + i%2)})
+		}
+		return rows
+	}
 	for i := range rapid.IntRange(least, 6).Draw(t, "rows") {
 		row := command.Row{Label: fmt.Sprint(have + i), First: 1, Tier: holdfast.AnyTier, Seats: uint16(rapid.IntRange(1, 16).Draw(t, "seats"))}
 		if rapid.IntRange(0, 15).Draw(t, "long") == 0 {
@@ -498,7 +506,7 @@ func comparePicks(t *rapid.T) {
 // moveAbout brings the units from one on into some states, by moves that are allowed.
 func moveAbout(t *rapid.T, v *inventory, h *plainHouse) {
 	from := rapid.IntRange(0, len(h.units)-1).Draw(t, "move from")
-	to := min(len(h.units), from+rapid.IntRange(1, 60).Draw(t, "move"))
+	to := min(len(h.units), from+rapid.IntRange(1, max(60, len(h.units))).Draw(t, "move"))
 	dense := rapid.IntRange(1, 4).Draw(t, "one in")
 	goal := holdfast.SeatState(rapid.IntRange(0, holdfast.SeatStates-1).Draw(t, "into"))
 	for u := from; u < to; u++ {
