@@ -72,10 +72,10 @@ func (c *crowd) finish() {
 	}
 }
 
-// stadium is an event of a million seats in two hundred sections.
-func stadium() command.EventSpec {
+// arena is an event of a million seats in two hundred sections.
+func arena() command.EventSpec {
 	spec := command.EventSpec{
-		Name: "stadium", Currency: "eur", Tiers: []command.Tier{{Name: "one", PriceMinor: 5000}, {Name: "two", PriceMinor: 3000}},
+		Name: "arena", Currency: "eur", Tiers: []command.Tier{{Name: "one", PriceMinor: 5000}, {Name: "two", PriceMinor: 3000}},
 		Rules: command.Rules{SeatsPerBuyer: 8},
 	}
 	const sections = 256
@@ -92,7 +92,7 @@ func stadium() command.EventSpec {
 // open makes a machine whose event is on sale, at the clock at which crowds begin.
 func open(b *testing.B) *Machine {
 	m := New(Config{})
-	put, sale := &command.PutEvent{Spec: stadium()}, &command.SetSale{State: holdfast.SaleOpen}
+	put, sale := &command.PutEvent{Spec: arena()}, &command.SetSale{State: holdfast.SaleOpen}
 	put.Event, sale.Event = theEvent, theEvent
 	sale.ID = holdfast.CommandID{15: 1}
 	out := command.Output{Answer: true}
