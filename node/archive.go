@@ -41,8 +41,8 @@ const (
 )
 
 // openArchive opens an archive to be continued after its last whole record.
-func openArchive(dir Dir, shard holdfast.ShardID, limits archiveLimits) (*Archive, error) {
-	shelf, err := openShelf(dir, shard, limits)
+func openArchive(dir Dir, shard holdfast.ShardID, shards int, limits archiveLimits) (*Archive, error) {
+	shelf, err := openShelf(dir, shard, shards, limits)
 	if err != nil {
 		return nil, fmt.Errorf("archive: %w", err)
 	}
@@ -74,7 +74,7 @@ func (a *Archive) Append(index, term uint64, entry []byte) error {
 		return a.err
 	}
 	if len(p.records) == 0 {
-		p.head = segmentHead{Shard: a.shelf.shard, Before: p.last, Chain: p.chain}
+		p.head = segmentHead{Shard: a.shelf.shard, Shards: a.shelf.shards, Before: p.last, Chain: p.chain}
 		a.flush.Reset(archiveFlushAfter)
 	}
 	p.records, p.chain = record{index, term, entry}.append(p.records, p.chain)
@@ -104,13 +104,11 @@ func (a *Archive) WantsBase() bool { return a.shelf.wantsBase() }
 
 // Base keeps the state at index, from which a replay can begin, and drops the oldest files beyond the limit.
 // Entries can be appended meanwhile. When a snapshot was restored that is beyond Last, Base must be called with it
-// before the next Append: what follows does not follow what is there.
+// before the next Append: what follows does not follow what is there. One Base at a time.
 func (a *Archive) Base(index uint64, state io.WriterTo) error {
 	gap := index > a.Last()
-	if gap {
-		if err := a.Sync(); err != nil {
-			return err
-		}
+	if err := a.Sync(); err != nil { // a base is durable at once, so what it follows must be
+		return err
 	}
 	if err := a.shelf.base(index, state); err != nil {
 		return fmt.Errorf("archive: write a base: %w", err)

@@ -1,6 +1,8 @@
 package node
 
 import (
+	"errors"
+	"io/fs"
 	"sync"
 )
 
@@ -59,8 +61,16 @@ func (d latchedDir) Rename(from, to string) error {
 	return d.latch.run(func() error { return d.Dir.Rename(from, to) })
 }
 
+// Remove answers, and does not latch, that the file is not there: two snapshots may end at once.
 func (d latchedDir) Remove(name string) error {
-	return d.latch.run(func() error { return d.Dir.Remove(name) })
+	if err := d.latch.failed(); err != nil {
+		return err
+	}
+	err := d.Dir.Remove(name)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return d.latch.fail(err)
 }
 
 func (d latchedDir) Sync() error { return d.latch.run(d.Dir.Sync) }

@@ -101,7 +101,7 @@ func (p *peers) note(address string, h Hello, sent time.Time, rtt time.Duration)
 
 // All is everybody: ourselves, then the peers by address.
 func (p *peers) All() []Peer {
-	now := p.clock.Monotonic()
+	all, now := []Peer{{Hello: p.self(), Known: true}}, p.clock.Monotonic()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	var others []Peer
@@ -113,7 +113,7 @@ func (p *peers) All() []Peer {
 		others = append(others, peer)
 	}
 	slices.SortFunc(others, func(a, b Peer) int { return strings.Compare(a.Address, b.Address) })
-	return append([]Peer{{Hello: p.self(), Known: true}}, others...)
+	return append(all, others...)
 }
 
 // Locate is where the server with that id was last met, or "".

@@ -15,10 +15,11 @@ import (
 
 // The files of an archive. A segment holds entries in the order of the log:
 //
-//	magic [8] | shard uint32 | before uint64 | chain uint32 | crc32c of these uint32
+//	magic [8] | shard uint32 | shards uint32 | before uint64 | chain uint32 | crc32c of these uint32
 //	then for each entry: length uint32 | index uint64 | term uint64 | chain uint32 | entry
 //
-// Integers are little-endian. before is the index of the archived entry before the segment's first, 0 at the
+// Integers are little-endian. shards is how many there are besides the directory, which a replay of the directory
+// must know. before is the index of the archived entry before the segment's first, 0 at the
 // beginning of the log, or the index of the base after which the segment begins. chain is the crc32c of the record,
 // begun with the chain of the record before: a record that was lost, moved or changed breaks it. Indexes have gaps,
 // where Raft's own entries are, so they cannot show that.
@@ -30,7 +31,7 @@ const (
 	baseMagic     = "HFBASE01"
 	baseSuffix    = ".base" // after its index
 
-	segmentHeadBytes = 8 + 4 + 8 + 4 + 4
+	segmentHeadBytes = 8 + 4 + 4 + 8 + 4 + 4
 	recordHeadBytes  = 4 + 8 + 8 + 4
 	baseHeadBytes    = 8 + 4 + 8
 
@@ -44,6 +45,7 @@ var errTorn = errors.New("not a whole record")
 // segmentHead is how a segment joins what is before it.
 type segmentHead struct {
 	Shard  holdfast.ShardID
+	Shards uint32
 	Before uint64
 	Chain  uint32
 }
@@ -52,6 +54,7 @@ func (h segmentHead) append(b []byte) []byte {
 	at := len(b)
 	b = append(b, segmentMagic...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(h.Shard))
+	b = binary.LittleEndian.AppendUint32(b, h.Shards)
 	b = binary.LittleEndian.AppendUint64(b, h.Before)
 	b = binary.LittleEndian.AppendUint32(b, h.Chain)
 	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[at:], castagnoli))
@@ -95,7 +98,10 @@ func newSegmentReader(r io.Reader) (*segmentReader, error) {
 	if string(b[:8]) != segmentMagic || crc32.Checksum(body, castagnoli) != sum {
 		return nil, fmt.Errorf("%w: it does not begin as a segment does", errTorn)
 	}
-	s.head = segmentHead{holdfast.ShardID(binary.LittleEndian.Uint32(b[8:])), binary.LittleEndian.Uint64(b[12:]), binary.LittleEndian.Uint32(b[20:])}
+	s.head = segmentHead{
+		Shard: holdfast.ShardID(binary.LittleEndian.Uint32(b[8:])), Shards: binary.LittleEndian.Uint32(b[12:]),
+		Before: binary.LittleEndian.Uint64(b[16:]), Chain: binary.LittleEndian.Uint32(b[24:]),
+	}
 	s.chain, s.last = s.head.Chain, s.head.Before
 	return s, nil
 }

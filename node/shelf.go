@@ -16,13 +16,17 @@ import (
 type shelf struct {
 	dir    Dir
 	shard  holdfast.ShardID
+	shards uint32 // besides the directory
 	limits archiveLimits
 
 	mu       sync.Mutex
 	segments []shelved // by what is before them; the last one is written to
 	bases    []shelved // by their index
 	since    int64     // bytes of records since the newest base
-	file     File      // the last segment; nil when the next records must begin a new one
+
+	// What is below belongs to the archive's writing goroutine.
+	file     File // the last segment; nil when the next records must begin a new one
+	size     int64
 	unsynced int64
 	last     uint64 // index of the last record in file
 	chain    uint32 // and its chain
@@ -51,8 +55,8 @@ func (l archiveLimits) withDefaults() archiveLimits {
 }
 
 // openShelf finds what is there. A record that a crash left half written is cut off.
-func openShelf(dir Dir, shard holdfast.ShardID, limits archiveLimits) (*shelf, error) {
-	s := &shelf{dir: dir, shard: shard, limits: limits}
+func openShelf(dir Dir, shard holdfast.ShardID, shards int, limits archiveLimits) (*shelf, error) {
+	s := &shelf{dir: dir, shard: shard, shards: uint32(shards), limits: limits}
 	if err := removeUnfinished(dir); err != nil {
 		return nil, err
 	}
@@ -130,7 +134,7 @@ func (s *shelf) reopen() error {
 		return errors.Join(err, f.Close())
 	}
 	s.segments[n].bytes = r.end
-	s.file, s.last, s.chain = f, r.last, r.chain
+	s.file, s.size, s.last, s.chain = f, r.end, r.last, r.chain
 	return nil
 }
 
@@ -144,61 +148,60 @@ type bundle struct {
 
 // write appends records. They are durable after sync.
 func (s *shelf) write(b bundle) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if len(b.records) == 0 {
 		return nil
 	}
-	n := len(s.segments) - 1
-	if s.file == nil || s.segments[n].bytes >= s.limits.SegmentBytes || b.head.Before != s.last || b.head.Chain != s.chain {
+	if s.file == nil || s.size >= s.limits.SegmentBytes || b.head.Before != s.last || b.head.Chain != s.chain {
 		if err := s.begin(b.head); err != nil {
 			return err
 		}
-		n = len(s.segments) - 1
 	}
 	if _, err := s.file.Write(b.records); err != nil {
 		return err
 	}
 	s.last, s.chain = b.last, b.chain
-	size := int64(len(b.records))
-	s.segments[n].bytes += size
-	s.since += size
-	if s.unsynced += size; s.unsynced >= syncEvery {
-		return s.syncLocked()
+	s.grow(int64(len(b.records)))
+	if s.unsynced >= syncEvery {
+		return s.sync()
 	}
 	return nil
+}
+
+// grow counts what was written to the last segment.
+func (s *shelf) grow(bytes int64) {
+	s.size, s.unsynced = s.size+bytes, s.unsynced+bytes
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.segments[len(s.segments)-1].bytes, s.since = s.size, s.since+bytes
 }
 
 // begin ends the segment and begins another. The old one is synced first, so that only the last can be torn.
 func (s *shelf) begin(head segmentHead) error {
 	if s.file != nil {
-		if err := errors.Join(s.syncLocked(), s.file.Close()); err != nil {
+		if err := errors.Join(s.sync(), s.file.Close()); err != nil {
 			return err
 		}
 		s.file = nil
 	}
-	name := segmentName(head.Before)
-	f, err := s.dir.Append(name)
+	f, err := s.dir.Append(segmentName(head.Before))
 	if err != nil {
 		return err
 	}
-	if _, err := f.Write(head.append(nil)); err != nil {
+	_, err = f.Write(head.append(nil))
+	if err == nil {
+		err = s.dir.Sync()
+	}
+	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	if err := s.dir.Sync(); err != nil {
-		return errors.Join(err, f.Close())
-	}
-	s.file, s.segments = f, append(s.segments, shelved{head.Before, segmentHeadBytes})
+	s.file, s.size = f, segmentHeadBytes
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.segments = append(s.segments, shelved{head.Before, segmentHeadBytes})
 	return nil
 }
 
 func (s *shelf) sync() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.syncLocked()
-}
-
-func (s *shelf) syncLocked() error {
 	if s.file == nil {
 		return nil
 	}
@@ -213,7 +216,7 @@ func (s *shelf) wantsBase() bool {
 	return s.since > s.limits.TotalBytes/2
 }
 
-// base writes the state at index beside the segments. Records go on being written meanwhile.
+// base writes the state at index beside the segments. Records go on being written meanwhile; another base is not.
 func (s *shelf) base(index uint64, state io.WriterTo) error {
 	f, err := createSealed(s.dir, baseName(index))
 	if err != nil {
@@ -234,31 +237,8 @@ func (s *shelf) base(index uint64, state io.WriterTo) error {
 	if err != nil {
 		return err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.since = 0
-	s.bases = slices.DeleteFunc(s.bases, func(b shelved) bool { return b.index == index })
-	s.bases = append(s.bases, shelved{index, size})
-	slices.SortFunc(s.bases, func(a, b shelved) int { return cmp.Compare(a.index, b.index) })
-	return s.drop()
-}
-
-// drop removes what is before a base, the oldest first, while the files are larger than the limit.
-func (s *shelf) drop() error {
-	for total := s.total(); total > s.limits.TotalBytes; {
-		var name string
-		switch {
-		case len(s.bases) == 0:
-			return nil
-		case len(s.segments) > 1 && s.segments[1].index <= s.bases[0].index: // all of the first is before the base
-			name, total = segmentName(s.segments[0].index), total-s.segments[0].bytes
-			s.segments = s.segments[1:]
-		case len(s.bases) > 1:
-			name, total = baseName(s.bases[0].index), total-s.bases[0].bytes
-			s.bases = s.bases[1:]
-		default:
-			return nil
-		}
+	dropped := s.added(shelved{index, size})
+	for _, name := range dropped {
 		if err := s.dir.Remove(name); err != nil {
 			return err
 		}
@@ -266,18 +246,43 @@ func (s *shelf) drop() error {
 	return s.dir.Sync()
 }
 
+// added takes a new base in, and names what is before a base, the oldest first, while the files are larger than the
+// limit.
+func (s *shelf) added(base shelved) (dropped []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.since = 0
+	s.bases = slices.DeleteFunc(s.bases, func(b shelved) bool { return b.index == base.index })
+	s.bases = append(s.bases, base)
+	slices.SortFunc(s.bases, func(a, b shelved) int { return cmp.Compare(a.index, b.index) })
+	for total := s.total(); total > s.limits.TotalBytes; {
+		switch {
+		case len(s.segments) > 1 && s.segments[1].index <= s.bases[0].index: // all of the first is before the base
+			dropped, total = append(dropped, segmentName(s.segments[0].index)), total-s.segments[0].bytes
+			s.segments = s.segments[1:]
+		case len(s.bases) > 1:
+			dropped, total = append(dropped, baseName(s.bases[0].index)), total-s.bases[0].bytes
+			s.bases = s.bases[1:]
+		default:
+			return dropped
+		}
+	}
+	return dropped
+}
+
 func (s *shelf) total() (bytes int64) {
-	for _, f := range append(slices.Clone(s.segments), s.bases...) {
+	for _, f := range s.segments {
+		bytes += f.bytes
+	}
+	for _, f := range s.bases {
 		bytes += f.bytes
 	}
 	return bytes
 }
 
 func (s *shelf) close() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.file == nil {
 		return nil
 	}
-	return errors.Join(s.syncLocked(), s.file.Close())
+	return errors.Join(s.sync(), s.file.Close())
 }

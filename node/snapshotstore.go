@@ -8,10 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/hashicorp/raft"
 )
@@ -23,8 +23,6 @@ import (
 type snapshotStore struct {
 	dir Dir
 	log *slog.Logger
-
-	mu sync.Mutex // held while files are sealed, listed and removed
 }
 
 const (
@@ -67,12 +65,6 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 
 // List gives the finished snapshots, the newest first.
 func (s *snapshotStore) List() ([]*raft.SnapshotMeta, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.list()
-}
-
-func (s *snapshotStore) list() ([]*raft.SnapshotMeta, error) {
 	names, err := s.dir.Names()
 	if err != nil {
 		return nil, err
@@ -83,6 +75,9 @@ func (s *snapshotStore) list() ([]*raft.SnapshotMeta, error) {
 			continue
 		}
 		meta, body, err := s.open(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another sink has just removed it
+		}
 		if err != nil {
 			// Raft then takes the older one, and stops if its log does not reach back to it.
 			s.log.Error("a snapshot cannot be read", "file", name, "error", err)
@@ -163,17 +158,15 @@ func (s *snapshotSink) Close() error {
 		return nil
 	}
 	s.ended = true
-	s.store.mu.Lock()
-	defer s.store.mu.Unlock()
 	if err := s.Seal(); err != nil {
 		return err
 	}
-	metas, err := s.store.list()
+	metas, err := s.store.List()
 	if err != nil {
 		return err
 	}
 	for _, old := range metas[min(len(metas), snapshotsKept):] {
-		if err := s.store.dir.Remove(old.ID + snapshotSuffix); err != nil {
+		if err := s.store.dir.Remove(old.ID + snapshotSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/holdfast-db/holdfast"
 )
 
-// storage is everything that a node keeps, on top of its Disk.
+// storage is everything that a node keeps, on top of its Disk. No mutex here or below is held while the disk works:
+// who waits for a mutex keeps the time of a synctest bubble from passing, and with it the simulated disk.
 type storage struct {
 	disk     Disk
 	top      Dir
@@ -22,8 +23,10 @@ type storage struct {
 	latch    *latch
 	headroom *headroom
 
-	mu       sync.Mutex // guards identity, held while it is saved
-	identity Identity
+	saving chan struct{} // has one token, taken while the identity is saved
+
+	mu       sync.Mutex
+	identity Identity // as last saved
 }
 
 // storageConfig is what a storage needs.
@@ -56,7 +59,12 @@ func openStorage(cfg storageConfig) (*storage, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &storage{disk: cfg.Disk, top: top, log: cfg.Log, archive: cfg.Archive.withDefaults(), latch: l, headroom: h, identity: id}, nil
+	s := &storage{
+		disk: cfg.Disk, top: top, log: cfg.Log, archive: cfg.Archive.withDefaults(), latch: l, headroom: h, identity: id,
+		saving: make(chan struct{}, 1),
+	}
+	s.saving <- struct{}{}
+	return s, nil
 }
 
 // Identity is a copy of the identity as last saved.
@@ -68,13 +76,15 @@ func (s *storage) Identity() Identity {
 
 // Save changes the identity durably. change must not keep the identity nor call the storage.
 func (s *storage) Save(change func(*Identity)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	next := s.identity.clone()
+	<-s.saving
+	defer func() { s.saving <- struct{}{} }()
+	next := s.Identity()
 	change(&next)
 	if err := saveIdentity(s.top, next); err != nil {
 		return fmt.Errorf("save %s: %w", identityFile, err)
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.identity = next
 	return nil
 }
@@ -139,7 +149,7 @@ func (s *storage) openFiles(shard holdfast.ShardID, under RaftStore) (*stores, e
 	if err != nil {
 		return nil, err
 	}
-	archive, err := openArchive(archiveDir, shard, s.archive)
+	archive, err := openArchive(archiveDir, shard, s.Identity().Shards, s.archive)
 	if err != nil {
 		return nil, err
 	}

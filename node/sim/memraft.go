@@ -1,0 +1,158 @@
+package sim
+
+import (
+	"encoding/binary"
+	"maps"
+	"slices"
+
+	"github.com/hashicorp/raft"
+	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
+)
+
+// raftLog is a shard's log and stable values: as its process sees them, and as they would be after a crash.
+type raftLog struct {
+	seen, durable raftState
+	// writing has one token, which the one writer takes, as in bbolt. It is no mutex: who waits for one keeps the
+	// time of a synctest bubble from passing, and the writer may sleep.
+	writing chan struct{}
+}
+
+type raftState struct {
+	entries map[uint64]raft.Log
+	values  map[string][]byte
+}
+
+func newRaftLog() *raftLog {
+	empty := raftState{map[uint64]raft.Log{}, map[string][]byte{}}
+	l := &raftLog{seen: empty, durable: empty.clone(), writing: make(chan struct{}, 1)}
+	l.writing <- struct{}{}
+	return l
+}
+
+// clone shares the entries' data, which nobody writes to.
+func (s raftState) clone() raftState { return raftState{maps.Clone(s.entries), maps.Clone(s.values)} }
+
+func (s raftState) bytes() (n uint64) {
+	for _, e := range s.entries {
+		n += uint64(len(e.Data)) + 64
+	}
+	return n
+}
+
+// raftHandle is a process's way to a raftLog: a node.RaftStore.
+type raftHandle struct {
+	mount *mount
+	log   *raftLog
+}
+
+// change makes one change, durably: as bbolt's transactions, it is there after a crash whole or not at all.
+func (h *raftHandle) change(bytes int, do func(raftState)) error {
+	<-h.log.writing
+	defer func() { h.log.writing <- struct{}{} }()
+	err := h.mount.locked(func(d *Disk) error {
+		if err := d.write(bytes); err != nil {
+			return err
+		}
+		do(h.log.seen)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return h.mount.sync(func(*Disk) { do(h.log.durable) })
+}
+
+func (h *raftHandle) read(do func(raftState) error) error {
+	return h.mount.locked(func(*Disk) error { return do(h.log.seen) })
+}
+
+func (h *raftHandle) FirstIndex() (first uint64, err error) {
+	err = h.read(func(s raftState) error {
+		for index := range s.entries {
+			if first == 0 || index < first {
+				first = index
+			}
+		}
+		return nil
+	})
+	return first, err
+}
+
+func (h *raftHandle) LastIndex() (last uint64, err error) {
+	err = h.read(func(s raftState) error {
+		for index := range s.entries {
+			last = max(last, index)
+		}
+		return nil
+	})
+	return last, err
+}
+
+func (h *raftHandle) GetLog(index uint64, out *raft.Log) error {
+	return h.read(func(s raftState) error {
+		e, ok := s.entries[index]
+		if !ok {
+			return raft.ErrLogNotFound
+		}
+		*out = e
+		return nil
+	})
+}
+
+func (h *raftHandle) StoreLog(e *raft.Log) error { return h.StoreLogs([]*raft.Log{e}) }
+
+func (h *raftHandle) StoreLogs(entries []*raft.Log) error {
+	bytes, copies := 0, make([]raft.Log, len(entries))
+	for i, e := range entries {
+		copies[i] = *e
+		copies[i].Data = slices.Clone(e.Data)
+		bytes += len(e.Data)
+	}
+	return h.change(bytes, func(s raftState) {
+		for _, e := range copies {
+			s.entries[e.Index] = e
+		}
+	})
+}
+
+func (h *raftHandle) DeleteRange(first, last uint64) error {
+	return h.change(0, func(s raftState) {
+		for index := first; index <= last; index++ {
+			delete(s.entries, index)
+		}
+	})
+}
+
+func (h *raftHandle) Set(key, value []byte) error {
+	k, v := string(key), slices.Clone(value)
+	return h.change(len(key)+len(value), func(s raftState) { s.values[k] = v })
+}
+
+func (h *raftHandle) Get(key []byte) (value []byte, err error) {
+	err = h.read(func(s raftState) error {
+		v, ok := s.values[string(key)]
+		if !ok {
+			return raftboltdb.ErrKeyNotFound
+		}
+		value = slices.Clone(v)
+		return nil
+	})
+	return value, err
+}
+
+func (h *raftHandle) SetUint64(key []byte, value uint64) error {
+	return h.Set(key, binary.BigEndian.AppendUint64(nil, value))
+}
+
+func (h *raftHandle) GetUint64(key []byte) (uint64, error) {
+	value, err := h.Get(key)
+	if err != nil {
+		return 0, err
+	}
+	return binary.BigEndian.Uint64(value), nil
+}
+
+// SyncsPerChange is one, as of a log that is written in one piece.
+func (h *raftHandle) SyncsPerChange() int { return 1 }
+
+func (h *raftHandle) Close() error { return nil }
