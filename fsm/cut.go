@@ -12,6 +12,7 @@ import (
 //
 // A cut that is not released costs memory for every page that is written since, and time for the copies.
 type Cut struct {
+	shard holdfast.ShardID
 	state state
 	lease *lease
 }
@@ -19,7 +20,7 @@ type Cut struct {
 // Cut freezes the state as it is between two entries.
 func (m *Machine) Cut() *Cut {
 	l := &lease{}
-	return &Cut{state: m.state.cut(l), lease: l}
+	return &Cut{shard: m.shard, state: m.state.cut(l), lease: l}
 }
 
 // Release lets the cut's pages go. The cut must not be read any more. It may be called twice, and from any goroutine.
