@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -117,20 +118,16 @@ func (d *folder) Dir(name string) (Dir, error) {
 	return osDir(path), makeDir(path)
 }
 
-func (d *folder) Raft(name string, create bool) (store RaftStore, err error) {
+func (d *folder) Raft(name string, create bool) (RaftStore, error) {
 	dir := filepath.Join(d.path, filepath.FromSlash(name))
 	path := filepath.Join(dir, raftFile)
-	if _, err := os.Stat(path); err != nil && (!create || !errors.Is(err, fs.ErrNotExist)) {
+	err := walkPages(path)
+	if err != nil && (!create || !errors.Is(err, fs.ErrNotExist)) {
 		return nil, err
 	}
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if r := recover(); r != nil { // bbolt panics at damaged pages while it looks for free ones
-			err = fmt.Errorf("%s is damaged: %v", path, r)
-		}
-	}()
 	opened, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
 		Timeout: lockPatience,
 		// Writing the free list with every commit ruins append times after a burst was truncated; it is found
@@ -147,6 +144,33 @@ func (d *folder) Raft(name string, create bool) (store RaftStore, err error) {
 		return nil, err
 	}
 	return boltStore{opened, d.noSync}, nil
+}
+
+// walkPages looks at every page of a bbolt file that leads to a key. bbolt does so when it opens a file for writing,
+// but in a goroutine of its own, where a damaged page ends the process without a word about which file it is.
+func walkPages(path string) (err error) {
+	if st, err := os.Stat(path); err != nil || st.Size() == 0 {
+		return err // the crash came when it was just made
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that is too short is a fault of its map
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%s is damaged: move the folder away and let the node join anew: %v", path, r)
+		}
+	}()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{ReadOnly: true, Timeout: lockPatience})
+	if err != nil {
+		return fmt.Errorf("open %s: %w", path, err)
+	}
+	defer db.Close()
+	return db.View(func(tx *bbolt.Tx) error {
+		return tx.ForEach(func(_ []byte, bucket *bbolt.Bucket) error {
+			cursor := bucket.Cursor()
+			for key, _ := cursor.First(); key != nil; key, _ = cursor.Next() {
+			}
+			return nil
+		})
+	})
 }
 
 // boltStore is raft-boltdb. Every change is one transaction, which bbolt syncs twice: the pages, then the meta page

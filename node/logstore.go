@@ -66,9 +66,9 @@ func (s *logStore) DeleteRange(first, last uint64) error {
 	if err != nil {
 		return err
 	}
-	for first <= last {
+	for tail := last >= end; first <= last; {
 		from, to := first, min(last, first+deleteStep-1)
-		if last >= end {
+		if tail {
 			from, to = max(first, last-min(last, deleteStep-1)), last
 			last = from - 1
 		} else {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"path"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -93,9 +94,10 @@ func (d *Disk) Remove(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	delete(d.rafts, name)
-	if folder := d.dirs[path.Dir(name)]; folder != nil {
-		delete(folder.seen, path.Base(name))
-		delete(folder.durable, path.Base(name))
+	dir, file := path.Split(name)
+	if folder := d.dirs[strings.TrimSuffix(dir, "/")]; folder != nil {
+		delete(folder.seen, file)
+		delete(folder.durable, file)
 	}
 }
 
@@ -103,7 +105,8 @@ func (d *Disk) Remove(name string) {
 func (d *Disk) Damage(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	f := d.dirs[path.Dir(name)].seen[path.Base(name)]
+	dir, name := path.Split(name)
+	f := d.dirs[strings.TrimSuffix(dir, "/")].seen[name]
 	f.data = slices.Clone(f.data)
 	f.data[len(f.data)/2] ^= 1
 	f.synced = f.data

@@ -1,0 +1,40 @@
+package node
+
+import "github.com/hashicorp/raft"
+
+// What tests outside of the package may use: they are outside because package sim, which they run on, imports node.
+type (
+	Storage       = storage
+	StorageConfig = storageConfig
+	Stores        = stores
+	ArchiveLimits = archiveLimits
+	Mux           = mux
+	MuxConfig     = muxConfig
+	Peers         = peers
+	Decision      = decision
+)
+
+var (
+	OpenStorage = openStorage
+	OpenArchive = openArchive
+	NewMux      = newMux
+	NewPeers    = newPeers
+	Decide      = decide
+	IsNotFound  = isNotFound
+	NewRaftLog  = newRaftLog
+)
+
+var (
+	ErrOtherNode = errOtherNode
+	ErrNoShard   = errNoShard
+)
+
+// WithDefaults fills in a Timing as New does.
+func (t Timing) WithDefaults() Timing { return t.withDefaults() }
+
+// NewLogCache is a cache over any store.
+var NewLogCache = newLogCache
+
+// CachedBytes is how much the cache holds; Uncached is what is below it.
+func (c *logCache) CachedBytes() int        { return c.bytes }
+func (c *logCache) Uncached() raft.LogStore { return c.LogStore }
