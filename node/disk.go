@@ -108,9 +108,8 @@ func flock(f *os.File) error {
 
 // folder is the real Disk.
 type folder struct {
-	path   string
-	lock   *os.File // held as long as the disk is open
-	noSync bool     // a planted fault: the durability test sets it and must then fail
+	path string
+	lock *os.File // held as long as the disk is open
 }
 
 func (d *folder) Dir(name string) (Dir, error) {
@@ -135,7 +134,7 @@ func (d *folder) Raft(name string, create bool) (RaftStore, error) {
 		NoFreelistSync:  true,
 		FreelistType:    bbolt.FreelistMapType,
 		InitialMmapSize: mmapBytes,
-	}, NoSync: d.noSync})
+	}})
 	if err != nil {
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
@@ -143,7 +142,7 @@ func (d *folder) Raft(name string, create bool) (RaftStore, error) {
 		opened.Close()
 		return nil, err
 	}
-	return boltStore{opened, d.noSync}, nil
+	return boltStore{opened}, nil
 }
 
 // walkPages looks at every page of a bbolt file that leads to a key. bbolt does so when it opens a file for writing,
@@ -175,17 +174,9 @@ func walkPages(path string) (err error) {
 
 // boltStore is raft-boltdb. Every change is one transaction, which bbolt syncs twice: the pages, then the meta page
 // that makes them count.
-type boltStore struct {
-	*raftboltdb.BoltStore
-	noSync bool
-}
+type boltStore struct{ *raftboltdb.BoltStore }
 
-func (s boltStore) SyncsPerChange() int {
-	if s.noSync {
-		return 0
-	}
-	return 2
-}
+func (boltStore) SyncsPerChange() int { return 2 }
 
 func (d *folder) Free() (uint64, error) {
 	var st syscall.Statfs_t
