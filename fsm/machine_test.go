@@ -17,6 +17,8 @@ type shard struct {
 	index uint64
 	ids   uint64 // makes command ids
 	out   command.Output
+
+	packed []byte // the last entry
 }
 
 const theEvent = holdfast.EventID(7)
@@ -65,7 +67,8 @@ func (s *shard) entry(stepMs uint32, cmds ...command.Command) []command.Result {
 	}
 	s.index++
 	s.out.Answer = true
-	s.m.Apply(s.index, command.FinishEntry(b, stepMs*1000, int64(s.index)*1000, len(cmds)), &s.out)
+	s.packed = command.FinishEntry(b, stepMs*1000, int64(s.index)*1000, len(cmds))
+	s.m.Apply(s.index, s.packed, &s.out)
 	s.sound()
 	results, rest := make([]command.Result, len(cmds)), s.out.Results
 	for i := range results {
