@@ -20,7 +20,6 @@ func TestReplicasAreEqual(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 4))
 	leader := newSale(t, func(spec *command.EventSpec) {
 		spec.Rules = command.Rules{HoldTTLMs: 2000, PayWindowMs: 3000, ExtensionMs: 1000, CoolDownMs: 500, SeatsPerBuyer: 9, NoOrphans: true}
-		spec.Sections[2].Places = 60
 		for i := range 20 { // the crowd fights for the first seats, and for the best
 			spec.Sections[1].Rows = append(spec.Sections[1].Rows[:2+i:2+i], command.Row{Label: fmt.Sprint(i), Seats: 11, Tier: holdfast.AnyTier})
 		}
