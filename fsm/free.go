@@ -77,10 +77,14 @@ func (f *freeUnits) scan(from, to uint32, flip uint64) uint32 {
 
 // runStart gives the first unit of the run of free units that ends at u, looking back no further than from.
 func (f *freeUnits) runStart(u, from uint32) uint32 {
-	for u > from && f.has(u-1) {
-		u--
+	for u > from {
+		w, last := (u-1)/64, (u-1)%64
+		if taken := ^f.bits[w] << (63 - last); taken != 0 {
+			return max(from, u-uint32(bits.LeadingZeros64(taken)))
+		}
+		u = w * 64
 	}
-	return u
+	return from
 }
 
 // longest gives the length of the longest run of free units in [from, to), or enough if there is one as long.
@@ -100,6 +104,9 @@ func (v *inventory) give(u, s uint32) {
 	f, g := &v.free, v.geometry
 	f.set(u)
 	from, to := g.strips[s].first, g.stripEnd(s)
+	if uint32(f.runs[g.strips[s].place]) >= min(to-from, runMax) {
+		return // the bounds are as high as they can be
+	}
 	begin := f.runStart(u, max(from, u-min(u, runMax)))
 	end := f.nextTaken(u+1, min(to, u+runMax))
 	v.raise(s, uint8(min(end-begin, runMax)))
@@ -177,21 +184,18 @@ func (v *inventory) longestIn(classNo int, more, enough uint32) (length, strip u
 // firstBehind gives the first place at or behind place, in its class, with a run of n free units; c.to if there is none.
 func (v *inventory) firstBehind(c *class, place, n uint32) uint32 {
 	for place < c.to {
-		from := place
 		block := c.block(place)
-		end := min(c.from+(block-c.blocks+1)*blockStrips, c.to)
-		if uint32(v.free.blocks[block]) < n {
-			place = end
-			continue
-		}
-		for ; place < end; place++ {
-			if uint32(v.free.runs[place]) >= n && v.runAt(place, n) == n {
-				return place
+		begin := c.from + (block-c.blocks)*blockStrips
+		end := min(begin+blockStrips, c.to)
+		if uint32(v.free.blocks[block]) >= n {
+			for ; place < end; place++ {
+				if uint32(v.free.runs[place]) >= n && v.runAt(place, n) == n {
+					return place
+				}
 			}
-		}
-		if begin := c.from + (block-c.blocks)*blockStrips; from == begin {
 			v.free.lower(block, begin, end)
 		}
+		place = end
 	}
 	return c.to
 }
@@ -199,21 +203,18 @@ func (v *inventory) firstBehind(c *class, place, n uint32) uint32 {
 // lastBefore gives the last place before place, in its class, with a run of n free units; c.to if there is none.
 func (v *inventory) lastBefore(c *class, place, n uint32) uint32 {
 	for place > c.from {
-		to := place
 		block := c.block(place - 1)
 		begin := c.from + (block-c.blocks)*blockStrips
-		if uint32(v.free.blocks[block]) < n {
-			place = begin
-			continue
-		}
-		for ; place > begin; place-- {
-			if uint32(v.free.runs[place-1]) >= n && v.runAt(place-1, n) == n {
-				return place - 1
+		end := min(begin+blockStrips, c.to)
+		if uint32(v.free.blocks[block]) >= n {
+			for ; place > begin; place-- {
+				if uint32(v.free.runs[place-1]) >= n && v.runAt(place-1, n) == n {
+					return place - 1
+				}
 			}
-		}
-		if end := min(begin+blockStrips, c.to); to == end {
 			v.free.lower(block, begin, end)
 		}
+		place = begin
 	}
 	return c.to
 }

@@ -133,7 +133,8 @@ func TestBest(t *testing.T) {
 		{"blocked and another's are no hope", apart, 3, []string{".b.a"}, []string{holdfast.SoldOut.String()}},
 		{"held elsewhere is no hope", in(1), 2, []string{".hh.", "", ".s"}, []string{holdfast.SoldOut.String()}},
 		{"own units are free", any, 3, []string{"h.oos", "....h"}, []string{"h***s", "....h"}},
-		{"own units are no hope", any, 3, []string{".oos"}, []string{"***s"}},
+		{"own units are free at once", any, 3, []string{".oos"}, []string{"***s"}},
+		{"own units are no hope", any, 3, []string{"oos."}, []string{holdfast.SoldOut.String()}},
 		{"own units do not return besides", any, 4, []string{".oos"}, []string{holdfast.SoldOut.String()}},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
