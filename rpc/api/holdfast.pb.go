@@ -1021,19 +1021,21 @@ func (x *GetHoldRequest) GetConsistency() Consistency {
 }
 
 type Hold struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
-	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Event         uint32                 `protobuf:"varint,3,opt,name=event,proto3" json:"event,omitempty"`
-	Buyer         []byte                 `protobuf:"bytes,4,opt,name=buyer,proto3" json:"buyer,omitempty"`
-	State         uint32                 `protobuf:"varint,5,opt,name=state,proto3" json:"state,omitempty"` // holdfast.HoldState
-	Seats         []uint32               `protobuf:"varint,6,rep,packed,name=seats,proto3" json:"seats,omitempty"`
-	AmountMinor   int64                  `protobuf:"varint,7,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
-	Currency      string                 `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
-	DeadlineUs    uint64                 `protobuf:"varint,9,opt,name=deadline_us,json=deadlineUs,proto3" json:"deadline_us,omitempty"`
-	RemainingMs   uint64                 `protobuf:"varint,10,opt,name=remaining_ms,json=remainingMs,proto3" json:"remaining_ms,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Extended      bool                   `protobuf:"varint,12,opt,name=extended,proto3" json:"extended,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Stamp       *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Id          []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Event       uint32                 `protobuf:"varint,3,opt,name=event,proto3" json:"event,omitempty"`
+	Buyer       []byte                 `protobuf:"bytes,4,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	State       uint32                 `protobuf:"varint,5,opt,name=state,proto3" json:"state,omitempty"` // holdfast.HoldState
+	Seats       []uint32               `protobuf:"varint,6,rep,packed,name=seats,proto3" json:"seats,omitempty"`
+	AmountMinor int64                  `protobuf:"varint,7,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
+	Currency    string                 `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
+	DeadlineUs  uint64                 `protobuf:"varint,9,opt,name=deadline_us,json=deadlineUs,proto3" json:"deadline_us,omitempty"`
+	RemainingMs uint64                 `protobuf:"varint,10,opt,name=remaining_ms,json=remainingMs,proto3" json:"remaining_ms,omitempty"`
+	Attempt     uint32                 `protobuf:"varint,11,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Extended    bool                   `protobuf:"varint,12,opt,name=extended,proto3" json:"extended,omitempty"`
+	// Set instead of all but stamp and id when the hold is over: the outcome hold_lapsed or hold_released.
+	Over          uint32 `protobuf:"varint,13,opt,name=over,proto3" json:"over,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1150,6 +1152,13 @@ func (x *Hold) GetExtended() bool {
 		return x.Extended
 	}
 	return false
+}
+
+func (x *Hold) GetOver() uint32 {
+	if x != nil {
+		return x.Over
+	}
+	return 0
 }
 
 type GetOrderRequest struct {
@@ -2394,7 +2403,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0eGetHoldRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
 	"\x04hold\x18\x02 \x01(\fR\x04hold\x12:\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xd1\x02\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xe5\x02\n" +
 	"\x04Hold\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x14\n" +
@@ -2409,7 +2418,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\fremaining_ms\x18\n" +
 	" \x01(\x04R\vremainingMs\x12\x18\n" +
 	"\aattempt\x18\v \x01(\rR\aattempt\x12\x1a\n" +
-	"\bextended\x18\f \x01(\bR\bextended\"y\n" +
+	"\bextended\x18\f \x01(\bR\bextended\x12\x12\n" +
+	"\x04over\x18\r \x01(\rR\x04over\"y\n" +
 	"\x0fGetOrderRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05order\x18\x02 \x01(\fR\x05order\x12:\n" +
