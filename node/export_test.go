@@ -17,6 +17,7 @@ type (
 var (
 	OpenStorage = openStorage
 	OpenArchive = openArchive
+	VerifyDir   = verifyDir
 	NewMux      = newMux
 	NewPeers    = newPeers
 	Decide      = decide

@@ -290,7 +290,7 @@ func TestADamagedSnapshotIsNotRestored(t *testing.T) {
 	must(t, err)
 	fmt.Fprint(sink, strings.Repeat("state ", 1000))
 	must(t, sink.Close())
-	disk.Damage("shard-1/snapshots/" + sink.ID() + ".snap")
+	disk.Damage("shard-1/snapshots/"+sink.ID()+".snap", 3000)
 	if _, _, err := one.Snapshots.Open(sink.ID()); err == nil {
 		t.Error("it was opened")
 	}

@@ -56,7 +56,7 @@ func (l archiveLimits) withDefaults() archiveLimits {
 
 // openShelf finds what is there. A record that a crash left half written is cut off.
 func openShelf(dir Dir, shard holdfast.ShardID, shards int, limits archiveLimits) (*shelf, error) {
-	s := &shelf{dir: dir, shard: shard, shards: uint32(shards), limits: limits}
+	s := &shelf{dir: dir, shard: shard, shards: uint32(shards), limits: limits.withDefaults()}
 	if err := removeUnfinished(dir); err != nil {
 		return nil, err
 	}
@@ -209,11 +209,11 @@ func (s *shelf) sync() error {
 	return s.file.Sync()
 }
 
-// wantsBase: half of the limit, so that the newest base and what follows it, and the one before, fit into it.
+// Of the limit, a quarter is for what is archived between two bases, and three are left after something was dropped.
 func (s *shelf) wantsBase() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.since > s.limits.TotalBytes/2
+	return s.since > s.limits.TotalBytes/4
 }
 
 // base writes the state at index beside the segments. Records go on being written meanwhile; another base is not.
@@ -246,8 +246,7 @@ func (s *shelf) base(index uint64, state io.WriterTo) error {
 	return s.dir.Sync()
 }
 
-// added takes a new base in, and names what is before a base, the oldest first, while the files are larger than the
-// limit.
+// added takes a new base in, and names what is before a base, the oldest first, while the files are too large.
 func (s *shelf) added(base shelved) (dropped []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -255,7 +254,7 @@ func (s *shelf) added(base shelved) (dropped []string) {
 	s.bases = slices.DeleteFunc(s.bases, func(b shelved) bool { return b.index == base.index })
 	s.bases = append(s.bases, base)
 	slices.SortFunc(s.bases, func(a, b shelved) int { return cmp.Compare(a.index, b.index) })
-	for total := s.total(); total > s.limits.TotalBytes; {
+	for total := s.total(); total > s.limits.TotalBytes/4*3; {
 		switch {
 		case len(s.segments) > 1 && s.segments[1].index <= s.bases[0].index: // all of the first is before the base
 			dropped, total = append(dropped, segmentName(s.segments[0].index)), total-s.segments[0].bytes

@@ -60,7 +60,7 @@ func openStorage(cfg storageConfig) (*storage, error) {
 		return nil, err
 	}
 	s := &storage{
-		disk: cfg.Disk, top: top, log: cfg.Log, archive: cfg.Archive.withDefaults(), latch: l, headroom: h, identity: id,
+		disk: cfg.Disk, top: top, log: cfg.Log, archive: cfg.Archive, latch: l, headroom: h, identity: id,
 		saving: make(chan struct{}, 1),
 	}
 	s.saving <- struct{}{}
@@ -113,6 +113,9 @@ type stores struct {
 	raft    RaftStore
 }
 
+// archiveDir is where its archive is, below it.
+const archiveDir = "archive"
+
 // shardDir is where a shard's files are.
 func shardDir(shard holdfast.ShardID) string { return fmt.Sprintf("shard-%d", shard) }
 
@@ -145,11 +148,11 @@ func (s *storage) openFiles(shard holdfast.ShardID, under RaftStore) (*stores, e
 	if err != nil {
 		return nil, err
 	}
-	archiveDir, err := dir("archive")
+	archiveFiles, err := dir(archiveDir)
 	if err != nil {
 		return nil, err
 	}
-	archive, err := openArchive(archiveDir, shard, s.Identity().Shards, s.archive)
+	archive, err := openArchive(archiveFiles, shard, s.Identity().Shards, s.archive)
 	if err != nil {
 		return nil, err
 	}

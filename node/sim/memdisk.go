@@ -101,14 +101,27 @@ func (d *Disk) Remove(name string) {
 	}
 }
 
-// Damage turns over one bit in the middle of a file.
-func (d *Disk) Damage(name string) {
+// Files lists the files of a folder with their sizes.
+func (d *Disk) Files(folder string) map[string]int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sizes := map[string]int{}
+	if f := d.dirs[folder]; f != nil {
+		for name, file := range f.seen {
+			sizes[name] = len(file.data)
+		}
+	}
+	return sizes
+}
+
+// Damage turns over one bit of a file, in the byte at the given place.
+func (d *Disk) Damage(name string, at int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	dir, name := path.Split(name)
 	f := d.dirs[strings.TrimSuffix(dir, "/")].seen[name]
 	f.data = slices.Clone(f.data)
-	f.data[len(f.data)/2] ^= 1
+	f.data[at] ^= 1
 	f.synced = f.data
 }
 
