@@ -17,7 +17,7 @@ func (m *Machine) block(c *command.Block) holdfast.Outcome {
 		return holdfast.EventUnknown
 	}
 	for _, unit := range c.Seats {
-		if int(unit) >= e.units.words.len() {
+		if int(unit) >= e.units.len() {
 			return holdfast.WantInvalid
 		}
 	}

@@ -98,7 +98,7 @@ func (c *checker) checkChain(e *event, slot uint32, h *holdRecord) {
 	}
 	amount, seen, unit := int64(0), []holdfast.SeatIndex(nil), h.First
 	for range h.Count {
-		if int(unit) >= e.units.words.len() || slices.Contains(seen, unit) {
+		if int(unit) >= e.units.len() || slices.Contains(seen, unit) {
 			c.require(false, RuleOwner, "the units of %s go on to %d after %v", h.ID, unit, seen)
 			return
 		}
@@ -135,7 +135,7 @@ func (c *checker) checkUnits() {
 	for _, e := range c.state.events {
 		count := newTally(e)
 		owned := uint32(0)
-		for unit := range holdfast.SeatIndex(e.units.words.len()) {
+		for unit := range holdfast.SeatIndex(e.units.len()) {
 			s, holder := e.units.state(unit), e.units.owner(unit)
 			c.require(s < holdfast.SeatStates && taken(s) == (holder != 0), RuleOwner, "%s unit %d is %s by slot %d", e.id, unit, s, holder)
 			if s < holdfast.SeatStates {
@@ -154,24 +154,9 @@ func (c *checker) checkUnits() {
 		}{{"sections", view.Sections, count.sections}, {"tiers", view.Tiers, count.tiers}, {"allocations", view.Allocations, count.allocations}} {
 			c.require(slices.Equal(kept.have, kept.recount), RuleConservation, "%s: %s counted %v, recounted %v", e.id, kept.what, kept.have, kept.recount)
 		}
-		c.checkFree(e)
-	}
-}
-
-// checkFree looks that searches see every free unit and no other, and pass over none.
-func (c *checker) checkFree(e *event) {
-	v := &e.units
-	g := v.geometry
-	for unit := range holdfast.SeatIndex(v.words.len()) {
-		is := v.state(unit)
-		c.require(v.free.has(uint32(unit)) == (is == holdfast.Free), RuleInventory, "%s unit %d is %s, and not so to a search", e.id, unit, is)
-	}
-	for s := range g.strips[:len(g.strips)-1] {
-		at := &g.strips[s]
-		class := &g.classes[at.class]
-		run := uint8(v.free.longest(at.first, g.stripEnd(uint32(s)), runMax))
-		bound := min(v.free.runs[at.place], v.free.blocks[class.block(at.place)], v.free.tops[at.class])
-		c.require(run <= bound, RuleInventory, "%s has a run of %d free units at %d; a search that wants more than %d passes over it", e.id, run, at.first, bound)
+		for _, wrong := range e.units.check() {
+			c.require(false, RuleInventory, "%s: %s", e.id, wrong)
+		}
 	}
 }
 
@@ -254,7 +239,7 @@ func (c *checker) checkEvents() {
 	for i, e := range c.state.events {
 		place, ok := c.places[e.id]
 		c.require(ok && int(place) == i && e.place == place, RuleIndex, "%s stands at %d, is found at %d", e.id, i, place)
-		c.require(e.units.words.len() == e.spec.Units(), RuleEvent, "%s has %d units, described are %d", e.id, e.units.words.len(), e.spec.Units())
+		c.require(e.units.len() == e.spec.Units(), RuleEvent, "%s has %d units, described are %d", e.id, e.units.len(), e.spec.Units())
 		c.require(e.rules == e.spec.Rules.WithDefaults(), RuleEvent, "%s goes by the rules %v", e.id, e.rules)
 		c.require(int(e.current) < len(e.prices) && slices.Equal(e.prices[e.current], pricesOf(e.spec)), RuleEvent, "%s sells at price list %d of %v", e.id, e.current, e.prices)
 		c.require(e.holds == holds[i] && e.orders == orders[i], RuleEvent, "%s counts %d holds and %d orders, there are %d and %d", e.id, e.holds, e.orders, holds[i], orders[i])

@@ -15,29 +15,29 @@ func TestCheckSeesEveryPlantedFault(t *testing.T) {
 		plant func(m *Machine, e *event, slots []uint32)
 	}{
 		"a seat has no owner": {RuleOwner, func(m *Machine, e *event, slots []uint32) {
-			*e.units.words.edit(1) = uint32(holdfast.Free)
+			e.units.each.edit(1).word = uint32(holdfast.Free)
 		}},
 		"a seat has another owner": {RuleOwner, func(m *Machine, e *event, slots []uint32) {
-			*e.units.words.edit(1) = wordOf(holdfast.Held, slots[paying])
+			e.units.each.edit(1).word = wordOf(holdfast.Held, slots[paying])
 		}},
 		"a free seat has an owner": {RuleOwner, func(m *Machine, e *event, slots []uint32) {
-			*e.units.words.edit(9) = slots[open]<<stateBits | uint32(holdfast.Free)
+			e.units.each.edit(9).word = slots[open]<<stateBits | uint32(holdfast.Free)
 		}},
 		"a held seat is sold": {RuleOwner, func(m *Machine, e *event, slots []uint32) {
-			*e.units.words.edit(1) = wordOf(holdfast.Sold, slots[open])
+			e.units.each.edit(1).word = wordOf(holdfast.Sold, slots[open])
 		}},
 		"a seat is in a state that there is not": {RuleOwner, func(m *Machine, e *event, slots []uint32) {
-			*e.units.words.edit(9) = holdfast.SeatStates
+			e.units.each.edit(9).word = holdfast.SeatStates
 		}},
 		"a seat is in two chains": {RuleOwner, func(m *Machine, e *event, slots []uint32) {
 			m.state.holds.edit(slots[paying]).First = 1
 		}},
 		"a chain goes round": {RuleOwner, func(m *Machine, e *event, slots []uint32) {
-			*e.units.nexts.edit(2) = 1 + 1
+			e.units.each.edit(2).next = 1 + 1
 			m.state.holds.edit(slots[open]).Count = 3
 		}},
 		"a chain leaves the event": {RuleOwner, func(m *Machine, e *event, slots []uint32) {
-			*e.units.nexts.edit(1) = 1000
+			e.units.each.edit(1).next = 1000
 		}},
 		"a seat that nobody holds is held": {RuleOwner, func(m *Machine, e *event, slots []uint32) {
 			e.units.move(9, holdfast.Free, holdfast.Held, slots[open])
@@ -131,7 +131,7 @@ func TestCheckSeesEveryPlantedFault(t *testing.T) {
 func TestCheckReportsABoundedNumber(t *testing.T) {
 	s := newSale(t)
 	for u := range uint32(60) {
-		*s.m.event(theEvent).units.words.edit(u) = holdfast.SeatStates
+		s.m.event(theEvent).units.each.edit(u).word = holdfast.SeatStates
 	}
 	equal(t, "violations", len(s.m.Check()), violationsMax)
 }

@@ -84,7 +84,7 @@ func TestAnEventGrowsWhileItSells(t *testing.T) {
 	bigger.Allocations = nil
 	s.must(holdfast.OK, &command.PutEvent{Expect: 1, Spec: bigger})
 	equalAll(t, "states", s.states(0, 29, 60, 64, 65, 75), holdfast.Held, holdfast.Held, holdfast.Free, holdfast.Free, holdfast.Free, holdfast.Free)
-	equal(t, "units", s.m.event(theEvent).units.words.len(), bigger.Units())
+	equal(t, "units", s.m.event(theEvent).units.len(), bigger.Units())
 	s.hold(2, 30, 60, 65)
 }
 

@@ -13,18 +13,23 @@ type Counts [holdfast.SeatStates]uint32
 // cut can share, and what is worked out from them to decide fast. move is the one function that changes a unit's
 // state, and the counters with it.
 type inventory struct {
-	// words has for each unit its state, in the low stateBits, and above them the slot of the hold or order that
-	// it belongs to; 0 if it is free or blocked.
-	words pages[uint32]
-	// nexts leads through the units of one hold: one more than the number of the next; 0 after the last one, and
-	// for units that belong to none.
-	nexts pages[uint32]
-
+	each     pages[unit]
 	geometry *geometry
 
 	// Worked out from the above, by rebuild. A cut has none of it.
 	counts []Counts // by class; all that is counted is a sum of these
 	free   freeUnits
+}
+
+// unit is what a snapshot keeps of a unit. Both are in one place, since whoever moves a unit reads both, and in a
+// large house that is what takes the time.
+type unit struct {
+	// word has the unit's state, in the low stateBits, and above them the slot of the hold or order that it belongs
+	// to; 0 if it is free or blocked.
+	word uint32
+	// next leads through the units of one hold: one more than the number of the next; 0 after the last one, and for
+	// units that belong to none.
+	next uint32
 }
 
 const (
@@ -56,15 +61,14 @@ var moves = [holdfast.SeatStates]uint8{
 // extend takes over the geometry of a new or changed description, whose new units are free.
 func (v *inventory) extend(g *geometry) {
 	assert(g.len() >= v.len(), "an inventory shrinks")
-	v.words.grow(g.len())
-	v.nexts.grow(g.len())
+	v.each.grow(g.len())
 	v.rebuild(g)
 }
 
 // rebuild works out from the units' words all that a snapshot does not keep. It visits every unit: some
 // milliseconds for a million.
 func (v *inventory) rebuild(g *geometry) {
-	assert(v.words.len() == g.len() && v.nexts.len() == g.len(), "an inventory has other units than its geometry")
+	assert(v.len() == g.len(), "an inventory has other units than its geometry")
 	v.geometry = g
 	v.counts = make([]Counts, len(g.classes))
 	v.free = newFreeUnits(g)
@@ -84,19 +88,19 @@ func (v *inventory) rebuild(g *geometry) {
 
 // cut freezes the units. The frozen copy can be read with state, owner, next and states, from another goroutine.
 func (v *inventory) cut(l *lease) inventory {
-	return inventory{words: v.words.cut(l), nexts: v.nexts.cut(l), geometry: v.geometry}
+	return inventory{each: v.each.cut(l), geometry: v.geometry}
 }
 
 // len gives the number of units.
-func (v *inventory) len() int { return v.words.len() }
+func (v *inventory) len() int { return v.each.len() }
 
 func (v *inventory) state(u holdfast.SeatIndex) holdfast.SeatState {
-	return holdfast.SeatState(*v.words.at(uint32(u)) & stateMask)
+	return holdfast.SeatState(v.each.at(uint32(u)).word & stateMask)
 }
 
 // owner gives the slot of the hold or order that a unit belongs to; 0 for none.
 func (v *inventory) owner(u holdfast.SeatIndex) uint32 {
-	return *v.words.at(uint32(u)) >> stateBits
+	return v.each.at(uint32(u)).word >> stateBits
 }
 
 // states appends the state of every unit, a byte for each.
@@ -111,9 +115,8 @@ func (v *inventory) states(b []byte) []byte {
 // or both; 0 if it is free or blocked on either side. Where the unit is not what the caller believes it to be, the
 // machine stops: two owners of a seat are worse than none.
 func (v *inventory) move(u holdfast.SeatIndex, from, to holdfast.SeatState, owner uint32) {
-	word := v.words.edit(uint32(u))
-	if *word != wordOf(from, owner) {
-		fail("unit %d is %s of %d, not %s of %d", u, holdfast.SeatState(*word&stateMask), *word>>stateBits, from, owner)
+	if word := v.each.at(uint32(u)).word; word != wordOf(from, owner) {
+		fail("unit %d is %s of %d, not %s of %d", u, holdfast.SeatState(word&stateMask), word>>stateBits, from, owner)
 	}
 	if moves[from]>>to&1 == 0 {
 		fail("unit %d would go from %s to %s", u, from, to)
@@ -123,7 +126,11 @@ func (v *inventory) move(u holdfast.SeatIndex, from, to holdfast.SeatState, owne
 	if owner > ownerMax || (owner == 0) != (free && blocked) {
 		fail("unit %d would go from %s to %s with owner %d", u, from, to, owner)
 	}
-	*word = wordOf(to, owner)
+	moved := v.each.edit(uint32(u))
+	moved.word = wordOf(to, owner)
+	if to == holdfast.Free {
+		moved.next = 0
+	}
 
 	s := v.geometry.strip(u)
 	counts := &v.counts[v.geometry.strips[s].class]
@@ -135,9 +142,6 @@ func (v *inventory) move(u holdfast.SeatIndex, from, to holdfast.SeatState, owne
 		v.free.clear(uint32(u))
 	case to:
 		v.give(uint32(u), s)
-		if *v.nexts.at(uint32(u)) != 0 {
-			*v.nexts.edit(uint32(u)) = 0
-		}
 	}
 }
 
@@ -148,15 +152,15 @@ func (v *inventory) chain(units []holdfast.SeatIndex) {
 		if i+1 < len(units) {
 			next = uint32(units[i+1]) + 1
 		}
-		if *v.nexts.at(uint32(u)) != next {
-			*v.nexts.edit(uint32(u)) = next
+		if v.each.at(uint32(u)).next != next {
+			v.each.edit(uint32(u)).next = next
 		}
 	}
 }
 
 // next gives the unit of the same hold that follows in its chain; NoSeat after the last.
 func (v *inventory) next(u holdfast.SeatIndex) holdfast.SeatIndex {
-	return holdfast.SeatIndex(*v.nexts.at(uint32(u)) - 1) // 0, none, wraps to NoSeat
+	return holdfast.SeatIndex(v.each.at(uint32(u)).next - 1) // 0, none, wraps to NoSeat
 }
 
 // total counts all units.
@@ -203,8 +207,8 @@ func (c *Counts) add(d *Counts) {
 // check compares all that is worked out with the units' words, and tells of each difference.
 func (v *inventory) check() (wrong []string) {
 	complain := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	if v.nexts.len() != v.len() || v.geometry.len() != v.len() {
-		complain("%d units have %d links and %d places", v.len(), v.nexts.len(), v.geometry.len())
+	if v.geometry.len() != v.len() {
+		complain("%d units have %d places", v.len(), v.geometry.len())
 		return wrong
 	}
 	counts := make([]Counts, len(v.counts))
@@ -222,7 +226,7 @@ func (v *inventory) check() (wrong []string) {
 			}
 			if owned := v.owner(holdfast.SeatIndex(u)) != 0; owned == (state == holdfast.Free || state == holdfast.Blocked) {
 				complain("unit %d is %s with owner %d", u, state, v.owner(holdfast.SeatIndex(u)))
-			} else if !owned && *v.nexts.at(u) != 0 {
+			} else if !owned && v.each.at(u).next != 0 {
 				complain("unit %d belongs to nobody and is followed by %d", u, v.next(holdfast.SeatIndex(u)))
 			}
 		}

@@ -134,18 +134,18 @@ func TestACutStaysAsItWas(t *testing.T) {
 
 func TestCheckSeesWhatIsWrong(t *testing.T) {
 	for what, damage := range map[string]func(v *inventory){
-		"a state flips in memory":         func(v *inventory) { *v.words.edit(3) ^= 1 },
-		"a state that is none":            func(v *inventory) { *v.words.edit(3) = 6 },
-		"a held seat loses its owner":     func(v *inventory) { *v.words.edit(1) = wordOf(holdfast.Held, 0) },
-		"a free seat has an owner":        func(v *inventory) { *v.words.edit(3) = 9 << stateBits },
-		"a free seat is in a chain":       func(v *inventory) { *v.nexts.edit(3) = 2 },
-		"a free seat is not to be found":  func(v *inventory) { v.free.clear(3) },
-		"a held seat is to be found":      func(v *inventory) { v.free.set(1) },
-		"a bound is too low for its row":  func(v *inventory) { v.free.runs[0] = 1 },
-		"a bound is too low for a block":  func(v *inventory) { v.free.blocks[0] = 1 },
-		"a bound is too low for a class":  func(v *inventory) { v.free.tops[0] = 1 },
-		"a counter counts what is not":    func(v *inventory) { v.counts[0][holdfast.Sold]++ },
-		"a link is missing for each unit": func(v *inventory) { v.nexts = pages[uint32]{} },
+		"a state flips in memory":        func(v *inventory) { v.each.edit(3).word ^= 1 },
+		"a state that is none":           func(v *inventory) { v.each.edit(3).word = 6 },
+		"a held seat loses its owner":    func(v *inventory) { v.each.edit(1).word = wordOf(holdfast.Held, 0) },
+		"a free seat has an owner":       func(v *inventory) { v.each.edit(3).word = 9 << stateBits },
+		"a free seat is in a chain":      func(v *inventory) { v.each.edit(3).next = 2 },
+		"a free seat is not to be found": func(v *inventory) { v.free.clear(3) },
+		"a held seat is to be found":     func(v *inventory) { v.free.set(1) },
+		"a bound is too low for its row": func(v *inventory) { v.free.runs[0] = 1 },
+		"a bound is too low for a block": func(v *inventory) { v.free.blocks[0] = 1 },
+		"a bound is too low for a class": func(v *inventory) { v.free.tops[0] = 1 },
+		"a counter counts what is not":   func(v *inventory) { v.counts[0][holdfast.Sold]++ },
+		"a unit is missing":              func(v *inventory) { v.each = pages[unit]{} },
 	} {
 		v := newInventory(t, stadium(1, 1))
 		v.move(1, holdfast.Free, holdfast.Held, 7)

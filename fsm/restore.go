@@ -132,14 +132,12 @@ func (v *inventory) read(f *frameReader, spec *command.EventSpec) {
 		return
 	}
 	v.geometry = geometry
-	v.words.grow(geometry.len())
-	v.nexts.grow(geometry.len())
+	v.each.grow(geometry.len())
 	for u := range uint32(geometry.len()) {
 		if f.err != nil {
 			return
 		}
-		*v.words.edit(u) = f.u32()
-		*v.nexts.edit(u) = f.u32()
+		*v.each.edit(u) = unit{word: f.u32(), next: f.u32()}
 	}
 }
 

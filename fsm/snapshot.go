@@ -126,8 +126,8 @@ func (e *event) write(f *frameWriter) {
 	}
 	for u := range uint32(e.units.len()) {
 		f.record()
-		f.u32(*e.units.words.at(u))
-		f.u32(*e.units.nexts.at(u))
+		f.u32(e.units.each.at(u).word)
+		f.u32(e.units.each.at(u).next)
 	}
 }
 

@@ -16,7 +16,7 @@ func (e *event) has(allocation holdfast.AllocationIndex, wants []command.Want) b
 		switch w := &wants[i]; w.Kind {
 		case command.WantSeats:
 			for j, unit := range w.Seats {
-				if int(unit) >= e.units.words.len() || slices.Contains(w.Seats[:j], unit) || named(wants[:i], unit) {
+				if int(unit) >= e.units.len() || slices.Contains(w.Seats[:j], unit) || named(wants[:i], unit) {
 					return false
 				}
 			}
