@@ -84,7 +84,7 @@ func (c *choice) explain(v *inventory, a *ask, o holdfast.Outcome) {
 		}
 	case holdfast.SeatOrphaned:
 		v.lend(a.own)
-		if c.chooseNamed(v, a) != holdfast.OK || !c.orphans(v, a) {
+		if c.chooseNamed(v, a) != holdfast.OK || !a.noOrphans || !c.orphans(v, a) {
 			c.near = c.near[:0]
 		}
 		v.settle(c.units)
