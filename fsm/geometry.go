@@ -21,7 +21,7 @@ import (
 // There is no table with an entry for each unit, only one for each stride units, from which the strip is a step
 // or two away.
 type geometry struct {
-	grown   []growth
+	grown   []command.Growth
 	rows    []row    // by first unit
 	strips  []strip  // by first unit; one more stands at the end, to stop a walk
 	classes []class  // by key
@@ -32,13 +32,6 @@ type geometry struct {
 	tiers   int
 	general []bool // by section
 	parts   int    // allocations, Public among them
-}
-
-// growth is one step of how the units got their numbers: the next Count rows of a section or, for general
-// admission, its next Count places. The list of them and the description make the same geometry again.
-type growth struct {
-	Section holdfast.SectionIndex
-	Count   uint32
 }
 
 type row struct {
@@ -82,7 +75,7 @@ const _ = uint(math.MaxUint16 - command.RowSeatsMax)
 // extends, nil for a new event: units that old has keep their numbers, the others get the next ones, section by
 // section.
 func newGeometry(spec *command.EventSpec, old *geometry) *geometry {
-	var grown []growth
+	var grown []command.Growth
 	if old != nil {
 		grown = slices.Clone(old.grown)
 	}
@@ -91,14 +84,14 @@ func newGeometry(spec *command.EventSpec, old *geometry) *geometry {
 		size := sectionSize(&spec.Sections[s])
 		assert(size >= had[s], "a section shrinks")
 		if add := size - had[s]; add > 0 {
-			grown = grow(grown, growth{holdfast.SectionIndex(s), add})
+			grown = grow(grown, command.Growth{holdfast.SectionIndex(s), add})
 		}
 	}
 	return layOut(spec, grown)
 }
 
 // restoredGeometry makes the geometry of a snapshot again. It reports whether grown adds up to the description.
-func restoredGeometry(spec *command.EventSpec, grown []growth) (*geometry, bool) {
+func restoredGeometry(spec *command.EventSpec, grown []command.Growth) (*geometry, bool) {
 	for _, g := range grown {
 		if int(g.Section) >= len(spec.Sections) || g.Count == 0 || g.Count > holdfast.UnitsPerEventMax {
 			return nil, false
@@ -123,7 +116,7 @@ func sectionSize(s *command.Section) uint32 {
 	return uint32(len(s.Rows))
 }
 
-func sizes(grown []growth, sections int) []uint32 {
+func sizes(grown []command.Growth, sections int) []uint32 {
 	size := make([]uint32, sections)
 	for _, g := range grown {
 		size[g.Section] += g.Count
@@ -132,7 +125,7 @@ func sizes(grown []growth, sections int) []uint32 {
 }
 
 // grow appends a step, as one with the last when it goes on where that ended.
-func grow(grown []growth, g growth) []growth {
+func grow(grown []command.Growth, g command.Growth) []command.Growth {
 	if n := len(grown); n > 0 && grown[n-1].Section == g.Section {
 		grown[n-1].Count += g.Count
 		return grown
@@ -140,7 +133,7 @@ func grow(grown []growth, g growth) []growth {
 	return append(grown, g)
 }
 
-func layOut(spec *command.EventSpec, grown []growth) *geometry {
+func layOut(spec *command.EventSpec, grown []command.Growth) *geometry {
 	g := &geometry{grown: grown, tiers: len(spec.Tiers), parts: 1 + len(spec.Allocations)}
 	for i := range spec.Sections {
 		g.general = append(g.general, spec.Sections[i].General())

@@ -82,17 +82,17 @@ func TestASnapshotsGrowthMustAddUp(t *testing.T) {
 	spec := &command.EventSpec{Name: "concert", Currency: "eur", Tiers: []command.Tier{{Name: "all"}}, Sections: []command.Section{
 		{Name: "stalls", Rows: []command.Row{{Label: "A", First: 1, Seats: 3}, {Label: "B", First: 1, Seats: 3}}}, {Name: "floor", Places: 7}}}
 	for _, c := range []struct {
-		grown []growth
+		grown []command.Growth
 		ok    bool
 	}{
-		{[]growth{{0, 2}, {1, 7}}, true},
-		{[]growth{{1, 3}, {0, 1}, {1, 4}, {0, 1}}, true},
+		{[]command.Growth{{0, 2}, {1, 7}}, true},
+		{[]command.Growth{{1, 3}, {0, 1}, {1, 4}, {0, 1}}, true},
 		{nil, false},
-		{[]growth{{0, 2}, {1, 6}}, false},
-		{[]growth{{0, 3}, {1, 7}}, false},
-		{[]growth{{0, 2}, {1, 7}, {2, 1}}, false},
-		{[]growth{{0, 2}, {1, 7}, {1, 0}}, false},
-		{[]growth{{0, 2}, {1, 1<<32 - 1}, {1, 8}}, false},
+		{[]command.Growth{{0, 2}, {1, 6}}, false},
+		{[]command.Growth{{0, 3}, {1, 7}}, false},
+		{[]command.Growth{{0, 2}, {1, 7}, {2, 1}}, false},
+		{[]command.Growth{{0, 2}, {1, 7}, {1, 0}}, false},
+		{[]command.Growth{{0, 2}, {1, 1<<32 - 1}, {1, 8}}, false},
 	} {
 		if _, ok := restoredGeometry(spec, c.grown); ok != c.ok {
 			t.Errorf("%v: %v", c.grown, ok)

@@ -9,7 +9,7 @@ import (
 )
 
 // What can be asked of a machine. Answers are as of the last entry applied; what they point to is theirs, so they
-// may be kept, except for an EventView's Spec, which is shared and only to be read.
+// may be kept, except for an EventView's Spec and Grown, which are shared and only to be read.
 
 // Stats are the machine's sizes.
 type Stats struct {
@@ -27,6 +27,7 @@ type EventView struct {
 	Version     uint32 // of the description
 	Revision    holdfast.Revision
 	Spec        *command.EventSpec // to be read only
+	Grown       []command.Growth   // with Spec, how the units are numbered: see command.NewLayout; to be read only
 	Total       Counts
 	Sections    []Counts // in the description's order
 	Tiers       []Counts // in the description's order
@@ -150,7 +151,7 @@ func (s *state) order(slot uint32) OrderView {
 
 func (e *event) view() EventView {
 	return EventView{
-		ID: e.id, Sale: e.sale, Version: e.version, Revision: e.revision, Spec: e.spec,
+		ID: e.id, Sale: e.sale, Version: e.version, Revision: e.revision, Spec: e.spec, Grown: e.units.geometry.grown,
 		Total: e.units.total(), Sections: e.units.bySection(), Tiers: e.units.byTier(), Allocations: e.units.byAllocation(),
 		Holds: int(e.holds), Orders: int(e.orders),
 	}

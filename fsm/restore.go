@@ -114,10 +114,10 @@ func readEvent(f *frameReader) *event {
 }
 
 func (v *inventory) read(f *frameReader, spec *command.EventSpec) {
-	var grown []growth
+	var grown []command.Growth
 	units := uint64(0) // or rows: never less than what they grow to
 	for range f.count("steps of growth", holdfast.UnitsPerEventMax) {
-		g := growth{Section: holdfast.SectionIndex(f.u16()), Count: f.u32()}
+		g := command.Growth{Section: holdfast.SectionIndex(f.u16()), Count: f.u32()}
 		if units += uint64(g.Count); units > holdfast.UnitsPerEventMax {
 			f.fail("it grows to %d rows and places", units)
 		}

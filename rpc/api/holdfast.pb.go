@@ -632,19 +632,21 @@ func (x *GetEventRequest) GetConsistency() Consistency {
 }
 
 type Event struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
-	Id            uint32                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
-	Sale          uint32                 `protobuf:"varint,3,opt,name=sale,proto3" json:"sale,omitempty"`       // holdfast.SaleState
-	Version       uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"` // of the description
-	Revision      uint64                 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
-	Spec          []byte                 `protobuf:"bytes,6,opt,name=spec,proto3" json:"spec,omitempty"` // packed description, see command.DecodeSpec
-	Total         *Counts                `protobuf:"bytes,7,opt,name=total,proto3" json:"total,omitempty"`
-	Sections      []*Counts              `protobuf:"bytes,8,rep,name=sections,proto3" json:"sections,omitempty"` // in the description's order
-	Tiers         []*Counts              `protobuf:"bytes,9,rep,name=tiers,proto3" json:"tiers,omitempty"`
-	Allocations   []*Counts              `protobuf:"bytes,10,rep,name=allocations,proto3" json:"allocations,omitempty"` // public first
-	Holds         uint32                 `protobuf:"varint,11,opt,name=holds,proto3" json:"holds,omitempty"`
-	Orders        uint32                 `protobuf:"varint,12,opt,name=orders,proto3" json:"orders,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	Stamp       *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Id          uint32                 `protobuf:"varint,2,opt,name=id,proto3" json:"id,omitempty"`
+	Sale        uint32                 `protobuf:"varint,3,opt,name=sale,proto3" json:"sale,omitempty"`       // holdfast.SaleState
+	Version     uint32                 `protobuf:"varint,4,opt,name=version,proto3" json:"version,omitempty"` // of the description
+	Revision    uint64                 `protobuf:"varint,5,opt,name=revision,proto3" json:"revision,omitempty"`
+	Spec        []byte                 `protobuf:"bytes,6,opt,name=spec,proto3" json:"spec,omitempty"` // packed description, see command.DecodeSpec
+	Total       *Counts                `protobuf:"bytes,7,opt,name=total,proto3" json:"total,omitempty"`
+	Sections    []*Counts              `protobuf:"bytes,8,rep,name=sections,proto3" json:"sections,omitempty"` // in the description's order
+	Tiers       []*Counts              `protobuf:"bytes,9,rep,name=tiers,proto3" json:"tiers,omitempty"`
+	Allocations []*Counts              `protobuf:"bytes,10,rep,name=allocations,proto3" json:"allocations,omitempty"` // public first
+	Holds       uint32                 `protobuf:"varint,11,opt,name=holds,proto3" json:"holds,omitempty"`
+	Orders      uint32                 `protobuf:"varint,12,opt,name=orders,proto3" json:"orders,omitempty"`
+	// With spec, how the units are numbered: command.NewLayout. Two numbers a step, section and count.
+	Grown         []uint32 `protobuf:"varint,13,rep,packed,name=grown,proto3" json:"grown,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -761,6 +763,13 @@ func (x *Event) GetOrders() uint32 {
 		return x.Orders
 	}
 	return 0
+}
+
+func (x *Event) GetGrown() []uint32 {
+	if x != nil {
+		return x.Grown
+	}
+	return nil
 }
 
 // Counts are units by state; they add up to the capacity.
@@ -2371,7 +2380,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0fGetEventRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\x8b\x03\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xa1\x03\n" +
 	"\x05Event\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\rR\x02id\x12\x12\n" +
@@ -2385,7 +2394,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\vallocations\x18\n" +
 	" \x03(\v2\x13.holdfast.v1.CountsR\vallocations\x12\x14\n" +
 	"\x05holds\x18\v \x01(\rR\x05holds\x12\x16\n" +
-	"\x06orders\x18\f \x01(\rR\x06orders\"v\n" +
+	"\x06orders\x18\f \x01(\rR\x06orders\x12\x14\n" +
+	"\x05grown\x18\r \x03(\rR\x05grown\"v\n" +
 	"\x06Counts\x12\x12\n" +
 	"\x04free\x18\x01 \x01(\rR\x04free\x12\x12\n" +
 	"\x04held\x18\x02 \x01(\rR\x04held\x12\x16\n" +
