@@ -84,7 +84,7 @@ func newGeometry(spec *command.EventSpec, old *geometry) *geometry {
 		size := sectionSize(&spec.Sections[s])
 		assert(size >= had[s], "a section shrinks")
 		if add := size - had[s]; add > 0 {
-			grown = grow(grown, command.Growth{holdfast.SectionIndex(s), add})
+			grown = grow(grown, command.Growth{Section: holdfast.SectionIndex(s), Count: add})
 		}
 	}
 	return layOut(spec, grown)

@@ -85,14 +85,14 @@ func TestASnapshotsGrowthMustAddUp(t *testing.T) {
 		grown []command.Growth
 		ok    bool
 	}{
-		{[]command.Growth{{0, 2}, {1, 7}}, true},
-		{[]command.Growth{{1, 3}, {0, 1}, {1, 4}, {0, 1}}, true},
+		{[]command.Growth{{Section: 0, Count: 2}, {Section: 1, Count: 7}}, true},
+		{[]command.Growth{{Section: 1, Count: 3}, {Section: 0, Count: 1}, {Section: 1, Count: 4}, {Section: 0, Count: 1}}, true},
 		{nil, false},
-		{[]command.Growth{{0, 2}, {1, 6}}, false},
-		{[]command.Growth{{0, 3}, {1, 7}}, false},
-		{[]command.Growth{{0, 2}, {1, 7}, {2, 1}}, false},
-		{[]command.Growth{{0, 2}, {1, 7}, {1, 0}}, false},
-		{[]command.Growth{{0, 2}, {1, 1<<32 - 1}, {1, 8}}, false},
+		{[]command.Growth{{Section: 0, Count: 2}, {Section: 1, Count: 6}}, false},
+		{[]command.Growth{{Section: 0, Count: 3}, {Section: 1, Count: 7}}, false},
+		{[]command.Growth{{Section: 0, Count: 2}, {Section: 1, Count: 7}, {Section: 2, Count: 1}}, false},
+		{[]command.Growth{{Section: 0, Count: 2}, {Section: 1, Count: 7}, {Section: 1, Count: 0}}, false},
+		{[]command.Growth{{Section: 0, Count: 2}, {Section: 1, Count: 1<<32 - 1}, {Section: 1, Count: 8}}, false},
 	} {
 		if _, ok := restoredGeometry(spec, c.grown); ok != c.ok {
 			t.Errorf("%v: %v", c.grown, ok)
