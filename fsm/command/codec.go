@@ -2,6 +2,8 @@ package command
 
 import (
 	"encoding/binary"
+	"strings"
+	"unsafe"
 
 	"github.com/holdfast-db/holdfast"
 )
@@ -291,14 +293,14 @@ func (d *Decoder) BeginPayment(cmd []byte) (*BeginPayment, error) {
 	return c, r.done()
 }
 
-// Sell decodes a Sell.
+// Sell decodes a Sell. Its Payment lies in cmd.
 func (d *Decoder) Sell(cmd []byte) (*Sell, error) {
 	r, c := open(cmd, KindSell), &d.sell
 	c.Header, c.Hold = r.header(), r.id16()
 	c.As = SaleKind(r.u8())
 	c.Attempt = holdfast.Attempt(r.u32())
 	c.Amount = r.money(c.Amount.Currency)
-	c.Payment = r.text("payment", c.Payment, holdfast.PaymentRefBytesMax)
+	c.Payment = r.view("payment", holdfast.PaymentRefBytesMax)
 	switch {
 	case r.err != nil:
 	case c.As < SalePaid || c.As > SaleInvoiced:
@@ -412,8 +414,12 @@ func (r *reader) bool() bool {
 	return v == 1
 }
 
-// text reads a string of at most max bytes (up to 255). It gives old back when that is equal, to save its memory.
-func (r *reader) text(field, old string, max int) string {
+// text reads a string of at most max bytes (up to 255).
+func (r *reader) text(field string, max int) string { return strings.Clone(r.view(field, max)) }
+
+// view reads a string whose bytes stay those that are decoded: a payment's reference, of which every sale has
+// another, costs no memory. The string is good for as long as nobody writes to these.
+func (r *reader) view(field string, max int) string {
 	n := int(r.u8())
 	if n > max {
 		r.fail(field, "%d bytes, at most %d", n, max)
@@ -423,10 +429,7 @@ func (r *reader) text(field, old string, max int) string {
 	if r.err != nil {
 		return ""
 	}
-	if string(b) == old {
-		return old // was checked before
-	}
-	s := string(b)
+	s := unsafe.String(unsafe.SliceData(b), len(b))
 	if !printable(s) {
 		r.fail(field, "%q is not UTF-8 without control characters", s)
 		return ""

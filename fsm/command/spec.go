@@ -410,23 +410,23 @@ func DecodeSpec(b []byte) (EventSpec, error) {
 
 // spec reads a description and validates it.
 func (r *reader) spec() (s EventSpec) {
-	s.Name = r.text("name", "", holdfast.NameBytesMax)
-	s.Title = r.text("title", "", holdfast.NameBytesMax)
-	s.Currency = holdfast.Currency(r.text("currency", "", 3))
+	s.Name = r.text("name", holdfast.NameBytesMax)
+	s.Title = r.text("title", holdfast.NameBytesMax)
+	s.Currency = holdfast.Currency(r.text("currency", 3))
 	s.Rules = Rules{HoldTTLMs: r.u32(), PayWindowMs: r.u32(), ExtensionMs: r.u32(), CoolDownMs: r.u32(),
 		SeatsPerHold: r.u8(), SeatsPerBuyer: r.u16(), NoOrphans: r.bool(), ManyOpenHolds: r.bool(), SkipCoolDown: r.bool()}
 	for range r.count("tiers", int(r.u16()), TiersMax) {
-		s.Tiers = append(s.Tiers, Tier{Name: r.text("tier", "", holdfast.NameBytesMax), PriceMinor: int64(r.u64())})
+		s.Tiers = append(s.Tiers, Tier{Name: r.text("tier", holdfast.NameBytesMax), PriceMinor: int64(r.u64())})
 	}
 	for range r.count("sections", int(r.u16()), SectionsMax) {
-		sec := Section{Name: r.text("section", "", holdfast.NameBytesMax), Tier: holdfast.TierIndex(r.u8()), Places: r.u32()}
+		sec := Section{Name: r.text("section", holdfast.NameBytesMax), Tier: holdfast.TierIndex(r.u8()), Places: r.u32()}
 		for range r.count("rows", int(r.u32()), RowsMax) {
-			sec.Rows = append(sec.Rows, Row{Label: r.text("row", "", holdfast.NameBytesMax), First: r.u16(), Seats: r.u16(), Tier: holdfast.TierIndex(r.u8())})
+			sec.Rows = append(sec.Rows, Row{Label: r.text("row", holdfast.NameBytesMax), First: r.u16(), Seats: r.u16(), Tier: holdfast.TierIndex(r.u8())})
 		}
 		s.Sections = append(s.Sections, sec)
 	}
 	for range r.count("allocations", int(r.u16()), AllocationsMax) {
-		a := Allocation{Name: r.text("allocation", "", holdfast.NameBytesMax)}
+		a := Allocation{Name: r.text("allocation", holdfast.NameBytesMax)}
 		for range r.count("spans", int(r.u32()), SpansMax) {
 			a.Spans = append(a.Spans, Span{Section: holdfast.SectionIndex(r.u16()), Row: r.u16(), First: r.u32(), Last: r.u32()})
 		}
