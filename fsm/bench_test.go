@@ -28,18 +28,22 @@ type crowd struct {
 	random  *rand.Rand
 	index   uint64
 	clock   holdfast.Clock
+	step    uint32 // µs between entries
+	validMs uint32 // validity of the ids
 	entries [][]byte
 	packing []byte
 	packed  int
 }
 
-func newCrowd() *crowd { return &crowd{random: rand.New(rand.NewPCG(1, 2)), clock: 1_000_000} }
+func newCrowd() *crowd {
+	return &crowd{random: rand.New(rand.NewPCG(1, 2)), clock: 1_000_000, step: benchStep, validMs: benchValidMs}
+}
 
 func (c *crowd) newID() holdfast.CommandID {
 	var random [10]byte
 	binary.LittleEndian.PutUint64(random[:], c.random.Uint64())
 	binary.LittleEndian.PutUint16(random[8:], uint16(c.random.Uint32()))
-	return holdfast.NewCommandID(c.clock+benchValidMs*1000, random)
+	return holdfast.NewCommandID(c.clock+micros(c.validMs), random)
 }
 
 func (c *crowd) newBuyer() (id holdfast.BuyerID) {
@@ -66,8 +70,8 @@ func (c *crowd) add(cmd command.Command) {
 
 func (c *crowd) finish() {
 	if c.packed > 0 {
-		c.clock += benchStep
-		c.entries = append(c.entries, command.FinishEntry(c.packing, benchStep, 0, c.packed))
+		c.clock += holdfast.Clock(c.step)
+		c.entries = append(c.entries, command.FinishEntry(c.packing, c.step, 0, c.packed))
 		c.packed = 0
 	}
 }
@@ -227,4 +231,62 @@ func BenchmarkApplySteady(b *testing.B) {
 		}
 	}
 	both(b, func(b *testing.B, answer bool) { c.run(b, 2000, answer) })
+}
+
+// BenchmarkHeap weighs a machine in the middle of an on-sale: a million seats, half a million holds, a minute of
+// 100,000 commands a second remembered, and a cut that a snapshot reads while the next seconds' commands come.
+//
+//	go test ./fsm -run '^$' -bench Heap -benchtime 1x
+func BenchmarkHeap(b *testing.B) {
+	const (
+		holds   = 500_000
+		second  = 100_000
+		seconds = 60
+	)
+	heap := func() float64 {
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return float64(m.HeapAlloc) / 1e6
+	}
+	for range b.N {
+		held := make([]command.Release, 0, holds)
+		empty := heap()
+		m, c, out := open(b), newCrowd(), command.Output{Answer: true}
+		c.step = 1_000_000 / (second / benchEntry)
+		c.validMs = uint32((holdfast.ValidityMax - holdfast.StepMax).Milliseconds())
+		apply := func() {
+			for _, entry := range c.entries {
+				m.Apply(m.Index()+1, entry, &out)
+			}
+			c.entries = c.entries[:0]
+		}
+		for i := range second * seconds {
+			hold := &command.Hold{Header: command.Header{ID: c.newID()}, Buyer: c.newBuyer()}
+			seat := holdfast.SeatIndex(i)
+			if i < holds {
+				held = append(held, command.Release{Buyer: hold.Buyer, Hold: holdfast.HoldID(hold.ID)})
+			} else {
+				seat = holdfast.SeatIndex(c.random.IntN(holds)) // is held
+			}
+			hold.Wants = []command.Want{{Kind: command.WantSeats, Seats: []holdfast.SeatIndex{seat}}}
+			c.add(hold)
+			apply()
+		}
+		before := heap()
+		cut := m.Cut()
+		for i, at := range c.random.Perm(holds)[:holds/2] { // touches nearly every page of holds, buyers and units
+			c.add(&held[at])
+			if i%2 == 0 {
+				c.add(&command.Mark{})
+			}
+			apply()
+		}
+		after := heap()
+		stats := m.Stats()
+		b.ReportMetric(before-empty, "MB")
+		b.ReportMetric(after-empty, "MB-with-cut")
+		b.ReportMetric(float64(stats.Remembered), "outcomes")
+		cut.Release()
+	}
 }
