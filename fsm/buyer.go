@@ -107,7 +107,7 @@ const (
 func (m *Machine) sweepBuyers(commands int) {
 	buyers := &m.state.buyers
 	for range min(sweepPerEntry+sweepPerCommand*commands, buyers.slots()) {
-		if m.state.sweep++; int(m.state.sweep) >= buyers.slots() {
+		if m.state.sweep++; int(m.state.sweep) > buyers.slots() {
 			m.state.sweep = 1
 		}
 		slot := m.state.sweep

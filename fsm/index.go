@@ -15,18 +15,18 @@ import (
 // three at a load of 4/5.
 //
 // It grows in steps, since at 500,000 records a rehash at once would stall Apply for ten milliseconds. When the
-// table is full one of 3/2 its size is begun, and each add moves the next few cells over. Both are in order of
-// hash, so moving reads and writes forward. Cells come in pages of 4 KiB that are made when they are first used, so
-// nothing large is ever cleared at once.
+// table is full one of 3/2 its size is begun, and each add moves the next few cells over, up to where a cell is at
+// home. Both tables are in order of hash, so moving reads and writes forward, and a hash alone says in which of the
+// two its cell is. Cells come in pages that are made when they are first used, so nothing large is ever cleared.
 //
 // Who chooses keys could choose many with the same hash, if the hash were known: n of them make each search among
 // them n cells long. That is why hashes are made with a seed: see seedOf.
 //
 // The zero value is empty and ready.
 type index struct {
-	now   cells // gets what is added
-	old   cells // while growing: what has not been moved yet, from the cell at moved on
-	moved uint32
+	now   cells
+	old   cells  // while growing: what has not been moved yet
+	moved uint32 // the first home of old whose cells have not
 	count int
 	spare *spareds[uint64] // where pages come from and go to; nil: the garbage collector
 }
@@ -38,10 +38,13 @@ type cells struct {
 }
 
 const (
-	cellPage = pageBytes / 8
-	// cellsMoved for each add: while size·4/5·(3/2 - 1) records are added, the size cells and the tail of even the
-	// smallest table are moved.
-	cellsMoved = 6
+	// cellPage is the cells of a page of 16 KiB: the list of the pages for a million records then fits a
+	// processor's first cache.
+	cellPage      = cellPageBytes / 8
+	cellPageBytes = 16 << 10
+	// cellsMoved for each add at least. Until all are moved, what is added where nothing was moved yet may fill
+	// the old table up by 1/cellsMoved more.
+	cellsMoved = 16
 	// cellsMin is the size of the smallest table.
 	cellsMin = cellPage
 )
@@ -56,10 +59,7 @@ func newIndex(records int, spare *spareds[uint64]) index {
 
 // find gives the slot with this hash of which same says yes; 0 if there is none.
 func (x *index) find(hash uint64, same func(slot uint32) bool) uint32 {
-	if slot, _ := x.now.find(hash, 0, same); slot != 0 || x.old.size == 0 {
-		return slot
-	}
-	slot, _ := x.old.find(hash, x.moved, same)
+	slot, _ := x.table(hash).find(hash, same)
 	return slot
 }
 
@@ -72,20 +72,17 @@ func (x *index) add(hash uint64, slot uint32) {
 		x.old, x.moved = x.now, 0
 		x.now = cells{size: max(x.old.size+x.old.size/2, cellsMin)}
 	}
-	x.move(cellsMoved)
-	x.now.insert(hash>>32<<32|uint64(slot), x.spare)
+	if x.old.size > 0 {
+		x.move()
+	}
+	x.table(hash).insert(hash>>32<<32|uint64(slot), x.spare)
 	x.count++
 }
 
 // drop takes a slot out.
 func (x *index) drop(hash uint64, slot uint32) {
-	this := func(s uint32) bool { return s == slot }
-	table := &x.now
-	found, at := table.find(hash, 0, this)
-	if found == 0 {
-		table = &x.old
-		found, at = table.find(hash, x.moved, this)
-	}
+	table := x.table(hash)
+	found, at := table.find(hash, func(s uint32) bool { return s == slot })
 	if found == 0 {
 		fail("a slot leaves an index that it is not in")
 	}
@@ -106,25 +103,37 @@ func (x *index) discard() {
 	*x = index{spare: x.spare}
 }
 
-// move moves the next n cells to the new table.
-func (x *index) move(n int) {
-	for range n {
-		if x.old.size == 0 {
-			return
+// table gives the table that a cell with this hash is in.
+func (x *index) table(hash uint64) *cells {
+	if x.old.size > 0 && x.old.home(hash) >= x.moved {
+		return &x.old
+	}
+	return &x.now
+}
+
+// move moves the next cells to the new table. It ends where nothing is left that belongs further left.
+func (x *index) move() {
+	for n := 0; ; n++ {
+		cell := x.old.at(x.moved)
+		if cell == 0 || x.old.home(cell) == x.moved {
+			if x.moved >= x.old.size {
+				if last := x.moved / cellPage; int(last) < len(x.old.pages) {
+					x.giveBack(x.old.pages[last])
+				}
+				x.old, x.moved = cells{}, 0
+				return
+			}
+			if n >= cellsMoved {
+				return
+			}
 		}
-		if cell := x.old.at(x.moved); cell != 0 {
+		if cell != 0 {
 			x.now.insert(cell, x.spare)
-			x.old.pages[x.moved/cellPage][x.moved%cellPage] = 0
 		}
-		if x.moved++; x.moved%cellPage != 0 {
-			continue
-		}
-		if done := x.moved/cellPage - 1; int(done) < len(x.old.pages) {
+		if x.moved++; x.moved%cellPage == 0 {
+			done := x.moved/cellPage - 1
 			x.giveBack(x.old.pages[done])
 			x.old.pages[done] = nil
-		}
-		if x.moved >= x.old.size && int(x.moved/cellPage) >= len(x.old.pages) {
-			x.old, x.moved = cells{}, 0
 		}
 	}
 }
@@ -143,37 +152,46 @@ func (t *cells) at(i uint32) uint64 {
 	return 0
 }
 
-// home is where a cell belongs: the order of homes is the order of cells.
-func (t *cells) home(cell uint64) uint32 {
-	return uint32(cell >> 32 * uint64(t.size) >> 32)
+// home is where a hash, or the cell that begins with it, belongs: the order of homes is the order of cells.
+func (t *cells) home(hash uint64) uint32 {
+	return uint32(hash >> 32 * uint64(t.size) >> 32)
 }
 
-// find gives the slot and the place of the cell with this hash of which same says yes. What stood before the cell
-// at from is gone: cells that belong there, and are left, begin at from.
-func (t *cells) find(hash uint64, from uint32, same func(slot uint32) bool) (slot, at uint32) {
+// find gives the slot with this hash of which same says yes, and the place of its cell.
+func (t *cells) find(hash uint64, same func(slot uint32) bool) (slot, at uint32) {
 	hash >>= 32
-	for i := max(t.home(hash<<32), from); ; i++ {
-		cell := t.at(i)
-		switch {
-		case cell == 0 || cell>>32 > hash:
-			return 0, 0
-		case cell>>32 == hash && same(uint32(cell)):
-			return uint32(cell), i
+	i := t.home(hash << 32)
+	for k := i / cellPage; k < uint32(len(t.pages)); k++ {
+		page := t.pages[k]
+		if page == nil {
+			break
+		}
+		for _, cell := range page[i%cellPage:] {
+			switch {
+			case cell == 0 || cell>>32 > hash:
+				return 0, 0
+			case cell>>32 == hash && same(uint32(cell)):
+				return uint32(cell), i
+			}
+			i++
 		}
 	}
+	return 0, 0
 }
 
 // insert puts a cell in its order, and what stands there to the right.
 func (t *cells) insert(cell uint64, spare *spareds[uint64]) {
-	for i := t.home(cell); ; i++ {
+	for i := t.home(cell); ; {
 		page := t.page(i, spare)
-		here := page[i%cellPage]
-		if here > cell || here == 0 {
-			page[i%cellPage], cell = cell, here
+		for at, here := range page[i%cellPage:] {
+			if here > cell || here == 0 {
+				page[i%cellPage+uint32(at)], cell = cell, here
+			}
+			if cell == 0 {
+				return
+			}
 		}
-		if cell == 0 {
-			return
-		}
+		i += cellPage - i%cellPage
 	}
 }
 
@@ -193,10 +211,10 @@ func (t *cells) remove(i uint32) {
 // page gives the page of cell i, and makes it when there is none.
 func (t *cells) page(i uint32, spare *spareds[uint64]) []uint64 {
 	k := int(i / cellPage)
-	for len(t.pages) <= max(k, int((t.size-1)/cellPage)) {
-		if t.pages == nil {
-			t.pages = make([][]uint64, 0, t.size/cellPage+2)
-		}
+	if t.pages == nil {
+		t.pages = make([][]uint64, (t.size-1)/cellPage+1, t.size/cellPage+2)
+	}
+	if k == len(t.pages) {
 		t.pages = append(t.pages, nil)
 	}
 	if t.pages[k] == nil && spare != nil {

@@ -11,9 +11,9 @@ import "github.com/holdfast-db/holdfast"
 //
 // A generation is the list of its outcomes in the order in which they came, 16 bytes each, and an index of them.
 // The list is what snapshots hold, and a cut shares it at no cost, since only its end is ever written to. The index
-// is worked out from the list; it begins with room for as many as the last generation had. Together they take 26 to
-// 32 bytes for each outcome: at 100,000 commands a second that are valid for 60 seconds, 160 to 190 MB. Pages that
-// one generation leaves are the next one's.
+// is worked out from the list; it begins with room for as many as the one before had, and some more. Together they
+// take 26 to 32 bytes for each outcome: at 100,000 commands a second that are valid for 60 seconds, 160 to 190 MB.
+// Pages that one generation leaves are the next one's.
 //
 // Ids come from clients. Any command leaves an outcome, so this is where somebody could try to be a nuisance with
 // ids that fall on one another in the index; that needs the machine's seed (see seedOf). With ids aimed at nothing
@@ -27,7 +27,8 @@ type memory struct {
 	generations []generation
 	oldest      uint64
 
-	recent       int // outcomes in the generation that was forgotten last
+	recent       int    // outcomes in the generation that was forgotten last
+	begun        uint64 // the span of the generation that was begun last
 	spareEndings *spareds[ending]
 	spareCells   *spareds[uint64]
 }
@@ -51,8 +52,10 @@ const (
 	spanMs         = 256
 	generationsMax = 256
 
-	// sparePages are kept beside as many as are in use: 4 MiB.
-	sparePages = 1024
+	// endingBytes is what an outcome takes in its list, and about what its share of the index takes.
+	endingBytes = 16
+	// spareBytes of pages are kept of either kind, beside as many as are in use.
+	spareBytes = 4 << 20
 )
 
 // The ring has room for every span in which something valid can end, with the one that is partly over.
@@ -101,7 +104,9 @@ func (m *memory) add(id holdfast.CommandID, fingerprint uint32, outcome holdfast
 	if n == 0 {
 		g.span = span
 		g.endings = pages[ending]{spare: m.spareEndings}
-		g.places = newIndex(m.recent+m.recent/8, m.spareCells)
+		expect := max(m.recent, m.generations[m.begun%generationsMax].endings.len())
+		g.places = newIndex(expect+expect/8, m.spareCells)
+		m.begun = span
 	}
 	g.endings.grow(n + 1)
 	*g.endings.edit(uint32(n)) = ending{[idRestBytes]byte(id[5:]), outcome, fingerprint}
@@ -122,8 +127,8 @@ func (m *memory) forget(clock holdfast.Clock) {
 			m.recent = n
 			g.endings.discard()
 			g.places.discard()
-			m.spareEndings.trim(m.count*int(16)/pageBytes + sparePages)
-			m.spareCells.trim(m.count*int(16)/pageBytes + sparePages)
+			m.spareEndings.trim((m.count*endingBytes + spareBytes) / pageBytes)
+			m.spareCells.trim((m.count*endingBytes + spareBytes) / cellPageBytes)
 		}
 	}
 }

@@ -20,7 +20,6 @@ import (
 // len may be called from anywhere on a frozen view until its lease is released.
 type pages[T any] struct {
 	leaves []*leaf[T]
-	pages  uint32 // in all leaves
 	count  uint32 // items
 	shift  uint8  // a page has 1<<shift items
 
@@ -39,7 +38,7 @@ type leaf[T any] struct {
 
 type page[T any] struct {
 	made  uint64
-	items []T
+	items []T // as many as are in use, with room for a page
 }
 
 // sharer is a cut that shares pages.
@@ -60,20 +59,15 @@ const (
 // len gives the number of items.
 func (p *pages[T]) len() int { return int(p.count) }
 
-// at gives item i to read. It is valid until the next edit or grow.
+// at gives item i to read. It is valid until the next edit or grow. An item that does not exist is a bug, and panics
+// by Go's own check: this is the innermost step of everything, and short enough to be inlined.
 func (p *pages[T]) at(i uint32) *T {
-	if i >= p.count {
-		fail("a page's item is read that does not exist")
-	}
 	k := i >> p.shift
 	return &p.leaves[k/leafPages].pages[k%leafPages].items[i&(1<<p.shift-1)]
 }
 
 // edit gives item i to read and write. It is valid until the next grow or cut. Pointers from at are stale after it.
 func (p *pages[T]) edit(i uint32) *T {
-	if i >= p.count {
-		fail("a page's item is written that does not exist")
-	}
 	k := i >> p.shift
 	if p.sharers != nil || p.frozen {
 		p.own(k)
@@ -84,21 +78,24 @@ func (p *pages[T]) edit(i uint32) *T {
 // grow appends zero items up to n in all.
 func (p *pages[T]) grow(n int) {
 	if n < int(p.count) || uint64(n) >= 1<<32 {
-		fail("pages grow to a length that is smaller, or beyond 32 bits")
+		fail("pages of %d items grow to %d", p.count, n)
 	}
 	if p.leaves == nil {
 		p.shift = pageShift[T]()
 	}
-	for int(p.pages)<<p.shift < n {
-		k := p.pages
-		p.pages++
-		if k%leafPages == 0 {
+	for int(p.count) < n {
+		k := p.count >> p.shift
+		if k/leafPages == uint32(len(p.leaves)) {
 			p.leaves = append(p.leaves, &leaf[T]{made: p.cuts})
 		}
 		p.own(k)
-		p.leaves[k/leafPages].pages[k%leafPages] = page[T]{made: p.cuts, items: p.fresh()}
+		pg := &p.leaves[k/leafPages].pages[k%leafPages]
+		if pg.items == nil {
+			*pg = page[T]{made: p.cuts, items: p.fresh()}
+		}
+		pg.items = pg.items[:min(1<<p.shift, n-int(k)<<p.shift)]
+		p.count = k<<p.shift + uint32(len(pg.items))
 	}
-	p.count = uint32(n)
 }
 
 // cut gives a frozen view of the items as they are, which the lease's holder may read until it is released.
@@ -106,16 +103,18 @@ func (p *pages[T]) cut(l *lease) pages[T] {
 	p.forgetSharers()
 	p.cuts++
 	p.sharers = append(p.sharers, sharer{p.cuts, l})
-	return pages[T]{leaves: slices.Clone(p.leaves), pages: p.pages, count: p.count, shift: p.shift, frozen: true}
+	return pages[T]{leaves: slices.Clone(p.leaves), count: p.count, shift: p.shift, frozen: true}
 }
 
 // discard empties the pages and leaves those that no cut shares as spares for others.
 func (p *pages[T]) discard() {
 	newest := p.newestSharer()
 	if p.spare != nil {
-		for k := range p.pages {
-			if pg := &p.leaves[k/leafPages].pages[k%leafPages]; pg.made >= newest {
-				p.spare.put(pg.items)
+		for _, l := range p.leaves {
+			for k := range l.pages {
+				if pg := &l.pages[k]; pg.items != nil && pg.made >= newest {
+					p.spare.put(pg.items)
+				}
 			}
 		}
 	}
@@ -136,7 +135,7 @@ func (p *pages[T]) own(k uint32) {
 		p.leaves[k/leafPages] = l
 	}
 	if pg := &l.pages[k%leafPages]; pg.items != nil && pg.made < newest {
-		items := p.fresh()
+		items := p.fresh()[:len(pg.items)]
 		copy(items, pg.items)
 		*pg = page[T]{made: p.cuts, items: items}
 	}
@@ -164,12 +163,12 @@ func (p *pages[T]) forgetSharers() {
 	}
 }
 
-// fresh gives the zero items of a new page.
+// fresh gives a new page, all zero, of which no item is in use.
 func (p *pages[T]) fresh() []T {
 	if p.spare != nil {
-		return p.spare.take(1 << p.shift)
+		return p.spare.take(1 << p.shift)[:0]
 	}
-	return make([]T, 1<<p.shift)
+	return make([]T, 0, 1<<p.shift)
 }
 
 // pageShift gives the power of two of items that come nearest to a page's size without going over it.
@@ -185,7 +184,7 @@ func pageShift[T any]() (shift uint8) {
 // collector nothing. Its owner bounds it with trim.
 type spareds[T any] struct{ free [][]T }
 
-func (s *spareds[T]) put(items []T) { s.free = append(s.free, items) }
+func (s *spareds[T]) put(items []T) { s.free = append(s.free, items[:cap(items)]) }
 
 func (s *spareds[T]) take(n int) []T {
 	last := len(s.free) - 1

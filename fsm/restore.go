@@ -147,16 +147,16 @@ func readSlab[T any](f *frameReader, part uint8, s *slab[T], read func(*T, *fram
 	slots := uint32(f.count("slots", slotsMax))
 	s.free = f.u32()
 	unused := uint32(0)
-	for slot := uint32(1); slot < slots && f.err == nil; slot++ {
-		s.records.grow(int(slot) + 1)
-		s.next.grow(int(slot) + 1)
+	for slot := uint32(1); slot <= slots && f.err == nil; slot++ {
+		s.records.grow(int(slot))
+		s.next.grow(int(slot))
 		next := f.u32()
-		*s.next.edit(slot) = next
+		*s.next.edit(slot - 1) = next
 		switch {
 		case next == slotInUse:
-			read(s.records.edit(slot), f)
+			read(s.edit(slot), f)
 			s.inUse++
-		case next < slots:
+		case next <= slots:
 			unused++
 		default:
 			f.fail("slot %d leads to %d", slot, next)
@@ -164,13 +164,13 @@ func readSlab[T any](f *frameReader, part uint8, s *slab[T], read func(*T, *fram
 	}
 	at, passed := s.free, uint32(0)
 	for ; at != 0 && f.err == nil; passed++ {
-		if at >= slots || s.holds(at) || passed == unused {
+		if at > slots || s.holds(at) || passed == unused {
 			f.fail("the free slots are not one stack")
 			return
 		}
-		at = *s.next.at(at)
+		at = *s.next.at(at - 1)
 	}
-	if passed != unused || slots == 1 {
+	if passed != unused {
 		f.fail("of %d slots %d are free, and %d in the stack", slots, unused, passed)
 	}
 }
@@ -255,7 +255,7 @@ func (e *ended) read(f *frameReader) {
 
 // validate looks that whatever names something names something that is there.
 func (s *state) validate() error {
-	if s.sweep > 0 && int(s.sweep) >= s.buyers.slots() {
+	if int(s.sweep) > s.buyers.slots() {
 		return fmt.Errorf("the sweep is at buyer %d of %d", s.sweep, s.buyers.slots())
 	}
 	seen := map[holdfast.EventID]bool{}

@@ -76,8 +76,8 @@ func TestSlabRefusesWhatIsNotThere(t *testing.T) {
 	gone := s.add(8)
 	s.drop(gone)
 	for name, bug := range map[string]func(){
-		"read of none":     func() { s.at(0) },
-		"write of none":    func() { s.edit(0) },
+		"read of none":     func() { *s.at(0)++ },
+		"write of none":    func() { *s.edit(0)++ },
 		"drop of none":     func() { s.drop(0) },
 		"second drop":      func() { s.drop(gone) },
 		"drop beyond last": func() { s.drop(99) },

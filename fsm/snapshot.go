@@ -137,9 +137,9 @@ func writeSlab[T any](f *frameWriter, part uint8, s *slab[T], write func(*T, *fr
 	f.begin(part)
 	f.u32(uint32(s.slots()))
 	f.u32(s.free)
-	for slot := uint32(1); slot < uint32(s.slots()); slot++ {
+	for slot := uint32(1); slot <= uint32(s.slots()); slot++ {
 		f.record()
-		f.u32(*s.next.at(slot))
+		f.u32(*s.next.at(slot - 1))
 		if s.holds(slot) {
 			write(s.at(slot), f)
 		}

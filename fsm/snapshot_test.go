@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
@@ -283,7 +284,7 @@ func TestRestoreSaysWhatIsWrong(t *testing.T) {
 		{"half of one", "cut off", 3, whole[:len(whole)/2]},
 	} {
 		_, err := Restore(Config{Shard: c.shard}, bytes.NewReader(c.b))
-		if !errors.Is(err, holdfast.Invalid) || !strings.Contains(err.Error(), c.says) {
+		if message := fmt.Sprint(err); !errors.Is(err, holdfast.Invalid) || !strings.Contains(message, c.says) {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
