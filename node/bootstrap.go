@@ -57,6 +57,9 @@ func decide(all []Peer, timing Timing) decision {
 	}
 	slices.SortFunc(members, func(a, b Member) int { return strings.Compare(a.ID, b.ID) })
 	slices.Sort(ids)
+	if len(slices.Compact(slices.Clone(ids))) != len(ids) {
+		return decision{Waiting: "for the peers to be different nodes: two addresses lead to the same one"}
+	}
 	sum := sha256.Sum256([]byte(strings.Join(ids, "\n")))
 	return decision{Cluster: "hf-" + hex.EncodeToString(sum[:8]), Founders: members} // ids are random, so this is unique
 }
