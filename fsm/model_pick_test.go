@@ -156,11 +156,16 @@ func (e *modelEvent) has(allocation holdfast.AllocationIndex, wants []command.Wa
 	return int(allocation) <= len(e.spec.Allocations)
 }
 
-// modelAsk is what a Hold or a Swap wants; own are the units that a swapping hold has.
+// modelAsk is what a Hold or a Swap wants.
 type modelAsk struct {
 	allocation holdfast.AllocationIndex
 	wants      []command.Want
-	own        []holdfast.SeatIndex
+	own        []holdfast.SeatIndex // units that the swapping hold has
+	tidy       bool                 // the event has the rule against orphans
+}
+
+func (e *modelEvent) ask(allocation holdfast.AllocationIndex, wants []command.Want, own []holdfast.SeatIndex) modelAsk {
+	return modelAsk{allocation, wants, own, e.rules().NoOrphans}
 }
 
 func (a modelAsk) named() (units []holdfast.SeatIndex) {
@@ -191,7 +196,7 @@ func (e *modelEvent) pick(a modelAsk) modelPick {
 		}
 		got.units = append(got.units, units...)
 	}
-	if e.tidier(a) != nil {
+	if a.tidy && e.tidier(a) != nil {
 		return modelPick{outcome: holdfast.SeatOrphaned}
 	}
 	return got
@@ -351,7 +356,7 @@ func (e *modelEvent) bestRun(a modelAsk, row []holdfast.SeatIndex, n int, twiceM
 		return nil
 	}
 	orphans := func(run []holdfast.SeatIndex) int {
-		if e.rules().NoOrphans && e.orphans(a, row, run, chosen) {
+		if a.tidy && e.orphans(a, row, run, chosen) {
 			return 1
 		}
 		return 0
@@ -381,9 +386,7 @@ func (e *modelEvent) orphans(a modelAsk, row, take, chosen []holdfast.SeatIndex)
 
 // tidier gives what could be named instead of what is named and breaks the rule against orphans; nil if it does not.
 func (e *modelEvent) tidier(a modelAsk) (instead []holdfast.SeatIndex) {
-	if !e.rules().NoOrphans {
-		return nil
-	}
+	a.tidy = true // also where that has not been a rule since it was broken
 	broken := false
 	for _, units := range e.byRow(a.named()) {
 		row := e.row(e.units[units[0]].section, e.units[units[0]].row)

@@ -182,7 +182,7 @@ func (m *model) hold(e *modelEvent, c *command.Hold) holdfast.Outcome {
 	case rules.SeatsPerBuyer > 0 && m.unitsOf(e, c.Buyer)+count > int(rules.SeatsPerBuyer):
 		return holdfast.BuyerOverLimit
 	}
-	pick := e.pick(modelAsk{c.Allocation, c.Wants, nil})
+	pick := e.pick(e.ask(c.Allocation, c.Wants, nil))
 	if pick.outcome != holdfast.OK {
 		return pick.outcome
 	}
@@ -216,7 +216,7 @@ func (m *model) swap(e *modelEvent, c *command.Swap) holdfast.Outcome {
 	if rules.SeatsPerBuyer > 0 && m.unitsOf(e, c.Buyer)-len(h.units)+count > int(rules.SeatsPerBuyer) {
 		return holdfast.BuyerOverLimit
 	}
-	pick := e.pick(modelAsk{c.Allocation, c.Wants, h.units})
+	pick := e.pick(e.ask(c.Allocation, c.Wants, h.units))
 	if pick.outcome != holdfast.OK {
 		return pick.outcome
 	}
@@ -485,14 +485,18 @@ func (m *model) tell(c command.Command, r *command.Result) {
 		if r.Outcome == holdfast.OK {
 			m.tellHold(holdfast.HoldID(c.ID), r)
 		}
-		m.tellWants(e, c.Buyer, modelAsk{c.Allocation, c.Wants, nil}, r)
+		if e != nil {
+			m.tellWants(e, c.Buyer, e.ask(c.Allocation, c.Wants, nil), r)
+		}
 	case *command.Swap:
 		m.tellHoldUnlessUnknown(c.Hold, r)
-		ask := modelAsk{c.Allocation, c.Wants, nil}
+		var own []holdfast.SeatIndex
 		if h := m.holds[c.Hold]; h != nil && h.event == e && h.state == holdfast.HoldOpen {
-			ask.own = h.units
+			own = h.units
 		}
-		m.tellWants(e, c.Buyer, ask, r)
+		if e != nil {
+			m.tellWants(e, c.Buyer, e.ask(c.Allocation, c.Wants, own), r)
+		}
 	case *command.Extend:
 		m.tellHoldUnlessUnknown(c.Hold, r)
 	case *command.Release:
@@ -520,9 +524,6 @@ func (m *model) tellHoldUnlessUnknown(id holdfast.HoldID, r *command.Result) {
 
 // tellWants tells what the buyer may still have, what is in the way, and what could be wanted instead.
 func (m *model) tellWants(e *modelEvent, buyer holdfast.BuyerID, ask modelAsk, r *command.Result) {
-	if e == nil {
-		return
-	}
 	if limit := int(e.rules().SeatsPerBuyer); limit > 0 {
 		r.Allowance = uint16(max(limit-m.unitsOf(e, buyer), 0))
 	}
