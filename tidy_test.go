@@ -183,11 +183,16 @@ func checkPackageName(dir string) (complaints []string) {
 // leftovers are marks of unfinished work, and ways of asking errors that break when a text changes.
 var leftovers = map[*regexp.Regexp]string{
 	regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X|HA` + `CK)\b`): "finish it, or say it in the issue",
-	regexp.MustCompile(`strings\.Contains\(` + `err`):                   "ask errors by errors.Is or errors.As, not by text",
+	errorText: "ask errors by errors.Is or errors.As, not by text",
 }
+
+var errorText = regexp.MustCompile(`strings\.Contains\(err`)
 
 func checkLeftovers(name, source string) (complaints []string) {
 	for mark, instead := range leftovers {
+		if mark == errorText && strings.HasSuffix(name, "_test.go") {
+			continue // a test of what a message says has to read it
+		}
 		if m := mark.FindString(source); m != "" {
 			complaints = append(complaints, fmt.Sprintf("%s: %q: %s", name, m, instead))
 		}
@@ -295,7 +300,7 @@ func TestTheRulesBite(t *testing.T) {
 		"clock in a machine":     len(checkMachineFile("fsm/x.go", impure)),
 		"vague package name":     len(checkPackageName("node/util")),
 		"leftover mark":          len(checkLeftovers("x.go", "// TO"+"DO: later")),
-		"errors matched by text": len(checkLeftovers("x.go", `if strings.Contains(err`+`.Error(), "x")`)),
+		"errors matched by text": len(checkLeftovers("x.go", `if strings.Contains(err.Error(), "x")`)),
 	} {
 		if got < 1 {
 			t.Errorf("the rule about %s does not bite", rule)
