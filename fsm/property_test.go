@@ -283,6 +283,8 @@ func (d *driver) observe(t *rapid.T, m *fsm.Machine) {
 		stats.Holds, stats.Orders = stats.Holds+view.Holds, stats.Orders+view.Orders
 		views = append(views, view)
 		got, ok := m.Event(id)
+		d.checkNumbers(t, e, got)
+		got.Grown = nil // checked
 		must("event", got, view)
 		states, revision, ok2 := cut.Seats(id)
 		want := []byte{}
@@ -298,7 +300,11 @@ func (d *driver) observe(t *rapid.T, m *fsm.Machine) {
 		}
 		must("orders", slices.Collect(cut.Orders(id)), orders)
 	}
-	must("events", m.Events(), append([]fsm.EventView{}, views...))
+	all := m.Events()
+	for i := range all {
+		all[i].Grown = nil
+	}
+	must("events", all, append([]fsm.EventView{}, views...))
 	must("stats", m.Stats(), stats)
 	_, ok := m.Event(1000)
 	must("an event that is not there", ok, false)
@@ -320,6 +326,24 @@ func (d *driver) observe(t *rapid.T, m *fsm.Machine) {
 		if there || !ok || got != how {
 			t.Fatalf("%s: there %v, ended %v by %s, in the model %s", id, there, ok, got.String(), how.String())
 		}
+	}
+}
+
+// checkNumbers looks that a reader who has the description, and how it grew, numbers the units as they are.
+func (d *driver) checkNumbers(t *rapid.T, e *modelEvent, view fsm.EventView) {
+	layout, err := command.NewLayout(view.Spec, view.Grown)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for u, at := range e.units {
+		p, ok := layout.Place(holdfast.SeatIndex(u))
+		back, there := layout.Unit(p)
+		if !ok || !there || back != holdfast.SeatIndex(u) || p != (command.Place{Section: holdfast.SectionIndex(at.section), Row: at.row, Seat: uint32(at.position)}) {
+			t.Fatalf("unit %d of %s is at %+v; by its layout at %+v, which is unit %d", u, e.id, at, p, back)
+		}
+	}
+	if p, ok := layout.Place(holdfast.SeatIndex(len(e.units))); ok {
+		t.Fatalf("%s has %d units, and one more at %+v", e.id, len(e.units), p)
 	}
 }
 

@@ -41,21 +41,24 @@ func NewLayout(spec *EventSpec, grown []Growth) (*Layout, error) {
 		if int(g.Section) >= len(spec.Sections) {
 			return nil, invalid("grown", "section %d of %d", g.Section, len(spec.Sections))
 		}
-		sec := &spec.Sections[g.Section]
-		from := had[g.Section]
+		sec, from := &spec.Sections[g.Section], had[g.Section]
+		size := uint32(len(sec.Rows))
+		if sec.General() {
+			size = sec.Places
+		}
+		if g.Count == 0 || g.Count > size-from {
+			return nil, invalid("grown", "%d more of section %d, which has %d of %d", g.Count, g.Section, from, size)
+		}
 		had[g.Section] += g.Count
-		switch {
-		case sec.General():
+		if sec.General() {
 			l.runs = append(l.runs, run{first: holdfast.SeatIndex(unit), count: g.Count, section: g.Section, place: from})
 			unit += g.Count
-		case int(had[g.Section]) > len(sec.Rows):
-			return nil, invalid("grown", "more rows of section %d than it has", g.Section)
-		default:
-			for row := from; row < had[g.Section]; row++ {
-				count := uint32(sec.Rows[row].Seats)
-				l.runs = append(l.runs, run{first: holdfast.SeatIndex(unit), count: count, section: g.Section, row: int(row)})
-				unit += count
-			}
+			continue
+		}
+		for row := from; row < had[g.Section]; row++ {
+			count := uint32(sec.Rows[row].Seats)
+			l.runs = append(l.runs, run{first: holdfast.SeatIndex(unit), count: count, section: g.Section, row: int(row)})
+			unit += count
 		}
 	}
 	if int(unit) != spec.Units() {

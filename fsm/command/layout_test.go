@@ -45,10 +45,12 @@ func TestLayoutNamesEveryUnitAndFindsItAgain(t *testing.T) {
 func TestLayoutRefusesWhatDoesNotAddUp(t *testing.T) {
 	spec, grown := house()
 	for name, g := range map[string][]Growth{
-		"too little":      grown[:4],
-		"too many rows":   append(append([]Growth{}, grown...), Growth{0, 1}),
-		"unknown section": append(append([]Growth{}, grown...), Growth{3, 1}),
-		"too many places": append(append([]Growth{}, grown...), Growth{1, 1}),
+		"too little":                            grown[:4],
+		"too many rows":                         append(append([]Growth{}, grown...), Growth{0, 1}),
+		"unknown section":                       append(append([]Growth{}, grown...), Growth{3, 1}),
+		"too many places":                       append(append([]Growth{}, grown...), Growth{1, 1}),
+		"no more of it":                         append(append([]Growth{}, grown...), Growth{1, 0}),
+		"a sum that overflows to the right one": append(append([]Growth{}, grown...), Growth{1, 1 << 31}, Growth{1, 1 << 31}),
 	} {
 		if _, err := NewLayout(spec, g); err == nil {
 			t.Errorf("%s: accepted", name)
