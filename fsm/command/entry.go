@@ -76,6 +76,9 @@ func OpenEntry(b []byte) (Entry, error) {
 	return e, nil
 }
 
+// CountOf gives the number of commands in an entry that OpenEntry took.
+func CountOf(entry []byte) int { return int(binary.LittleEndian.Uint32(entry[16:])) }
+
 // Fingerprint is what a repeated command's contents are compared by.
 func Fingerprint(cmd []byte) uint32 { return crc32.Checksum(cmd, castagnoli) }
 
