@@ -172,7 +172,7 @@ func (m *mount) wait() error {
 	err := m.locked(func(d *Disk) error {
 		pause = d.faults.SyncTime
 		if d.faults.SyncJitter > 0 {
-			pause += rand.N(d.faults.SyncJitter)
+			pause += time.Duration(d.random.Int64N(int64(d.faults.SyncJitter)))
 		}
 		return nil
 	})
