@@ -23,6 +23,8 @@ type modelEvent struct {
 
 type modelUnit struct {
 	section, row, position int // for general admission row is 0 and position counts the section's places
+	tier                   holdfast.TierIndex
+	allocation             holdfast.AllocationIndex
 	state                  holdfast.SeatState
 	hold                   *modelHold
 }
@@ -48,6 +50,9 @@ func (e *modelEvent) describe(spec command.EventSpec) {
 		for r, row := range section.Rows {
 			add(s, r, int(row.Seats))
 		}
+	}
+	for u := range e.units {
+		e.units[u].tier, e.units[u].allocation = tierIn(&spec, e.units[u]), allocationIn(&spec, e.units[u])
 	}
 }
 
@@ -76,17 +81,17 @@ func compatible(old, new *command.EventSpec) bool {
 	return true
 }
 
-func (e *modelEvent) tierOf(u holdfast.SeatIndex) holdfast.TierIndex {
-	section := e.spec.Sections[e.units[u].section]
-	if len(section.Rows) > 0 && section.Rows[e.units[u].row].Tier != holdfast.AnyTier {
-		return section.Rows[e.units[u].row].Tier
+// tierIn and allocationIn look up in the description what describe notes at the unit.
+func tierIn(spec *command.EventSpec, at modelUnit) holdfast.TierIndex {
+	section := spec.Sections[at.section]
+	if len(section.Rows) > 0 && section.Rows[at.row].Tier != holdfast.AnyTier {
+		return section.Rows[at.row].Tier
 	}
 	return section.Tier
 }
 
-func (e *modelEvent) allocationOf(u holdfast.SeatIndex) holdfast.AllocationIndex {
-	at := e.units[u]
-	for i, a := range e.spec.Allocations {
+func allocationIn(spec *command.EventSpec, at modelUnit) holdfast.AllocationIndex {
+	for i, a := range spec.Allocations {
 		for _, span := range a.Spans {
 			if int(span.Section) == at.section && int(span.Row) == at.row && int(span.First) <= at.position && at.position <= int(span.Last) {
 				return holdfast.AllocationIndex(i + 1)
@@ -219,7 +224,7 @@ func (e *modelEvent) pickNamed(a modelAsk) modelPick {
 // shade says why a unit cannot be had.
 func (e *modelEvent) shade(a modelAsk, u holdfast.SeatIndex) holdfast.Outcome {
 	switch {
-	case e.allocationOf(u) != a.allocation:
+	case e.units[u].allocation != a.allocation:
 		return holdfast.SeatNotForYou
 	case slices.Contains(a.own, u):
 		return holdfast.OK
@@ -249,9 +254,9 @@ func (e *modelEvent) freeFor(a modelAsk, chosen []holdfast.SeatIndex) func(holdf
 
 // fits says whether a want that names no units could take one of this kind.
 func (e *modelEvent) fits(a modelAsk, w command.Want, u holdfast.SeatIndex) bool {
-	return e.allocationOf(u) == a.allocation && e.general(u) == (w.Kind == command.WantGeneral) &&
+	return e.units[u].allocation == a.allocation && e.general(u) == (w.Kind == command.WantGeneral) &&
 		(w.Section == holdfast.AnySection || int(w.Section) == e.units[u].section) &&
-		(w.Kind == command.WantGeneral || w.Tier == holdfast.AnyTier || w.Tier == e.tierOf(u))
+		(w.Kind == command.WantGeneral || w.Tier == holdfast.AnyTier || w.Tier == e.units[u].tier)
 }
 
 // shortage says whether a want that got nothing may hope.
@@ -293,14 +298,15 @@ func (e *modelEvent) pickAny(a modelAsk, w command.Want, chosen []holdfast.SeatI
 // pickBest is the rule for the best seats: the first row with a run that is long enough; without one, and unless
 // they must be adjacent, the longest run of the first row that has one as long, and so on with what is left.
 func (e *modelEvent) pickBest(a modelAsk, w command.Want, chosen []holdfast.SeatIndex) (units []holdfast.SeatIndex) {
+	rows := slices.DeleteFunc(e.rows(), func(row []holdfast.SeatIndex) bool { return !e.fitsRow(a, w, row) })
 	for left := int(w.Count); left > 0; {
 		var run []holdfast.SeatIndex
 		for n := left; n > 0 && run == nil; n-- {
 			if w.Adjacent && n < left {
 				return nil
 			}
-			for _, row := range e.rows() {
-				if run == nil && e.fitsRow(a, w, row) {
+			for _, row := range rows {
+				if run == nil {
 					run = e.bestRun(a, row, n, row[0]+row[len(row)-1], slices.Concat(chosen, units))
 				}
 			}
@@ -341,7 +347,7 @@ func (e *modelEvent) row(section, row int) (units []holdfast.SeatIndex) {
 func (e *modelEvent) runs(a modelAsk, row []holdfast.SeatIndex, n int, chosen []holdfast.SeatIndex) (runs [][]holdfast.SeatIndex) {
 	free := e.freeFor(a, chosen)
 	for i := 0; i+n <= len(row); i++ {
-		if !slices.ContainsFunc(row[i:i+n], func(u holdfast.SeatIndex) bool { return !free(u) || e.allocationOf(u) != a.allocation }) {
+		if !slices.ContainsFunc(row[i:i+n], func(u holdfast.SeatIndex) bool { return !free(u) || e.units[u].allocation != a.allocation }) {
 			runs = append(runs, row[i:i+n])
 		}
 	}
@@ -438,7 +444,7 @@ func (e *modelEvent) near(a modelAsk, missed holdfast.SeatIndex) (units []holdfa
 	var others [][]holdfast.SeatIndex
 	for r := range e.spec.Sections[at.section].Rows {
 		other := e.row(at.section, r)
-		if e.tierOf(other[0]) == e.tierOf(missed) && len(e.runs(a, other, len(named), nil)) > 0 {
+		if e.units[other[0]].tier == at.tier && len(e.runs(a, other, len(named), nil)) > 0 {
 			others = append(others, other)
 		}
 	}

@@ -454,7 +454,7 @@ func (m *model) orders(e *modelEvent) (orders []*modelHold) {
 func (h *modelHold) amount() holdfast.Money {
 	total := holdfast.Money{Currency: h.event.spec.Currency}
 	for _, u := range h.units {
-		total.AmountMinor += h.prices[h.event.tierOf(u)]
+		total.AmountMinor += h.prices[h.event.units[u].tier]
 	}
 	return total
 }

@@ -3,6 +3,7 @@ package fsm_test
 import (
 	"bytes"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -19,7 +20,7 @@ import (
 // of the first kind in every list.
 func uniform(n int) *rapid.Generator[int] {
 	return rapid.Custom(func(t *rapid.T) (number int) {
-		for range 12 {
+		for range bits.Len(uint(n)) + 6 {
 			number *= 2
 			if rapid.Bool().Draw(t, "bit") {
 				number++
@@ -36,7 +37,7 @@ func often(t *rapid.T, what string, n, m int) bool { return uniform(m).Draw(t, w
 func one[T any](t *rapid.T, what string, list ...T) T { return list[uniform(len(list)).Draw(t, what)] }
 
 // between draws a number from least to most, each as often.
-func between[T ~int | ~uint16 | ~uint32](t *rapid.T, what string, least, most T) T {
+func between[T ~int | ~uint8 | ~uint16 | ~uint32](t *rapid.T, what string, least, most T) T {
 	return least + T(uniform(int(most-least)+1).Draw(t, what))
 }
 

@@ -36,23 +36,17 @@ func TestMain(m *testing.M) {
 func TestMachineAgainstTheModel(t *testing.T) {
 	reached := reached{}
 	defer reached.report(t)
-	rapid.Check(t, func(t *rapid.T) {
-		d := newDriver(t, fsm.Config{Shard: 3}, reached)
-		t.Repeat(map[string]func(*rapid.T){
-			"entry":   d.entry,
-			"crowd":   d.crowd,
-			"idle":    d.idle,
-			"restore": d.restore,
-		})
-	})
+	rapid.Check(t, func(t *rapid.T) { againstTheModel(t, fsm.Config{Shard: 3}, reached) })
 }
 
 // TestMachineAgainstTheModelWithLittleMemory: what is refused for want of memory happened nowhere.
 func TestMachineAgainstTheModelWithLittleMemory(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		d := newDriver(t, fsm.Config{Shard: 3, OutcomesMax: 40}, reached{})
-		t.Repeat(map[string]func(*rapid.T){"entry": d.entry, "idle": d.idle, "restore": d.restore})
-	})
+	rapid.Check(t, func(t *rapid.T) { againstTheModel(t, fsm.Config{Shard: 3, OutcomesMax: 40}, reached{}) })
+}
+
+func againstTheModel(t *rapid.T, cfg fsm.Config, reached reached) {
+	d := newDriver(t, cfg, reached)
+	t.Repeat(map[string]func(*rapid.T){"entry": d.entry, "crowd": d.crowd, "idle": d.idle, "restore": d.restore})
 }
 
 // reached counts how often each outcome came about, to see with -v whether the commands are drawn well.
@@ -359,10 +353,10 @@ func (d *driver) viewOf(e *modelEvent) fsm.EventView {
 		v.Sections = append(v.Sections, e.counts(func(u holdfast.SeatIndex) bool { return e.units[u].section == i }))
 	}
 	for i := range e.spec.Tiers {
-		v.Tiers = append(v.Tiers, e.counts(func(u holdfast.SeatIndex) bool { return int(e.tierOf(u)) == i }))
+		v.Tiers = append(v.Tiers, e.counts(func(u holdfast.SeatIndex) bool { return int(e.units[u].tier) == i }))
 	}
 	for i := range 1 + len(e.spec.Allocations) {
-		v.Allocations = append(v.Allocations, e.counts(func(u holdfast.SeatIndex) bool { return int(e.allocationOf(u)) == i }))
+		v.Allocations = append(v.Allocations, e.counts(func(u holdfast.SeatIndex) bool { return int(e.units[u].allocation) == i }))
 	}
 	for _, h := range d.model.holds {
 		switch {

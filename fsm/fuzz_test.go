@@ -1,0 +1,92 @@
+package fsm_test
+
+import (
+	"testing"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm"
+	"github.com/holdfast-db/holdfast/fsm/command"
+)
+
+// FuzzApply: whatever a leader lets through is decided, without a panic, and leaves the machine sound. The bytes are
+// a batch as a client sends it; those that CheckBatch refuses never come so far.
+//
+// So that the fuzzer need not guess, every id is given a validity that is fine, and commands for the event 9 are one
+// that is not there.
+func FuzzApply(f *testing.F) {
+	const valid, step = 30_000_000, 100_000
+	id := func(n byte) holdfast.CommandID { return holdfast.NewCommandID(valid, [10]byte{n}) }
+	head := func(n byte) command.Header { return command.Header{ID: id(n), Event: 1} }
+	spec := command.EventSpec{Name: "gala", Currency: "eur", Rules: command.Rules{HoldTTLMs: 300, PayWindowMs: 300, NoOrphans: true, SeatsPerBuyer: 9},
+		Tiers: []command.Tier{{Name: "std", PriceMinor: 1000}, {Name: "free"}},
+		Sections: []command.Section{
+			{Name: "stalls", Rows: []command.Row{{Label: "A", First: 1, Seats: 9, Tier: holdfast.AnyTier}, {Label: "B", First: 1, Seats: 5, Tier: 1}}},
+			{Name: "floor", Places: 5}},
+		Allocations: []command.Allocation{{Name: "sponsor", Spans: []command.Span{{Section: 0, Row: 0, First: 7, Last: 8}}}}}
+	larger := spec
+	larger.Tiers = []command.Tier{{Name: "std", PriceMinor: 1200}, {Name: "free"}, {Name: "vip", PriceMinor: 1}}
+	larger.Sections = append([]command.Section{}, spec.Sections...)
+	larger.Sections[1].Places = 9
+	larger.Allocations = nil
+
+	seats := func(units ...holdfast.SeatIndex) []command.Want {
+		return []command.Want{{Kind: command.WantSeats, Seats: units}}
+	}
+	best := []command.Want{{Kind: command.WantBest, Section: holdfast.AnySection, Tier: holdfast.AnyTier, Count: 3}, {Kind: command.WantGeneral, Section: 1, Count: 2}}
+	ann, ben, thousand := buyerNo(1), buyerNo(2), holdfast.Money{AmountMinor: 1000, Currency: "eur"}
+	for _, cmds := range [][]command.Command{
+		{&command.Hold{Header: head(1), Buyer: ann, Wants: seats(0)}, &command.BeginPayment{Header: head(2), Buyer: ann, Hold: holdfast.HoldID(id(1)), Attempt: 1, Amount: thousand},
+			&command.Sell{Header: head(3), Hold: holdfast.HoldID(id(1)), As: command.SalePaid, Attempt: 1, Amount: thousand, Payment: "pi_1"}},
+		{&command.Hold{Header: head(1), Buyer: ann, Wants: best}, &command.Swap{Header: head(2), Buyer: ann, Hold: holdfast.HoldID(id(1)), Wants: seats(1, 2, 3)},
+			&command.Extend{Header: head(3), Buyer: ann, Hold: holdfast.HoldID(id(1))}, &command.Release{Header: head(4), Buyer: ann, Hold: holdfast.HoldID(id(1))}},
+		{&command.Hold{Header: head(1), Buyer: ann, Wants: seats(1)}, &command.Hold{Header: head(2), Buyer: ben, Wants: seats(1)}, &command.Hold{Header: head(2), Buyer: ben, Wants: seats(3, 5)}},
+		{&command.Hold{Header: head(1), Buyer: ann, Wants: seats(9)}, &command.Sell{Header: head(2), Hold: holdfast.HoldID(id(1)), As: command.SaleFree, Amount: holdfast.Money{Currency: "eur"}},
+			&command.Block{Header: head(3), Seats: []holdfast.SeatIndex{9, 2}}, &command.Block{Header: head(4), Seats: []holdfast.SeatIndex{2}, Unblock: true}},
+		{&command.Hold{Header: head(1), Buyer: ann, Allocation: 1, Wants: seats(7, 8)}, &command.PutEvent{Header: head(2), Expect: 1, Spec: larger},
+			&command.Swap{Header: head(3), Buyer: ann, Hold: holdfast.HoldID(id(1)), Wants: best}, &command.SetSale{Header: head(4), State: holdfast.SalePaused}, &command.Mark{Header: head(5)}},
+	} {
+		var batch []byte
+		for _, c := range cmds {
+			batch = c.Append(batch)
+		}
+		f.Add(batch)
+	}
+
+	f.Fuzz(func(t *testing.T, batch []byte) {
+		var d command.Decoder
+		count, err := d.CheckBatch(batch)
+		if err != nil || count > 64 {
+			return
+		}
+		batch = append([]byte{}, batch...)
+		for rest := batch; len(rest) > 0; {
+			var cmd []byte
+			cmd, rest, _ = command.Split(rest)
+			was := command.IDOf(cmd)
+			command.SetID(cmd, holdfast.NewCommandID(valid, [10]byte(was[6:])))
+			if command.KindOf(cmd) == command.KindAssignEvent {
+				return // the directory's
+			}
+			if command.KindOf(cmd) == command.KindPutEvent {
+				if put, _ := d.PutEvent(cmd); put.Spec.Units() > 10_000 {
+					return // only slow
+				}
+			}
+		}
+		m := fsm.New(fsm.Config{})
+		opening := (&command.PutEvent{Header: head(100), Spec: spec}).Append(command.BeginEntry(nil))
+		opening = (&command.SetSale{Header: head(101), State: holdfast.SaleOpen}).Append(opening)
+		out := command.Output{Answer: true}
+		m.Apply(1, command.FinishEntry(opening, 0, 0, 2), &out)
+		m.Apply(2, command.FinishEntry(append(command.BeginEntry(nil), batch...), step, 1, count), &out)
+		if len(out.Ends) != count {
+			t.Fatalf("%d commands, %d results", count, len(out.Ends))
+		}
+		for range 4 { // until all holds lapse, and all is repeated
+			m.Apply(m.Index()+1, command.FinishEntry(append(command.BeginEntry(nil), batch...), step, 1, count), &out)
+			for _, v := range m.Check() {
+				t.Error(v)
+			}
+		}
+	})
+}
