@@ -217,9 +217,13 @@ func (l *layer) Accept() (net.Conn, error) {
 
 func (l *layer) Addr() net.Addr { return nodeAddr(l.mux.cfg.Address) }
 
+// addressMark divides an address in a configuration from an id that makes it unique there: see group.takeIn.
+const addressMark = "/"
+
 // Dial opens a connection to the server that address names: its id, @, and where it is.
 func (l *layer) Dial(address raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	id, at, _ := strings.Cut(string(address), "@")
+	at, _, _ = strings.Cut(at, addressMark)
 	conn, err := l.mux.dial(at, preamble{purpose: purposeRaft, shard: l.shard, target: id, source: l.mux.cfg.ID}, timeout)
 	if err != nil {
 		return nil, err

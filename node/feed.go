@@ -1,0 +1,322 @@
+package node
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm"
+)
+
+// Changes is what a watcher is sent: what has changed since the last, or a cut of everything.
+type Changes struct {
+	Stamp    ReadStamp
+	Revision holdfast.Revision // of the event, after these
+	// Cut says that States holds every unit, one byte each, at Revision: what the watcher had is void.
+	Cut    bool
+	States []byte
+	// Seats are the units that changed, and SeatStates where they are now. A unit that moved more than once stands
+	// there once.
+	Seats      []holdfast.SeatIndex
+	SeatStates []holdfast.SeatState
+	Sale       holdfast.SaleState
+}
+
+const (
+	// feedChanges is how many changes a shard keeps for its watchers: who is further behind gets a cut. 2 MiB.
+	feedChanges = 1 << 16
+	// watchPause is the least time between two messages to one watcher; what happens meanwhile is put together.
+	watchPause = 25 * time.Millisecond
+	// watchMark is how long a watcher is left without a word when nothing happens.
+	watchMark = time.Second
+	// watchPatience is how long a watcher waits for a replica that is behind what it has seen elsewhere.
+	watchPatience = 5 * time.Second
+)
+
+// feed keeps the last changes of a shard. Applying adds to it without waiting for anybody; watchers copy from it.
+type feed struct {
+	mu     sync.Mutex
+	ring   []fsm.Change // of feedChanges; the change with number n is at n modulo that
+	next   uint64       // number of the next change
+	waking chan struct{}
+	over   error // set when the group ends
+}
+
+func newFeed() *feed { return &feed{} }
+
+// add takes the changes of one entry.
+func (f *feed) add(changes []fsm.Change) {
+	if len(changes) == 0 {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ring == nil {
+		f.ring = make([]fsm.Change, feedChanges)
+	}
+	if over := len(changes) - feedChanges; over > 0 {
+		changes, f.next = changes[over:], f.next+uint64(over)
+	}
+	n := copy(f.ring[f.next%feedChanges:], changes)
+	copy(f.ring, changes[n:])
+	f.next += uint64(len(changes))
+	f.wake()
+}
+
+func (f *feed) wake() {
+	if f.waking != nil {
+		close(f.waking)
+		f.waking = nil
+	}
+}
+
+// restart says that the machine was replaced: no change leads from what was to what is.
+func (f *feed) restart() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.next += feedChanges + 1
+	f.ring = nil
+	f.wake()
+}
+
+// close ends every watch with err.
+func (f *feed) close(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over == nil {
+		f.over = err
+	}
+	f.wake()
+}
+
+// head is the number of the next change.
+func (f *feed) head() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.next
+}
+
+// since calls visit with the changes from number from on, and gives the number of the next. ok is false when some
+// of them are no longer kept. When there are none, changed is closed at the next.
+func (f *feed) since(from uint64, visit func(*fsm.Change)) (next uint64, changed <-chan struct{}, ok bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.over != nil {
+		return 0, nil, false, f.over
+	}
+	if f.next-from > feedChanges || f.ring == nil && f.next != from {
+		return f.next, nil, false, nil
+	}
+	for n := from; n < f.next; n++ {
+		visit(&f.ring[n%feedChanges])
+	}
+	if f.waking == nil {
+		f.waking = make(chan struct{})
+	}
+	return f.next, f.waking, true, nil
+}
+
+// oldest is the number of the oldest change that is kept.
+func (f *feed) oldest() uint64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.ring == nil {
+		return f.next
+	}
+	return f.next - min(f.next, feedChanges)
+}
+
+// Watch sends what changes in an event, from its revision from on, until ctx ends, send fails, or the shard stops on
+// this node. It begins with a cut when from is 0 or no longer kept. Any replica serves it, leader or not: the stamps say
+// how old the news is. A watcher that is slow is not waited for: what it missed is put together, or replaced by a cut.
+func (n *Node) Watch(ctx context.Context, shard holdfast.ShardID, event holdfast.EventID, from holdfast.Revision, send func(Changes) error) error {
+	g, err := n.group(shard)
+	if err != nil {
+		return err
+	}
+	w := &watcher{group: g, event: event, send: send}
+	if err := w.begin(ctx, from); err != nil {
+		return err
+	}
+	for {
+		changed, err := w.catchUp()
+		if err != nil {
+			return err
+		}
+		if err := w.wait(ctx, changed); err != nil {
+			return err
+		}
+	}
+}
+
+// watcher is one Watch.
+type watcher struct {
+	group *group
+	event holdfast.EventID
+	send  func(Changes) error
+
+	next     uint64            // number of the change that is looked at next
+	revision holdfast.Revision // that was sent
+	must     holdfast.Revision // that the changes which are kept must lead to; else they are too few
+	sale     holdfast.SaleState
+	changes  Changes // used again
+	slots    map[holdfast.SeatIndex]int
+}
+
+// begin finds where from is, waiting for a replica that is behind it, or sends a cut.
+func (w *watcher) begin(ctx context.Context, from holdfast.Revision) error {
+	if from == 0 {
+		return w.cut()
+	}
+	w.revision = from - 1
+	for patience := time.Now().Add(watchPatience); ; {
+		behind, found := false, false
+		_, err := w.group.applier.view(func(m machine) {
+			seats, ok := m.(inventory)
+			if !ok {
+				return
+			}
+			var view fsm.EventView
+			if view, found = seats.Event(w.event); found {
+				w.next, behind, w.sale = w.group.feed.head(), view.Revision < w.revision, view.Sale
+				if w.must = view.Revision; w.must > w.revision {
+					w.next = w.group.feed.oldest() // catchUp skips what is older than revision
+				}
+			}
+		})
+		switch {
+		case err != nil:
+			return err
+		case found && !behind:
+			return nil
+		case time.Now().After(patience) && found:
+			return &holdfast.Error{Kind: holdfast.Unavailable, Op: "watch", Shard: w.group.shard, RetryAfter: electedAfter,
+				Message: "this node is behind what you have seen; watch on another one"}
+		case time.Now().After(patience):
+			return w.unknown()
+		}
+		_, changed, _, err := w.group.feed.since(w.group.feed.head(), func(*fsm.Change) {})
+		if err != nil {
+			return err
+		}
+		if err := pause(ctx, watchPause, changed); err != nil {
+			return err
+		}
+	}
+}
+
+func (w *watcher) unknown() error {
+	return &holdfast.Error{Kind: holdfast.NotFound, Op: "watch", Shard: w.group.shard, Message: w.event.String() + " is not on this shard"}
+}
+
+// cut sends every unit's state.
+func (w *watcher) cut() error {
+	var cut *fsm.Cut
+	at, err := w.group.applier.change(func(m machine) {
+		if seats, ok := m.(inventory); ok {
+			if view, found := seats.Event(w.event); found {
+				cut, w.sale = seats.Cut(), view.Sale
+			}
+		}
+		w.next = w.group.feed.head()
+	})
+	if err != nil {
+		return err
+	}
+	if cut == nil {
+		return w.unknown()
+	}
+	states, revision, _ := cut.Seats(w.event)
+	cut.Release()
+	w.revision = revision
+	return w.send(Changes{Stamp: w.group.stale(at), Revision: revision, Cut: true, States: states, Sale: w.sale})
+}
+
+// catchUp sends what has changed. When nothing has, changed is closed when something does.
+func (w *watcher) catchUp() (changed <-chan struct{}, err error) {
+	c := &w.changes
+	c.Seats, c.SeatStates = c.Seats[:0], c.SeatStates[:0]
+	clear(w.slots)
+	gap, was := false, w.revision
+	next, changed, ok, err := w.group.feed.since(w.next, func(change *fsm.Change) {
+		if change.Event != w.event || change.Revision <= w.revision {
+			return
+		}
+		gap = gap || change.Revision != w.revision+1
+		w.revision, w.sale = change.Revision, change.Sale
+		if change.Seat != fsm.NoSeat {
+			w.put(change.Seat, change.State)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if w.next = next; !ok || gap || w.revision < w.must {
+		return changed, w.cut()
+	}
+	if w.revision == was {
+		return changed, nil
+	}
+	return changed, w.tell()
+}
+
+// put notes where a unit is now.
+func (w *watcher) put(seat holdfast.SeatIndex, state holdfast.SeatState) {
+	c := &w.changes
+	if i, ok := w.slots[seat]; ok {
+		c.SeatStates[i] = state
+		return
+	}
+	if w.slots == nil {
+		w.slots = map[holdfast.SeatIndex]int{}
+	}
+	w.slots[seat] = len(c.Seats)
+	c.Seats, c.SeatStates = append(c.Seats, seat), append(c.SeatStates, state)
+}
+
+// tell sends what catchUp put together, or nothing but where the replica is.
+func (w *watcher) tell() error {
+	at, err := w.group.applier.view(func(machine) {})
+	if err != nil {
+		return err
+	}
+	c := &w.changes
+	return w.send(Changes{Stamp: w.group.stale(at), Revision: w.revision, Sale: w.sale,
+		Seats: slices.Clone(c.Seats), SeatStates: slices.Clone(c.SeatStates)})
+}
+
+// wait waits for the next change, at least for the watcher's pause, and sends a mark when nothing comes.
+func (w *watcher) wait(ctx context.Context, changed <-chan struct{}) error {
+	if err := pause(ctx, watchPause, nil); err != nil {
+		return err
+	}
+	if changed == nil {
+		return nil
+	}
+	mark := time.NewTimer(watchMark - watchPause)
+	defer mark.Stop()
+	select {
+	case <-changed:
+		return nil
+	case <-mark.C:
+		w.changes.Seats, w.changes.SeatStates = w.changes.Seats[:0], w.changes.SeatStates[:0]
+		return w.tell()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// pause waits for so long, or until early is closed.
+func pause(ctx context.Context, d time.Duration, early <-chan struct{}) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-early:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}

@@ -1,0 +1,194 @@
+package node
+
+import (
+	"errors"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/command"
+)
+
+// How what was proposed is answered, whatever becomes of it.
+
+// claim gives the entry that data is, if it is ours and still in flight. It is apply's from then on, which must
+// call answer. Identity, not contents: a log that is read back after we gave the entry up is nobody's.
+func (p *proposer) claim(data []byte) *entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, e := range p.flight {
+		if len(e.data) > 0 && &e.data[0] == &data[0] {
+			p.remove(i)
+			return e
+		}
+	}
+	return nil
+}
+
+// remove takes an entry out of flight.
+func (p *proposer) remove(i int) {
+	if p.flight[i].commands == 0 {
+		p.empties--
+	}
+	copy(p.flight[i:], p.flight[i+1:])
+	p.flight[len(p.flight)-1] = nil
+	p.flight = p.flight[:len(p.flight)-1]
+	if len(p.flight) == 0 && p.emptied != nil {
+		close(p.emptied)
+		p.emptied = nil
+	}
+}
+
+// noted is told after each applied entry, ours or not, what the machine needs.
+func (p *proposer) noted(timed bool, remembered sizes) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.timed, p.remember = timed, remembered
+}
+
+// answer gives the results of a claimed entry to those who wait for them: one copy for all of them.
+func (p *proposer) answer(e *entry, at holdfast.Stamp, out *command.Output) {
+	if e.barrier {
+		p.mu.Lock()
+		if p.leading && e.reign == p.reign {
+			p.serving, p.stamped = true, p.clock.Monotonic()
+		}
+		p.mu.Unlock()
+	}
+	p.kick() // there is room in flight
+	results := append([]byte(nil), out.Results...)
+	from, slot := uint32(0), 0
+	for i := range e.batches {
+		b := &e.batches[i]
+		at.Slot = uint32(slot)
+		slot += b.Count
+		to := out.Ends[slot-1]
+		b.Done(Reply{Stamp: at, Results: results[from:to:to]})
+		from = to
+	}
+	for _, c := range e.readers {
+		c <- nil
+	}
+}
+
+// settle is the settling goroutine: it learns what became of each proposal. The library has no way to give up a
+// wait, so after a halt it can be left behind, waiting for an entry that will never be applied.
+func (p *proposer) settle() {
+	defer close(p.settled)
+	for e := range p.proposed {
+		if err := e.future.Error(); err != nil {
+			p.drop(e, p.verdict(err))
+		} else {
+			p.mu.Lock()
+			p.blocked = 0
+			p.mu.Unlock()
+		}
+		p.recycle(e)
+	}
+}
+
+// drop answers a failed entry, unless apply has it.
+func (p *proposer) drop(e *entry, err error) {
+	p.mu.Lock()
+	found := false
+	for i := range p.flight {
+		if found = p.flight[i] == e; found {
+			p.remove(i)
+			break
+		}
+	}
+	if found && e.barrier && e.reign == p.reign {
+		p.begun = false // again, if we still lead
+	}
+	p.mu.Unlock()
+	if found {
+		refuse(e.batches, e.readers, err)
+		p.kick()
+	}
+}
+
+// recycle keeps an entry's slices for the next.
+func (p *proposer) recycle(e *entry) {
+	clear(e.batches)
+	clear(e.readers)
+	*e = entry{batches: e.batches[:0], readers: e.readers[:0]}
+	p.mu.Lock()
+	p.idle = append(p.idle, e)
+	p.mu.Unlock()
+}
+
+// verdict says what the library's error means for what was in the entry. Whatever is not known to have been refused
+// may have happened.
+func (p *proposer) verdict(err error) error {
+	switch {
+	case errors.Is(err, raft.ErrNotLeader):
+		p.backOff(false)
+		return p.notLeading()
+	case errors.Is(err, raft.ErrLeadershipTransferInProgress):
+		p.backOff(true)
+		return p.failure(holdfast.Unavailable, "the shard's leadership is moving; nothing was attempted", electedAfter)
+	default: // leadership lost, shut down, a failed disk: the entry may be in somebody's log
+		return &holdfast.Error{Kind: holdfast.Unknown, Shard: p.shard, Err: err,
+			Message: "the shard lost its leader while it decided; repeat with the same ids to learn the outcome"}
+	}
+}
+
+// backOff keeps packing from running in circles while the library refuses.
+func (p *proposer) backOff(transfer bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock.Monotonic()
+	p.again = now + p.tick/4
+	if transfer && p.blocked == 0 {
+		p.blocked = max(now, 1)
+	}
+}
+
+// stuck is how long the library has been refusing with a transfer in progress; 0 when it does not.
+func (p *proposer) stuck() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.blocked == 0 {
+		return 0
+	}
+	return p.clock.Monotonic() - p.blocked
+}
+
+// end refuses what is queued and all that comes, with err. It may be called twice; the first error stays.
+func (p *proposer) end(err error) {
+	p.mu.Lock()
+	if p.over == nil {
+		p.over = err
+	}
+	p.leading, p.serving = false, false
+	batches, readers := p.queue.drain(), p.readers
+	p.readers = nil
+	p.mu.Unlock()
+	refuse(batches, readers, err)
+}
+
+// abandon answers what is in flight: nobody else will, since Raft has ended.
+func (p *proposer) abandon() {
+	p.mu.Lock()
+	flight := p.flight
+	p.flight, p.empties = nil, 0
+	p.mu.Unlock()
+	for _, e := range flight {
+		refuse(e.batches, e.readers, p.verdict(raft.ErrRaftShutdown))
+	}
+}
+
+// settlePatience is how long close waits for the settling goroutine when everything else has ended.
+const settlePatience = 100 * time.Millisecond
+
+// close ends both goroutines. Raft must have been shut down.
+func (p *proposer) close() {
+	p.once.Do(func() { close(p.stop) })
+	p.packing.Wait()
+	select {
+	case <-p.settled:
+	case <-time.After(settlePatience):
+	}
+	p.abandon()
+}

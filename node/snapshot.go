@@ -1,0 +1,343 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-db/holdfast"
+)
+
+// Snapshots are taken by our own counts: the library's count entries, while ours hold from none to thousands of
+// commands. A shard is due when its log since the last snapshot is as large as that snapshot, so that writing
+// snapshots never costs more than writing the log; within bounds that keep a restart short.
+const (
+	snapshotBytesMin    = 64 << 20
+	snapshotCommandsMax = 2_000_000 // to be applied again at a restart: about a second
+	snapshotEntriesMax  = 200_000   // empty ones cost reading too
+
+	// trailingBytes is the log that is kept before a snapshot, for followers that are a little behind; a follower
+	// that is further behind is sent the snapshot.
+	trailingBytes      = 32 << 20
+	trailingEntriesMin = 64
+	trailingEntriesMax = 10_000
+
+	// snapshotRetry is when to try again after a failure: the library refuses while a configuration or a transfer
+	// of leadership is under way.
+	snapshotRetry = 2 * time.Second
+
+	// stormPeriod: the same snapshot taken over from the leader twice within it means that the library is in the
+	// loop of hashicorp/raft#697.
+	stormPeriod = time.Minute
+)
+
+// tally counts what was applied since the last snapshot, and since the start. The applying goroutine writes, others
+// read.
+type tally struct {
+	mu         sync.Mutex
+	since      counts // the last snapshot
+	total      counts // the start; bytes are not used
+	base       int64  // bytes of the last snapshot
+	offset     int    // our place among the replicas, in hundredths of a cycle: they take turns
+	snapshotAt uint64 // index of the last snapshot
+	due        chan struct{}
+}
+
+type counts struct {
+	entries, commands uint64
+	bytes             int64
+}
+
+func (t *tally) count(commands, bytes int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.since.entries++
+	t.since.commands += uint64(commands)
+	t.since.bytes += int64(bytes)
+	t.total.entries++
+	t.total.commands += uint64(commands)
+	if t.isDue() {
+		select {
+		case t.due <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// isDue: the first cycle of a replica is longer by its offset, and so they stay apart.
+func (t *tally) isDue() bool {
+	bytesMax := max(int64(snapshotBytesMin), t.base)
+	bytesMax += bytesMax * int64(t.offset) / 100
+	more := uint64(100 + t.offset)
+	return t.since.bytes >= bytesMax || t.since.commands >= snapshotCommandsMax*more/100 || t.since.entries >= snapshotEntriesMax*more/100
+}
+
+// trailing is how many entries make trailingBytes at the present size of entries.
+func (t *tally) trailing() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	average := t.since.bytes/int64(max(t.since.entries, 1)) + 1
+	return uint64(min(max(trailingBytes/average, trailingEntriesMin), trailingEntriesMax))
+}
+
+// begin starts a new cycle at the cut of a snapshot.
+func (t *tally) begin() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.since, t.offset = counts{}, 0
+}
+
+func (t *tally) written(index uint64, bytes int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.base, t.snapshotAt = bytes, index
+}
+
+// Snapshot is called by the applying goroutine, so it does no more than take a cut.
+func (r *applier) Snapshot() (raft.FSMSnapshot, error) {
+	var c cut
+	if _, err := r.change(func(m machine) { c = m.cut() }); err != nil {
+		return nil, err
+	}
+	r.tally.begin()
+	return &snapshot{applier: r, cut: c}, nil
+}
+
+// snapshot writes a cut while the machine goes on.
+type snapshot struct {
+	applier *applier
+	cut     cut
+}
+
+// Persist writes the snapshot. Raft truncates its log after it, so the archive must have what goes.
+func (s *snapshot) Persist(sink raft.SnapshotSink) error {
+	a := s.applier.archive
+	if err := a.Sync(); err != nil {
+		return err
+	}
+	if a.WantsBase() {
+		if err := a.Base(s.cut.Index(), s.cut); err != nil {
+			return err
+		}
+	}
+	bytes, err := s.cut.WriteTo(sink)
+	if err != nil {
+		return err
+	}
+	if err := sink.Close(); err != nil {
+		return err
+	}
+	s.applier.tally.written(s.cut.Index(), bytes)
+	return nil
+}
+
+func (s *snapshot) Release() { s.cut.Release() }
+
+// Restore replaces the machine: when the node starts, by the goroutine that opens the group; later by the applying
+// goroutine, with a snapshot of the leader's. What can not be read then stops the shard on this node: the leader
+// would only send it again.
+func (r *applier) Restore(from io.ReadCloser) error {
+	m, err := r.read(from)
+	switch {
+	case err != nil && r.opened.Load():
+		p := &poison{cause: fmt.Errorf("a snapshot cannot be restored: %w", err), stack: debug.Stack()}
+		r.halted.Store(p.asError(r.shard))
+		r.onHalt(p)
+		runtime.Goexit()
+	case err != nil:
+		return err
+	}
+	if index := m.Index(); index > r.archive.Last() { // the entries between are nowhere on this node
+		base := m.cut()
+		defer base.Release()
+		if err := r.archive.Base(index, base); err != nil {
+			return err
+		}
+	}
+	newest := r.newestSnapshot()
+	r.mu.Lock()
+	r.machine, r.term = m, newest.Term
+	r.mu.Unlock()
+	r.feed.restart()
+	r.proposer.noted(m.Timed(), m.remembered())
+	r.tally.begin()
+	r.tally.written(m.Index(), newest.Size)
+	if r.opened.Load() {
+		r.onRestore(m.Index())
+	}
+	r.progress.wake()
+	r.moved()
+	return nil
+}
+
+// read makes a machine of a snapshot. A machine that meets nonsense panics.
+func (r *applier) read(from io.Reader) (m machine, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%v", cause)
+		}
+	}()
+	return r.kind.restore(from)
+}
+
+// newestSnapshot is what is known of the snapshot that is restored, unless it is damaged and an older one is taken.
+func (r *applier) newestSnapshot() raft.SnapshotMeta {
+	if metas, err := r.snapshots.List(); err == nil && len(metas) > 0 {
+		return *metas[0]
+	}
+	return raft.SnapshotMeta{}
+}
+
+// takeSnapshots is a goroutine of the group: it takes a snapshot when one is due and it is this shard's turn.
+func (g *group) takeSnapshots(ctx context.Context) {
+	for {
+		select {
+		case <-g.applier.tally.due:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case g.turn <- struct{}{}: // one at a time on this node
+		case <-ctx.Done():
+			return
+		}
+		err := g.takeSnapshot()
+		<-g.turn
+		if err != nil {
+			g.log.Warn("no snapshot", "shard", uint32(g.shard), "error", err)
+			if pause(ctx, snapshotRetry, nil) != nil {
+				return
+			}
+		}
+	}
+}
+
+func (g *group) takeSnapshot() error {
+	reload := g.raft.ReloadableConfig()
+	reload.TrailingLogs = g.applier.tally.trailing()
+	if err := g.raft.ReloadConfig(reload); err != nil {
+		return err
+	}
+	return g.raft.Snapshot().Error()
+}
+
+// restored is told that a snapshot of the leader's was taken over. The library keeps entries that conflict with it
+// (hashicorp/raft#697), so that the leader sends it again, for ever. Opening the group anew removes them: see mend.
+func (g *group) restored(index uint64) {
+	now := g.clock.Monotonic()
+	if g.storm.index == index && now-g.storm.at < stormPeriod {
+		g.restart(fmt.Sprintf("the snapshot at entry %d was installed twice", index))
+	}
+	g.storm.index, g.storm.at = index, now
+}
+
+// storm is the last snapshot that was taken over; the applying goroutine's.
+type storm struct {
+	index uint64
+	at    time.Duration
+}
+
+// mend removes a log that contradicts the newest snapshot: it was written by a leader that lost, and nobody counted
+// on it. By Raft's rule a log that has the snapshot's last entry, in its term, is kept.
+func mend(s *stores) (removed bool, err error) {
+	metas, err := s.Snapshots.List()
+	if err != nil || len(metas) == 0 {
+		return false, err
+	}
+	first, err := s.Log.FirstIndex()
+	if err != nil {
+		return false, err
+	}
+	last, err := s.Log.LastIndex()
+	if err != nil || metas[0].Index < first || metas[0].Index > last {
+		return false, err
+	}
+	var at raft.Log
+	if err := s.Log.GetLog(metas[0].Index, &at); err != nil {
+		return false, err
+	}
+	if at.Term == metas[0].Term {
+		return false, nil
+	}
+	return true, s.Log.DeleteRange(first, last)
+}
+
+// marksMax is how many state hashes are kept for cluster verify.
+const marksMax = 16
+
+// marks are the state hashes at Mark entries.
+type marks struct {
+	mu    sync.Mutex
+	taken []*mark         // the last ones, by index
+	busy  *sync.WaitGroup // the goroutines that hash
+}
+
+type mark struct {
+	index uint64
+	done  chan struct{} // closed when sum is there
+	sum   [32]byte
+}
+
+// take hashes a cut in a goroutine. When as many are being hashed already, this one is left out: who asks for it is
+// told to mark again.
+func (m *marks) take(index uint64, c cut) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.taken) == marksMax {
+		select {
+		case <-m.taken[0].done:
+			m.taken = slices.Delete(m.taken, 0, 1)
+		default:
+			c.Release()
+			return
+		}
+	}
+	t := &mark{index: index, done: make(chan struct{})}
+	m.taken = append(m.taken, t)
+	m.busy.Go(func() {
+		defer close(t.done)
+		defer c.Release()
+		t.sum = c.Digest()
+	})
+}
+
+func (m *marks) at(index uint64) *mark {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, t := range m.taken {
+		if t.index == index {
+			return t
+		}
+	}
+	return nil
+}
+
+// Digest is this node's state hash of a shard at the Mark entry at index. It waits until the entry is applied and
+// the hash is made. NotFound means that the entry has no mark, or that too many came after it: mark again.
+func (n *Node) Digest(ctx context.Context, shard holdfast.ShardID, index uint64) ([32]byte, error) {
+	g, err := n.group(shard)
+	if err != nil {
+		return [32]byte{}, err
+	}
+	if err := g.reach(ctx, index); err != nil {
+		return [32]byte{}, err
+	}
+	t := g.applier.marks.at(index)
+	if t == nil {
+		return [32]byte{}, &holdfast.Error{Kind: holdfast.NotFound, Op: "digest", Shard: shard,
+			Message: fmt.Sprintf("this node has no state hash at entry %d: mark again", index)}
+	}
+	select {
+	case <-t.done:
+		return t.sum, nil
+	case <-ctx.Done():
+		return [32]byte{}, &holdfast.Error{Kind: holdfast.Unavailable, Op: "digest", Shard: shard, Message: "the state is still being hashed", Err: ctx.Err()}
+	}
+}
