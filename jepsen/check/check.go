@@ -3,6 +3,7 @@
 package check
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -17,7 +18,7 @@ import (
 
 // Violation is one thing that must not be, with the check that found it.
 type Violation struct {
-	Check   string // which check: order, linearizable, durable, double_sell, final
+	Check   string // which check: order, clock, linearizable, durable, double_sell, final, log, replay
 	Message string
 }
 
@@ -26,9 +27,13 @@ func (v Violation) String() string { return v.Check + ": " + v.Message }
 // searchMax bounds the search for a linearization. A search that does not end in it counts as failed.
 const searchMax = 60 * time.Second
 
-// All runs every check.
-func All(operations []history.Operation, final history.Final) []Violation {
-	return slices.Concat(Order(operations), Linearizable(operations), Durable(operations, final))
+// All runs every check that the history has enough for.
+func All(rules model.Rules, operations []history.Operation, final history.Final) []Violation {
+	found := slices.Concat(Order(operations), Clock(operations), Linearizable(rules, operations), Durable(operations, final))
+	if final.Logged {
+		found = append(found, Replay(rules, operations, final)...)
+	}
+	return found
 }
 
 // Order checks that the points of the log that answers named agree with real time: an operation that began after
@@ -55,8 +60,8 @@ func Order(operations []history.Operation) (found []Violation) {
 			found = append(found, Violation{"order", fmt.Sprintf("two commands at index %d slot %d", at.index, at.slot)})
 		}
 	}
-	slices.SortFunc(byCall, func(a, b *history.Operation) int { return int(a.Call - b.Call) })
-	slices.SortFunc(byReturn, func(a, b *history.Operation) int { return int(a.Return - b.Return) })
+	slices.SortFunc(byCall, func(a, b *history.Operation) int { return cmp.Compare(a.Call, b.Call) })
+	slices.SortFunc(byReturn, func(a, b *history.Operation) int { return cmp.Compare(a.Return, b.Return) })
 	highest, returned := uint64(0), 0
 	for _, o := range byCall {
 		for ; returned < len(byReturn) && byReturn[returned].Return < o.Call; returned++ {
@@ -70,13 +75,48 @@ func Order(operations []history.Operation) (found []Violation) {
 	return found
 }
 
+// Clock checks the instants of the hold clock that answers named: they follow the log, and the clock never ran ahead
+// of real time, so that no hold ended early. Between two entries no more can have passed than from the call of the
+// first to the return of the second.
+func Clock(operations []history.Operation) (found []Violation) {
+	var told []*history.Operation
+	for i := range operations {
+		if o := &operations[i]; !o.Unknown() {
+			told = append(told, o)
+		}
+	}
+	slices.SortFunc(told, func(a, b *history.Operation) int { return cmp.Compare(a.Stamp.Index, b.Stamp.Index) })
+	var latest holdfast.Clock
+	ahead := time.Duration(math.MaxInt64) // how far the clock was at most ahead of the test's, by what was told before
+	for _, o := range told {
+		clock := time.Duration(o.Stamp.Clock) * time.Microsecond
+		if o.Stamp.Clock < latest {
+			found = append(found, Violation{"clock", fmt.Sprintf("at index %d the hold clock was told to be %v, and before it %v", o.Stamp.Index, clock, latest)})
+		}
+		latest = max(latest, o.Stamp.Clock)
+		if fast := clock - driftMost(o.Return) - clockResolution; fast > ahead {
+			found = append(found, Violation{"clock", fmt.Sprintf("at index %d the hold clock is %v ahead of real time", o.Stamp.Index, fast-ahead)})
+		}
+		ahead = min(ahead, clock-driftMost(o.Call))
+	}
+	return found
+}
+
+// The clock of a computer is wrong by some ten millionths, and an answer names microseconds.
+const clockResolution = time.Millisecond
+
+func driftMost(d time.Duration) time.Duration { return d + d/2000 }
+
 // Linearizable searches, for each seat, an order of the operations that explains every answer.
-func Linearizable(operations []history.Operation) (found []Violation) {
+func Linearizable(rules model.Rules, operations []history.Operation) (found []Violation) {
 	seats := map[holdfast.SeatIndex][]porcupine.Operation{}
 	for i := range operations {
 		o := &operations[i]
 		for j, s := range o.Seats {
 			out := model.Output{Outcome: o.Outcome, Denied: slices.Contains(o.Taken, s)}
+			if o.Repeated { // which seats were taken is told as it is now, not as it was when it was decided
+				out.Denied = len(o.Seats) == 1
+			}
 			if o.Kind == history.Read {
 				if o.Unknown() {
 					continue
@@ -88,11 +128,12 @@ func Linearizable(operations []history.Operation) (found []Violation) {
 				end = math.MaxInt64
 			}
 			seats[s] = append(seats[s], porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end,
-				Input: model.Input{Kind: o.Kind.String(), Hold: o.Hold}, Output: out})
+				Input: model.Input{Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Paid: o.Attempt != 0}, Output: out})
 		}
 	}
+	seat := model.Seat(rules.HoldTTL > 0)
 	for s, ops := range seats {
-		switch porcupine.CheckOperationsTimeout(model.Seat(), ops, searchMax) {
+		switch porcupine.CheckOperationsTimeout(seat, ops, searchMax) {
 		case porcupine.Illegal:
 			found = append(found, Violation{"linearizable", fmt.Sprintf("seat %d: no order of its %d operations explains the answers", s, len(ops))})
 		case porcupine.Unknown:
@@ -121,9 +162,14 @@ func Durable(operations []history.Operation, final history.Final) (found []Viola
 			found = append(found, Violation{"final", fmt.Sprintf("seat %d is %s, in an order: %v", s, state, sold)})
 		}
 	}
+	asked := map[holdfast.OrderID]bool{}
 	for i := range operations {
 		o := &operations[i]
-		if o.Kind != history.Sell || o.Outcome != holdfast.OK {
+		if o.Kind != history.Sell {
+			continue
+		}
+		asked[o.Hold.Order()] = asked[o.Hold.Order()] || o.Outcome == holdfast.OK || o.Unknown()
+		if o.Outcome != holdfast.OK {
 			continue
 		}
 		switch got := orders[o.Hold.Order()]; {
@@ -131,6 +177,11 @@ func Durable(operations []history.Operation, final history.Final) (found []Viola
 			found = append(found, Violation{"durable", fmt.Sprintf("the sale of %s was acknowledged and is lost", o.Hold)})
 		case got.Buyer != o.Buyer || !sameSeats(got.Seats, o.Seats):
 			found = append(found, Violation{"durable", fmt.Sprintf("the sale of %s was acknowledged to %s with seats %v and is %v of %s", o.Hold, o.Buyer, o.Seats, got.Seats, got.Buyer)})
+		}
+	}
+	for id := range orders {
+		if !asked[id] {
+			found = append(found, Violation{"final", fmt.Sprintf("nobody was told of %s, or could have been", id)})
 		}
 	}
 	return found

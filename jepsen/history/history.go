@@ -17,12 +17,13 @@ type Kind uint8
 // The kinds.
 const (
 	Hold    Kind = 1 // these seats, all or none
-	Sell    Kind = 2
+	Sell    Kind = 2 // without a payment (invoiced), or with Attempt the payment that Pay began
 	Release Kind = 3
 	Read    Kind = 4 // the states of these seats, linearizable
+	Pay     Kind = 5 // begin Attempt to pay
 )
 
-func (k Kind) String() string { return [...]string{"?", "hold", "sell", "release", "read"}[k] }
+func (k Kind) String() string { return [...]string{"?", "hold", "sell", "release", "read", "pay"}[k] }
 
 // Operation is one call of one client.
 type Operation struct {
@@ -31,6 +32,10 @@ type Operation struct {
 	Hold   holdfast.HoldID
 	Buyer  holdfast.BuyerID
 	Seats  []holdfast.SeatIndex
+	// Attempt is the number of the attempt to pay, of a Pay and of a Sell that was paid for; 0: invoiced.
+	Attempt holdfast.Attempt
+	// ValidUntil is the validity of the command's id, on the shard's hold clock.
+	ValidUntil holdfast.Clock
 	// Call and Return are instants of the test's clock. A call whose answer is unknown has no Return: it may have
 	// had its effect at any time after Call, or never.
 	Call, Return time.Duration
@@ -40,7 +45,10 @@ type Operation struct {
 	Repeated bool
 	Taken    []holdfast.SeatIndex // of a refused hold: the seats that were not to be had
 	States   []holdfast.SeatState // of a read: the states of Seats
+	Deadline holdfast.Clock       // of a hold, or a payment that began: when it ends; 0: not told
 	Stamp    holdfast.Stamp
+	// Decided is where the log has the command first, if it was read at the end. A command that is not in it has none.
+	Decided holdfast.Stamp
 }
 
 // Unknown reports whether the caller never learned what became of the operation.
@@ -68,8 +76,11 @@ func (r *Recorder) Operations() []Operation {
 
 // Final is the end of a test, read back after all faults are healed.
 type Final struct {
+	Clock  holdfast.Clock // at which it was read
 	Seats  []holdfast.SeatState
 	Orders []Order
+	// Logged says that the log was read too: Decided of every operation is what it says.
+	Logged bool
 }
 
 // Order is a sale as it was read back.

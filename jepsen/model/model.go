@@ -1,20 +1,42 @@
-// Package model is an independent specification of one seat, small enough to be believed by reading it. It knows
-// nothing of fsm. It is for histories in which no hold lapses: the tests that use it give holds more time than
-// they last.
+// Package model is an independent specification of what an event does, small enough to be believed by reading it.
+// It knows nothing of fsm. Seat is one seat, for a search that believes no index and no clock; House is a whole
+// event, for a replay in the order of the log.
 package model
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 
 	"github.com/holdfast-db/holdfast"
 )
 
+// Rules are those of the event that a history is about.
+type Rules struct {
+	HoldTTL   time.Duration // 0: no hold lapses while the test runs; Seat only
+	PayWindow time.Duration
+	Grace     time.Duration // after the pay window
+	CoolDown  time.Duration // after a hold has lapsed
+}
+
+// Kind is what a command does to seats.
+type Kind string
+
+// The kinds.
+const (
+	Hold    Kind = "hold"
+	Pay     Kind = "pay"  // begins an attempt to pay
+	Sell    Kind = "sell" // what was paid, or without a payment
+	Release Kind = "release"
+	Read    Kind = "read"
+)
+
 // Input is an operation as it concerns one seat.
 type Input struct {
-	Kind string // hold, sell, release, read
+	Kind Kind
 	Hold holdfast.HoldID
+	Paid bool // of a sale: an attempt to pay stands behind it
 }
 
 // Output is the answer as it concerns one seat.
@@ -32,12 +54,18 @@ type seat struct {
 	owner holdfast.HoldID
 }
 
-// Seat is the model of one seat, free at first.
-func Seat() porcupine.Model {
+// Seat is the model of one seat, free at first. With lapses a seat that is held or paid for may become free at any
+// time by itself: when it may is for House to judge.
+func Seat(lapses bool) porcupine.Model {
 	m := porcupine.NondeterministicModel{
 		Init: func() []any { return []any{seat{}} },
 		Step: func(state, input, output any) []any {
-			return step(state.(seat), input.(Input), output.(Output))
+			s, in, out := state.(seat), input.(Input), output.(Output)
+			after := step(s, in, out)
+			if lapses && (s.state == holdfast.Held || s.state == holdfast.Paying) {
+				after = append(after, step(seat{}, in, out)...)
+			}
+			return after
 		},
 		DescribeOperation: func(input, output any) string {
 			in, out := input.(Input), output.(Output)
@@ -59,45 +87,65 @@ func step(s seat, in Input, out Output) []any {
 		}
 		return []any{s}
 	}
-	if in.Kind == "read" {
+	if in.Kind == Read {
 		return when(out.State == s.state, s)
 	}
 	if out.Outcome == holdfast.OK {
 		after, ok := effect(s, in)
 		return when(ok, after)
 	}
-	switch in.Kind {
-	case "hold":
-		switch {
-		case !out.Denied:
-			return []any{s}
-		case out.Outcome == holdfast.SeatSold:
-			// The outcome is that of the worst seat: this one was not to be had, sold or held.
-			return when(s.state == holdfast.Sold || s.state == holdfast.Held, s)
-		case out.Outcome == holdfast.SeatHeld:
-			return when(s.state == holdfast.Held, s)
-		}
-	case "sell":
-		// The hold cannot be sold: it is not here, and not sold with this id.
-		return when(s.owner != in.Hold, s)
-	case "release":
-		if out.Outcome == holdfast.HoldAlreadySold {
-			return when(s == seat{holdfast.Sold, in.Hold}, s)
-		}
-		return when(s.owner != in.Hold, s)
+	return when(refused(s, in, out), s)
+}
+
+// refused reports whether the refusal is possible.
+func refused(s seat, in Input, out Output) bool {
+	ours := s.owner == in.Hold
+	switch out.Outcome {
+	case holdfast.SeatSold, holdfast.SeatInPayment, holdfast.SeatHeld:
+		// The outcome is that of the worst of the seats: this one was not to be had either, at worst so.
+		return in.Kind == Hold && (!out.Denied || s.state != holdfast.Free && badness(s.state) <= badness(stateOf[out.Outcome]))
+	case holdfast.BuyerHasHold, holdfast.BuyerCoolingDown:
+		return in.Kind == Hold
+	case holdfast.CommandExpired:
+		return true
+	case holdfast.HoldUnknown, holdfast.HoldLapsed, holdfast.HoldReleased:
+		return in.Kind != Hold && !ours
+	case holdfast.HoldInPayment:
+		return in.Kind != Hold && ours && s.state == holdfast.Paying
+	case holdfast.HoldAlreadySold:
+		return in.Kind != Hold && ours && s.state == holdfast.Sold
+	case holdfast.AttemptStale:
+		return (in.Kind == Pay || in.Kind == Sell) && ours && s.state != holdfast.Sold
 	}
-	return nil // an answer that this load cannot get
+	return false // an answer that this load cannot get
+}
+
+// stateOf is the state that a refusal speaks of.
+var stateOf = map[holdfast.Outcome]holdfast.SeatState{
+	holdfast.SeatSold: holdfast.Sold, holdfast.SeatInPayment: holdfast.Paying, holdfast.SeatHeld: holdfast.Held,
+}
+
+// badness orders the states of a seat by how little hope they leave to others.
+func badness(s holdfast.SeatState) int {
+	return map[holdfast.SeatState]int{holdfast.Held: 1, holdfast.Paying: 2, holdfast.Sold: 3}[s]
 }
 
 // effect is what the operation does to the seat when it succeeds.
 func effect(s seat, in Input) (after seat, ok bool) {
+	ours := s.owner == in.Hold
 	switch in.Kind {
-	case "hold":
+	case Hold:
 		return seat{holdfast.Held, in.Hold}, s.state == holdfast.Free
-	case "sell":
-		return seat{holdfast.Sold, in.Hold}, s.owner == in.Hold && (s.state == holdfast.Held || s.state == holdfast.Sold)
-	case "release":
-		return seat{}, s == seat{holdfast.Held, in.Hold}
+	case Pay:
+		return seat{holdfast.Paying, in.Hold}, ours && (s.state == holdfast.Held || s.state == holdfast.Paying)
+	case Sell:
+		from := holdfast.Held
+		if in.Paid {
+			from = holdfast.Paying
+		}
+		return seat{holdfast.Sold, in.Hold}, ours && (s.state == from || s.state == holdfast.Sold)
+	case Release:
+		return seat{}, ours && s.state == holdfast.Held
 	}
 	return s, true
 }

@@ -1,0 +1,193 @@
+package model
+
+import "github.com/holdfast-db/holdfast"
+
+// House is the model of a whole event that is on sale: commands are run one after the other, each at its instant on
+// the hold clock.
+type House struct {
+	rules  Rules
+	seats  []seat
+	holds  map[holdfast.HoldID]*hold // that have not ended
+	live   map[holdfast.HoldID]*hold // those of them that are not sold
+	ended  map[holdfast.HoldID]holdfast.Outcome
+	cool   map[holdfast.BuyerID]holdfast.Clock // until when a buyer has to wait
+	holder map[holdfast.BuyerID]holdfast.HoldID
+}
+
+// hold is one that is open, in payment, or sold.
+type hold struct {
+	Command
+	state    holdfast.HoldState
+	deadline holdfast.Clock
+	attempt  holdfast.Attempt
+}
+
+// Command is what is asked of the house.
+type Command struct {
+	Kind       Kind
+	Hold       holdfast.HoldID
+	Buyer      holdfast.BuyerID
+	Seats      []holdfast.SeatIndex // of a hold
+	Attempt    holdfast.Attempt     // of Pay and of a sale that was paid for; 0: invoiced
+	ValidUntil holdfast.Clock
+}
+
+// Answer is what the house says.
+type Answer struct {
+	Outcome  holdfast.Outcome
+	Taken    []holdfast.SeatIndex // of a refused hold: all seats that were not to be had
+	Deadline holdfast.Clock       // of a hold or a payment that began
+}
+
+// NewHouse makes a house with so many seats, all free.
+func NewHouse(rules Rules, seats int) *House {
+	return &House{
+		rules: rules, seats: make([]seat, seats), holds: map[holdfast.HoldID]*hold{}, live: map[holdfast.HoldID]*hold{},
+		ended: map[holdfast.HoldID]holdfast.Outcome{}, cool: map[holdfast.BuyerID]holdfast.Clock{}, holder: map[holdfast.BuyerID]holdfast.HoldID{},
+	}
+}
+
+// States gives the states of all seats at an instant.
+func (h *House) States(at holdfast.Clock) []holdfast.SeatState {
+	h.expire(at)
+	states := make([]holdfast.SeatState, len(h.seats))
+	for i, s := range h.seats {
+		states[i] = s.state
+	}
+	return states
+}
+
+// Do runs one command.
+func (h *House) Do(at holdfast.Clock, c Command) Answer {
+	h.expire(at)
+	if c.ValidUntil < at {
+		return Answer{Outcome: holdfast.CommandExpired}
+	}
+	if c.Kind == Hold {
+		return h.hold(at, c)
+	}
+	on := h.holds[c.Hold]
+	if on == nil {
+		if how, ok := h.ended[c.Hold]; ok {
+			return Answer{Outcome: how}
+		}
+		return Answer{Outcome: holdfast.HoldUnknown}
+	}
+	switch c.Kind {
+	case Pay:
+		return h.pay(at, c, on)
+	case Sell:
+		return Answer{Outcome: h.sell(c, on)}
+	default:
+		return Answer{Outcome: h.release(on)}
+	}
+}
+
+func (h *House) hold(at holdfast.Clock, c Command) Answer {
+	if _, has := h.holder[c.Buyer]; has {
+		return Answer{Outcome: holdfast.BuyerHasHold}
+	}
+	if h.cool[c.Buyer] > at {
+		return Answer{Outcome: holdfast.BuyerCoolingDown}
+	}
+	var refusal Answer
+	worst := holdfast.Free
+	for _, s := range c.Seats {
+		if state := h.seats[s].state; state != holdfast.Free {
+			refusal.Taken = append(refusal.Taken, s)
+			if badness(state) > badness(worst) {
+				worst = state
+			}
+		}
+	}
+	for outcome, state := range stateOf {
+		if state == worst {
+			refusal.Outcome = outcome
+			return refusal
+		}
+	}
+	deadline := at.Add(h.rules.HoldTTL)
+	on := &hold{Command: c, state: holdfast.HoldOpen, deadline: deadline}
+	h.holds[c.Hold], h.live[c.Hold], h.holder[c.Buyer] = on, on, c.Hold
+	h.set(on, holdfast.Held)
+	return Answer{Outcome: holdfast.OK, Deadline: deadline}
+}
+
+func (h *House) pay(at holdfast.Clock, c Command, on *hold) Answer {
+	switch {
+	case on.state == holdfast.HoldClosing:
+		return Answer{Outcome: holdfast.HoldInPayment}
+	case on.state == holdfast.HoldSold:
+		return Answer{Outcome: holdfast.HoldAlreadySold}
+	case c.Attempt != on.attempt && c.Attempt != on.attempt+1:
+		return Answer{Outcome: holdfast.AttemptStale}
+	}
+	on.attempt = c.Attempt
+	if on.state == holdfast.HoldOpen {
+		on.state, on.deadline = holdfast.HoldPaying, at.Add(h.rules.PayWindow)
+		h.set(on, holdfast.Paying)
+	}
+	return Answer{Outcome: holdfast.OK, Deadline: on.deadline}
+}
+
+func (h *House) sell(c Command, on *hold) holdfast.Outcome {
+	switch paid := c.Attempt != 0; {
+	case on.state == holdfast.HoldSold && c.Attempt == on.attempt:
+		return holdfast.OK
+	case on.state == holdfast.HoldSold:
+		return holdfast.HoldAlreadySold
+	case !paid && on.state != holdfast.HoldOpen:
+		return holdfast.HoldInPayment
+	case paid && c.Attempt != on.attempt:
+		return holdfast.AttemptStale
+	}
+	on.state = holdfast.HoldSold
+	delete(h.live, on.Hold)
+	delete(h.holder, on.Buyer)
+	h.set(on, holdfast.Sold)
+	return holdfast.OK
+}
+
+func (h *House) release(on *hold) holdfast.Outcome {
+	switch on.state {
+	case holdfast.HoldOpen:
+		h.end(on, holdfast.HoldReleased)
+		return holdfast.OK
+	case holdfast.HoldSold:
+		return holdfast.HoldAlreadySold
+	}
+	return holdfast.HoldInPayment
+}
+
+// expire ends what is due: a hold at its deadline, one in payment a grace later. It is dead at the deadline, not
+// after it.
+func (h *House) expire(at holdfast.Clock) {
+	for _, on := range h.live {
+		if on.state == holdfast.HoldPaying && on.deadline <= at {
+			on.state, on.deadline = holdfast.HoldClosing, on.deadline.Add(h.rules.Grace)
+		}
+		if on.state != holdfast.HoldPaying && on.deadline <= at {
+			h.cool[on.Buyer] = max(h.cool[on.Buyer], on.deadline.Add(h.rules.CoolDown))
+			h.end(on, holdfast.HoldLapsed)
+		}
+	}
+}
+
+func (h *House) end(on *hold, how holdfast.Outcome) {
+	h.set(on, holdfast.Free)
+	h.ended[on.Hold] = how
+	delete(h.holds, on.Hold)
+	delete(h.live, on.Hold)
+	delete(h.holder, on.Buyer)
+}
+
+// set brings all seats of a hold into a state.
+func (h *House) set(on *hold, state holdfast.SeatState) {
+	s := seat{state, on.Hold}
+	if state == holdfast.Free {
+		s = seat{}
+	}
+	for _, at := range on.Seats {
+		h.seats[at] = s
+	}
+}
