@@ -168,7 +168,8 @@ func (tr *tracer) begins(path string) (done func(), err error) {
 	if st.IsDir() {
 		img.names, err = tr.list(path)
 	} else {
-		img.data, err = os.ReadFile(path)
+		img.data, err = readToLastHole(path)
+		img.size = st.Size()
 	}
 	return func() {
 		count()
@@ -179,6 +180,32 @@ func (tr *tracer) begins(path string) (done func(), err error) {
 			tr.root = at
 		}
 	}, err
+}
+
+// readToLastHole reads a file up to where it has only a hole left. bbolt makes its files much larger than it fills them.
+func readToLastHole(path string) ([]byte, error) {
+	const seekData, seekHole = 3, 4
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	end := int64(0)
+	for {
+		data, err := f.Seek(end, seekData)
+		if errors.Is(err, syscall.ENXIO) { // no more of it
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if end, err = f.Seek(data, seekHole); err != nil {
+			return nil, err
+		}
+	}
+	data := make([]byte, end)
+	_, err = f.ReadAt(data, 0)
+	return data, err
 }
 
 // list gives what a folder holds.

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -28,7 +29,7 @@ type member struct {
 	disk    *sim.Disk
 	network *sim.Network
 	log     *logBook
-	veto    func() error
+	doubt   atomic.Bool // vetoes its candidacy
 
 	storage *node.Storage
 	mux     *node.Mux
@@ -69,10 +70,7 @@ func (b *logBook) has(part string) bool {
 }
 
 func newMember(t *testing.T, network *sim.Network, name string) *member {
-	return &member{
-		t: t, name: name, network: network, disk: sim.NewDisk(uint64(len(name)), 1<<32), log: newLogBook(),
-		veto: func() error { return nil },
-	}
+	return &member{t: t, name: name, network: network, disk: sim.NewDisk(uint64(len(name)), 1<<32), log: newLogBook()}
 }
 
 // newCluster is a cluster of three with the given groups, founded by the first.
@@ -108,7 +106,7 @@ func (m *member) start(shards ...holdfast.ShardID) {
 		Hello: func() node.Hello {
 			return node.Hello{ID: string(m.id()), Address: m.address(), WallMicros: time.Now().UnixMicro()}
 		},
-		Veto: func() error { return m.veto() }, Locate: func(raft.ServerID) string { return "" },
+		Veto: m.veto, Locate: func(raft.ServerID) string { return "" },
 	})
 	must(m.t, err)
 	m.groups = map[holdfast.ShardID]*group{}
@@ -129,6 +127,13 @@ func (m *member) startGroup(shard holdfast.ShardID) {
 	g.Raft, err = raft.NewRaft(cfg, g.fsm, g.stores.Log, g.stores.Stable, g.stores.Snapshots, m.mux.Transport(shard))
 	must(m.t, err)
 	m.groups[shard] = g
+}
+
+func (m *member) veto() error {
+	if m.doubt.Load() {
+		return errors.New("the clock is in doubt")
+	}
+	return nil
 }
 
 // stop stops everything.
@@ -342,7 +347,7 @@ func TestANodeInDoubtIsNotElected(t *testing.T) {
 		if doubtful == l {
 			doubtful = members[1]
 		}
-		doubtful.veto = func() error { return errors.New("the clock is in doubt") }
+		doubtful.doubt.Store(true)
 		var sound *member
 		for _, m := range members {
 			if m != l && m != doubtful {
