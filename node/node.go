@@ -91,7 +91,10 @@ func (n *Node) openGround() (err error) {
 			return err
 		}
 	}
-	n.storage, err = openStorage(storageConfig{Disk: disk, Name: n.cfg.Name, Shards: n.cfg.Shards, Log: n.log, Fatal: n.fatal})
+	n.storage, err = openStorage(storageConfig{
+		Disk: disk, Name: n.cfg.Name, Shards: n.cfg.Shards, Headroom: n.cfg.Headroom,
+		Archive: archiveLimits{TotalBytes: n.cfg.ArchiveBytes}, Log: n.log, Fatal: n.fatal,
+	})
 	if err != nil {
 		return errors.Join(err, disk.Close())
 	}
