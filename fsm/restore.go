@@ -226,7 +226,7 @@ func (m *memory) read(f *frameReader, clock holdfast.Clock) {
 			return
 		}
 		from = span + 1
-		m.recent = n // so that add makes room for as many
+		m.recent = min(n, 1<<20) // so that add makes room, but not for whatever a number says
 		for range n {
 			e := ending{rest: [idRestBytes]byte(f.take(idRestBytes)), outcome: holdfast.Outcome(f.u8()), fingerprint: f.u32()}
 			if e.outcome == undecided {
@@ -274,7 +274,7 @@ func (s *state) validate() error {
 		}
 	}
 	for slot, h := range s.holds.all() {
-		if !s.validHold(h) {
+		if !s.validHold(slot, h) {
 			return fmt.Errorf("the hold in slot %d is impossible: %+v", slot, *h)
 		}
 	}
@@ -291,12 +291,19 @@ func (s *state) validate() error {
 	return nil
 }
 
-func (s *state) validHold(h *holdRecord) bool {
+func (s *state) validHold(slot uint32, h *holdRecord) bool {
 	if _, known := unitState(h.State); !known || int(h.Event) >= len(s.events) || !s.buyers.holds(h.Buyer) {
 		return false
 	}
-	e, sold := s.events[h.Event], h.State == holdfast.HoldSold
-	return h.Count > 0 && h.Count <= holdfast.UnitsPerHoldMax && int(h.First) < e.units.len() && int(h.Prices) < len(e.prices) &&
+	e, unit := s.events[h.Event], h.First
+	for range h.Count {
+		if int(unit) >= e.units.len() || e.units.owner(unit) != slot {
+			return false
+		}
+		unit = e.units.next(unit)
+	}
+	sold := h.State == holdfast.HoldSold
+	return h.Count > 0 && h.Count <= holdfast.UnitsPerHoldMax && unit == NoSeat && int(h.Prices) < len(e.prices) &&
 		(h.Newer == 0 || s.holds.holds(h.Newer)) && (h.Older == 0 || s.holds.holds(h.Older)) &&
 		sold == s.orders.holds(h.Order) && (sold || h.Order == 0 && h.Deadline > s.clock)
 }

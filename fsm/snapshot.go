@@ -73,7 +73,9 @@ func (c *Cut) WriteTo(w io.Writer) (int64, error) {
 // Digest is the state hash: the SHA-256 of what WriteTo writes.
 func (c *Cut) Digest() (digest [32]byte) {
 	h := sha256.New()
-	c.WriteTo(h) // a hash's Write never fails
+	if _, err := c.WriteTo(h); err != nil {
+		fail("a hash refuses what is written to it: %v", err)
+	}
 	h.Sum(digest[:0])
 	return digest
 }

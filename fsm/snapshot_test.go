@@ -223,7 +223,7 @@ func TestACutIsWrittenWhileTheMachineGoesOn(t *testing.T) {
 
 // TestEveryDamageIsSeen flips, cuts off, repeats and leaves out whatever there is in a snapshot.
 func TestEveryDamageIsSeen(t *testing.T) {
-	s, _ := aMuddledSale(t, 4, 60)
+	s, _ := aMuddledSale(t, 4, 25)
 	whole := snapshot(t, s.m)
 	refused := func(what string, b []byte) {
 		t.Helper()
