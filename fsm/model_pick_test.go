@@ -201,7 +201,7 @@ func (e *modelEvent) pick(a modelAsk) modelPick {
 		}
 		got.units = append(got.units, units...)
 	}
-	if a.tidy && e.tidier(a) != nil {
+	if e.tidier(a) != nil {
 		return modelPick{outcome: holdfast.SeatOrphaned}
 	}
 	return got
@@ -392,7 +392,9 @@ func (e *modelEvent) orphans(a modelAsk, row, take, chosen []holdfast.SeatIndex)
 
 // tidier gives what could be named instead of what is named and breaks the rule against orphans; nil if it does not.
 func (e *modelEvent) tidier(a modelAsk) (instead []holdfast.SeatIndex) {
-	a.tidy = true // also where that has not been a rule since it was broken
+	if !a.tidy {
+		return nil
+	}
 	broken := false
 	for _, units := range e.byRow(a.named()) {
 		row := e.row(e.units[units[0]].section, e.units[units[0]].row)

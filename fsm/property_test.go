@@ -46,7 +46,7 @@ func TestMachineAgainstTheModelWithLittleMemory(t *testing.T) {
 
 func againstTheModel(t *rapid.T, cfg fsm.Config, reached reached) {
 	d := newDriver(t, cfg, reached)
-	t.Repeat(map[string]func(*rapid.T){"entry": d.entry, "crowd": d.crowd, "idle": d.idle, "restore": d.restore})
+	t.Repeat(map[string]func(*rapid.T){"entry": d.entry, "crowd": d.crowd, "idle": d.idle, "restore": d.restore, "cut": d.cut})
 }
 
 // reached counts how often each outcome came about, to see with -v whether the commands are drawn well.
@@ -73,7 +73,15 @@ type driver struct {
 	past   []command.Command // commands of all entries, to repeat
 	seen   map[holdfast.EventID]*mirror
 
+	cuts []frozen // of the silent machine, which goes on
+
 	reached reached
+}
+
+// frozen is a cut, and what it was when it was made.
+type frozen struct {
+	cut    *fsm.Cut
+	digest [32]byte
 }
 
 // mirror is what a watcher makes of an event's changes.
@@ -130,6 +138,7 @@ func (d *driver) apply(t *rapid.T, step uint32, count int, draw func() command.C
 		c := draw()
 		r := d.model.decide(c)
 		r.Seats, r.Taken, r.Near = slices.Clone(r.Seats), slices.Clone(r.Taken), slices.Clone(r.Near)
+		d.checkNear(t, c, r)
 		cmds, want = append(cmds, c), append(want, r)
 	}
 	d.past = append(d.past, cmds...)
@@ -150,6 +159,19 @@ func (d *driver) apply(t *rapid.T, step uint32, count int, draw func() command.C
 	d.compare(t, cmds, got, want)
 }
 
+// checkNear looks that whoever asks for what is near gets it.
+func (d *driver) checkNear(t *rapid.T, c command.Command, r command.Result) {
+	hold, ok := c.(*command.Hold)
+	if !ok || len(r.Near) == 0 || slices.ContainsFunc(hold.Wants, func(w command.Want) bool { return w.Kind != command.WantSeats }) {
+		return
+	}
+	e := d.model.events[hold.Event]
+	pick := e.pick(e.ask(hold.Allocation, []command.Want{{Kind: command.WantSeats, Seats: r.Near}}, nil))
+	if pick.outcome != holdfast.OK || len(r.Near) != countOf(hold.Wants) {
+		t.Fatalf("%s was told that %v is near; asking for that is %s", sayCommand(c), r.Near, pick.outcome.String())
+	}
+}
+
 // verify looks at every machine from all sides.
 func (d *driver) verify(t *rapid.T) {
 	if a, b := digest(d.answering), digest(d.silent); a != b {
@@ -161,6 +183,21 @@ func (d *driver) verify(t *rapid.T) {
 		}
 		d.observe(t, m)
 	}
+	for _, f := range d.cuts {
+		if f.cut.Digest() != f.digest {
+			t.Fatalf("the cut of entry %d has changed by entry %d", f.cut.Index(), d.model.index)
+		}
+	}
+}
+
+// cut freezes a machine, which goes on; of three cuts the oldest is let go.
+func (d *driver) cut(t *rapid.T) {
+	if len(d.cuts) == 3 {
+		d.cuts[0].cut.Release()
+		d.cuts = d.cuts[1:]
+	}
+	c := d.silent.Cut()
+	d.cuts = append(d.cuts, frozen{c, c.Digest()})
 }
 
 func (d *driver) pack(step uint32, wall int64, cmds ...command.Command) []byte {
