@@ -66,12 +66,31 @@ func (d *Disk) Crash() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.mounted++
+	d.dirs, d.rafts = d.afterCrash()
+}
+
+// PowerOff gives the disk as it is found after a crash now. This one is left to the process that has it, which does
+// not notice, so that it can be stopped in an orderly way: whatever it still writes is never found. (A process that
+// meets errors of its disk ends itself, and would take the others in the test along.)
+func (d *Disk) PowerOff() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	found := &Disk{random: d.random, faults: d.faults, capacity: d.capacity, reserved: d.reserved}
+	found.dirs, found.rafts = d.afterCrash()
+	d.random = rand.New(rand.NewPCG(d.random.Uint64(), 1))
+	return found
+}
+
+// afterCrash is what a crash leaves, sharing nothing that is written to.
+func (d *Disk) afterCrash() (dirs map[string]*dir, rafts map[string]*raftLog) {
+	dirs, rafts = map[string]*dir{}, map[string]*raftLog{}
 	for _, name := range slices.Sorted(maps.Keys(d.dirs)) {
-		d.dirs[name].crash(d)
+		dirs[name] = d.dirs[name].afterCrash(d)
 	}
-	for _, l := range d.rafts {
-		l.seen = l.durable.clone()
+	for name, l := range d.rafts {
+		rafts[name] = newRaftLog(l.durable)
 	}
+	return dirs, rafts
 }
 
 // Wipe empties the disk, as if it had been replaced.
@@ -134,7 +153,7 @@ func (d *Disk) used() uint64 {
 		}
 	}
 	for _, l := range d.rafts {
-		used += l.seen.bytes()
+		used += l.seen.bytes
 	}
 	return used
 }
@@ -212,7 +231,7 @@ func (m *mount) Raft(name string, create bool) (node.RaftStore, error) {
 			if !create {
 				return &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
 			}
-			d.rafts[name] = newRaftLog()
+			d.rafts[name] = newRaftLog(emptyRaft())
 		}
 		h.log = d.rafts[name]
 		return nil

@@ -22,16 +22,18 @@ func (f *dir) change(do func(names map[string]*file)) {
 	f.journal = append(f.journal, do)
 }
 
-func (f *dir) crash(d *Disk) {
+// afterCrash is what a crash leaves of the folder.
+func (f *dir) afterCrash(d *Disk) *dir {
+	names := maps.Clone(f.durable)
 	if len(f.journal) > 0 {
 		for _, do := range f.journal[:d.random.IntN(len(f.journal)+1)] {
-			do(f.durable)
+			do(names)
 		}
 	}
-	f.journal, f.seen = nil, maps.Clone(f.durable)
-	for _, name := range slices.Sorted(maps.Keys(f.seen)) {
-		f.seen[name].crash(d)
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		names[name] = names[name].afterCrash(d)
 	}
+	return &dir{seen: names, durable: maps.Clone(names)}
 }
 
 // file is append-only but for Truncate. data and synced share memory; what lies in both is never written again.
@@ -39,7 +41,7 @@ type file struct {
 	data, synced []byte
 }
 
-func (f *file) crash(d *Disk) {
+func (f *file) afterCrash(d *Disk) *file {
 	kept := slices.Clone(f.synced)
 	if tail := len(f.data) - len(f.synced); tail > 0 && d.faults.TearTails {
 		n := d.random.IntN(tail + 1)
@@ -48,7 +50,7 @@ func (f *file) crash(d *Disk) {
 			kept[i] = byte(d.random.Uint32())
 		}
 	}
-	f.data, f.synced = kept, kept
+	return &file{data: kept, synced: kept}
 }
 
 // dirHandle is a process's way to a folder.

@@ -22,6 +22,7 @@ type Network struct {
 	listeners map[string]*listener
 	links     map[[2]string]Link
 	conns     map[*conn]struct{}
+	crashes   map[string]int // of each host
 }
 
 // Link is one direction between two hosts. The zero value is perfect.
@@ -42,12 +43,16 @@ const (
 func NewNetwork(seed uint64) *Network {
 	return &Network{
 		random: rand.New(rand.NewPCG(seed, 2)), listeners: map[string]*listener{}, links: map[[2]string]Link{},
-		conns: map[*conn]struct{}{},
+		conns: map[*conn]struct{}{}, crashes: map[string]int{},
 	}
 }
 
-// Host is the network as one host sees it.
-func (n *Network) Host(name string) node.Network { return host{n, name} }
+// Host is the network as one host sees it, until it crashes.
+func (n *Network) Host(name string) node.Network {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return host{n, name, n.crashes[name]}
+}
 
 // Set changes the link from one host to another.
 func (n *Network) Set(from, to string, l Link) {
@@ -74,8 +79,12 @@ func (n *Network) Reset(a, b string) {
 	n.reset(func(c *conn) bool { return c.local == a && c.peer.local == b || c.local == b && c.peer.local == a })
 }
 
-// Crash ends all that a host has: its listeners, and its connections on both sides.
+// Crash ends all that a host has: its listeners, and its connections on both sides. A process that goes on in it
+// after that reaches nobody; the host is there again with the next call of Host.
 func (n *Network) Crash(name string) {
+	n.mu.Lock()
+	n.crashes[name]++
+	n.mu.Unlock()
 	n.reset(func(c *conn) bool { return c.local == name || c.peer.local == name })
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -129,12 +138,19 @@ func hostOf(address string) string {
 type host struct {
 	network *Network
 	name    string
+	crashes int // before this process
 }
+
+// dead reports whether the process has crashed; the caller has the lock.
+func (h host) dead() bool { return h.crashes != h.network.crashes[h.name] }
 
 func (h host) Listen(address string) (net.Listener, error) {
 	n := h.network
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	if h.dead() {
+		return nil, &net.OpError{Op: "listen", Net: "sim", Addr: addr(address), Err: errCrashed}
+	}
 	if hostOf(address) != h.name {
 		return nil, fmt.Errorf("sim: %s cannot listen at %s", h.name, address)
 	}
@@ -150,7 +166,7 @@ func (h host) Listen(address string) (net.Listener, error) {
 func (h host) Dial(address string, timeout time.Duration) (net.Conn, error) {
 	n, to, began := h.network, hostOf(address), time.Now()
 	n.mu.Lock()
-	cut := n.links[[2]string{h.name, to}].Cut || n.links[[2]string{to, h.name}].Cut
+	cut := h.dead() || n.links[[2]string{h.name, to}].Cut || n.links[[2]string{to, h.name}].Cut
 	trip := n.arrival(h.name, to).Sub(began) + n.arrival(to, h.name).Sub(began)
 	n.mu.Unlock()
 	fail := func(err error) (net.Conn, error) {
@@ -166,6 +182,9 @@ func (h host) Dial(address string, timeout time.Duration) (net.Conn, error) {
 	l := n.listeners[address]
 	if l == nil {
 		return fail(syscall.ECONNREFUSED)
+	}
+	if h.dead() {
+		return fail(errCrashed)
 	}
 	here, there := newPair(n, h.name, to)
 	select {

@@ -11,33 +11,49 @@ import (
 
 // raftLog is a shard's log and stable values: as its process sees them, and as they would be after a crash.
 type raftLog struct {
-	seen, durable raftState
+	seen, durable *raftState
 	// writing has one token, which the one writer takes, as in bbolt. It is no mutex: who waits for one keeps the
 	// time of a synctest bubble from passing, and the writer may sleep.
 	writing chan struct{}
 }
 
+// raftState is passed by address: its size is kept up to date, since every write asks for it.
 type raftState struct {
 	entries map[uint64]raft.Log
 	values  map[string][]byte
+	bytes   uint64 // of the entries
 }
 
-func newRaftLog() *raftLog {
-	empty := raftState{map[uint64]raft.Log{}, map[string][]byte{}}
-	l := &raftLog{seen: empty, durable: empty.clone(), writing: make(chan struct{}, 1)}
+func emptyRaft() *raftState {
+	return &raftState{entries: map[uint64]raft.Log{}, values: map[string][]byte{}}
+}
+
+// newRaftLog makes a log of what is durable, which it does not share.
+func newRaftLog(durable *raftState) *raftLog {
+	l := &raftLog{seen: durable.clone(), durable: durable.clone(), writing: make(chan struct{}, 1)}
 	l.writing <- struct{}{}
 	return l
 }
 
 // clone shares the entries' data, which nobody writes to.
-func (s raftState) clone() raftState { return raftState{maps.Clone(s.entries), maps.Clone(s.values)} }
-
-func (s raftState) bytes() (n uint64) {
-	for _, e := range s.entries {
-		n += uint64(len(e.Data)) + 64
-	}
-	return n
+func (s *raftState) clone() *raftState {
+	return &raftState{maps.Clone(s.entries), maps.Clone(s.values), s.bytes}
 }
+
+func (s *raftState) put(e raft.Log) {
+	s.drop(e.Index)
+	s.entries[e.Index] = e
+	s.bytes += entryBytes(e)
+}
+
+func (s *raftState) drop(index uint64) {
+	if e, ok := s.entries[index]; ok {
+		s.bytes -= entryBytes(e)
+		delete(s.entries, index)
+	}
+}
+
+func entryBytes(e raft.Log) uint64 { return uint64(len(e.Data)) + 64 }
 
 // raftHandle is a process's way to a raftLog: a node.RaftStore.
 type raftHandle struct {
@@ -46,7 +62,7 @@ type raftHandle struct {
 }
 
 // change makes one change, durably: as bbolt's transactions, it is there after a crash whole or not at all.
-func (h *raftHandle) change(bytes int, do func(raftState)) error {
+func (h *raftHandle) change(bytes int, do func(*raftState)) error {
 	<-h.log.writing
 	defer func() { h.log.writing <- struct{}{} }()
 	err := h.mount.locked(func(d *Disk) error {
@@ -62,12 +78,12 @@ func (h *raftHandle) change(bytes int, do func(raftState)) error {
 	return h.mount.sync(func(*Disk) { do(h.log.durable) })
 }
 
-func (h *raftHandle) read(do func(raftState) error) error {
+func (h *raftHandle) read(do func(*raftState) error) error {
 	return h.mount.locked(func(*Disk) error { return do(h.log.seen) })
 }
 
 func (h *raftHandle) FirstIndex() (first uint64, err error) {
-	err = h.read(func(s raftState) error {
+	err = h.read(func(s *raftState) error {
 		for index := range s.entries {
 			if first == 0 || index < first {
 				first = index
@@ -79,7 +95,7 @@ func (h *raftHandle) FirstIndex() (first uint64, err error) {
 }
 
 func (h *raftHandle) LastIndex() (last uint64, err error) {
-	err = h.read(func(s raftState) error {
+	err = h.read(func(s *raftState) error {
 		for index := range s.entries {
 			last = max(last, index)
 		}
@@ -89,7 +105,7 @@ func (h *raftHandle) LastIndex() (last uint64, err error) {
 }
 
 func (h *raftHandle) GetLog(index uint64, out *raft.Log) error {
-	return h.read(func(s raftState) error {
+	return h.read(func(s *raftState) error {
 		e, ok := s.entries[index]
 		if !ok {
 			return raft.ErrLogNotFound
@@ -108,28 +124,28 @@ func (h *raftHandle) StoreLogs(entries []*raft.Log) error {
 		copies[i].Data = slices.Clone(e.Data)
 		bytes += len(e.Data)
 	}
-	return h.change(bytes, func(s raftState) {
+	return h.change(bytes, func(s *raftState) {
 		for _, e := range copies {
-			s.entries[e.Index] = e
+			s.put(e)
 		}
 	})
 }
 
 func (h *raftHandle) DeleteRange(first, last uint64) error {
-	return h.change(0, func(s raftState) {
+	return h.change(0, func(s *raftState) {
 		for index := first; index <= last; index++ {
-			delete(s.entries, index)
+			s.drop(index)
 		}
 	})
 }
 
 func (h *raftHandle) Set(key, value []byte) error {
 	k, v := string(key), slices.Clone(value)
-	return h.change(len(key)+len(value), func(s raftState) { s.values[k] = v })
+	return h.change(len(key)+len(value), func(s *raftState) { s.values[k] = v })
 }
 
 func (h *raftHandle) Get(key []byte) (value []byte, err error) {
-	err = h.read(func(s raftState) error {
+	err = h.read(func(s *raftState) error {
 		v, ok := s.values[string(key)]
 		if !ok {
 			return raftboltdb.ErrKeyNotFound
