@@ -1,6 +1,8 @@
 package node
 
 import (
+	"errors"
+	"io"
 	"net"
 	"sync"
 )
@@ -17,6 +19,16 @@ type connSet struct {
 type ownedConn struct {
 	net.Conn
 	set *connSet
+}
+
+// Read gives io.EOF where we closed the connection ourselves: the library takes anything else for damage, and says so
+// loudly whenever a node is stopped.
+func (c *ownedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if errors.Is(err, net.ErrClosed) {
+		err = io.EOF
+	}
+	return n, err
 }
 
 func (c *ownedConn) Close() error {

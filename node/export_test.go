@@ -15,7 +15,6 @@ type (
 	Mux           = mux
 	MuxConfig     = muxConfig
 	Peers         = peers
-	Decision      = decision
 )
 
 var (
@@ -33,9 +32,6 @@ var (
 	ErrOtherNode = errOtherNode
 	ErrNoShard   = errNoShard
 )
-
-// WithDefaults fills in a Timing as New does.
-func (t Timing) WithDefaults() Timing { return t.withDefaults() }
 
 // NewLogCache is a cache over any store.
 var NewLogCache = newLogCache
