@@ -1931,6 +1931,7 @@ type StatusResponse struct {
 	Members       []*Member              `protobuf:"bytes,9,rep,name=members,proto3" json:"members,omitempty"`
 	DiskFreeBytes uint64                 `protobuf:"varint,10,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
 	DiskLow       bool                   `protobuf:"varint,11,opt,name=disk_low,json=diskLow,proto3" json:"disk_low,omitempty"`
+	Waiting       string                 `protobuf:"bytes,12,opt,name=waiting,proto3" json:"waiting,omitempty"` // what for, while there is no cluster yet
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2040,6 +2041,13 @@ func (x *StatusResponse) GetDiskLow() bool {
 		return x.DiskLow
 	}
 	return false
+}
+
+func (x *StatusResponse) GetWaiting() string {
+	if x != nil {
+		return x.Waiting
+	}
+	return ""
 }
 
 type ShardStatus struct {
@@ -2487,7 +2495,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0eleader_address\x18\x03 \x01(\tR\rleaderAddress\x12\x12\n" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x19\n" +
 	"\bclock_us\x18\x05 \x01(\x04R\aclockUs\"\x0f\n" +
-	"\rStatusRequest\"\xd8\x02\n" +
+	"\rStatusRequest\"\xf2\x02\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
@@ -2500,7 +2508,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\amembers\x18\t \x03(\v2\x13.holdfast.v1.MemberR\amembers\x12&\n" +
 	"\x0fdisk_free_bytes\x18\n" +
 	" \x01(\x04R\rdiskFreeBytes\x12\x19\n" +
-	"\bdisk_low\x18\v \x01(\bR\adiskLow\"\xab\x04\n" +
+	"\bdisk_low\x18\v \x01(\bR\adiskLow\x12\x18\n" +
+	"\awaiting\x18\f \x01(\tR\awaiting\"\xab\x04\n" +
 	"\vShardStatus\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +
