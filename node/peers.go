@@ -48,6 +48,8 @@ type seen struct {
 // newPeers begins to ask all addresses but our own.
 func newPeers(self func() Hello, addresses []string, m *mux, clock Clock, timing Timing, log *slog.Logger) *peers {
 	p := &peers{self: self, mux: m, clock: clock, timing: timing, log: log, table: map[string]*seen{}, stop: make(chan struct{})}
+	p.mu.Lock() // an early answer waits until the table has everybody
+	defer p.mu.Unlock()
 	for _, address := range addresses {
 		if address == self().Address {
 			continue
