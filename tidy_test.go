@@ -33,7 +33,7 @@ var arrows = map[string][]string{
 	"fsm/directory":   {"", "fsm/command"},
 	"node":            {"", "fsm", "fsm/command", "fsm/directory"},
 	"rpc/api":         nil,
-	"rpc/convert":     {"", "fsm", "fsm/command", "rpc/api"},
+	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/directory", "rpc/api"},
 	"rpc":             {"", "fsm", "fsm/command", "fsm/directory", "node", "rpc/api", "rpc/convert"},
 	"client":          {"", "fsm/command", "rpc/api"},
 	"payment":         {""},

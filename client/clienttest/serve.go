@@ -140,21 +140,17 @@ func (m *member) List(_ context.Context, q *api.ListEventsRequest) (*api.ListEve
 	if err := c.notLeader(m, holdfast.Directory); err != nil && q.GetConsistency() != api.Consistency_STALE {
 		return nil, convert.Status(err)
 	}
-	answer := &api.ListEventsResponse{}
-	for _, a := range c.directory.Assignments() {
-		answer.Events = append(answer.Events, &api.EventSummary{Id: uint32(a.Event), Name: a.Spec.Name, Title: a.Spec.Title, Shard: uint32(a.Shard)})
-	}
-	return answer, nil
+	return convert.Events(c.directory.Assignments()), nil
 }
 
 // Get reads an event.
 func (m *member) Get(_ context.Context, q *api.GetEventRequest) (*api.Event, error) {
 	return read(m, q.GetShard(), q.GetConsistency(), func(machine *fsm.Machine, stamp *api.Stamp) (*api.Event, error) {
-		e, err := convert.Event(machine, holdfast.EventID(q.GetEvent()))
-		if err == nil {
-			e.Stamp = stamp
+		e, err := convert.FindEvent(machine, holdfast.EventID(q.GetEvent()))
+		if err != nil {
+			return nil, err
 		}
-		return e, err
+		return convert.Event(e, stamp), nil
 	})
 }
 
@@ -174,7 +170,7 @@ func (m *member) GetHold(_ context.Context, q *api.GetHoldRequest) (*api.Hold, e
 		if err != nil {
 			return nil, err
 		}
-		h, err := convert.Hold(machine, id)
+		h, err := convert.FindHold(machine, id)
 		if err == nil {
 			h.Stamp = stamp
 		}

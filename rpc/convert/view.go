@@ -2,31 +2,43 @@ package convert
 
 import (
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm"
+	"github.com/holdfast-db/holdfast/fsm/directory"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
 
-// Stamp says at which point an answer was true. stale is 0 for a linearizable read.
+// Stamp says at which point an answer was true. stale is 0 for a linearizable read, and negative when the member has
+// never heard from a leader.
 func Stamp(s holdfast.Stamp, stale time.Duration) *api.Stamp {
-	return &api.Stamp{Shard: uint32(s.Shard), Term: s.Term, Index: s.Index, ClockUs: uint64(s.Clock), StaleMs: millis(stale)}
+	ms := millis(stale)
+	if stale < 0 {
+		ms = math.MaxUint32
+	}
+	return &api.Stamp{Shard: uint32(s.Shard), Term: s.Term, Index: s.Index, ClockUs: uint64(s.Clock), StaleMs: ms}
 }
 
-// Event reads an event from the machine. The caller sets the stamp.
-func Event(m *fsm.Machine, id holdfast.EventID) (*api.Event, error) {
+// FindEvent reads an event from the machine.
+func FindEvent(m *fsm.Machine, id holdfast.EventID) (fsm.EventView, error) {
 	e, ok := m.Event(id)
 	if !ok {
-		return nil, notFound("event", id)
+		return e, notFound("event", id)
 	}
-	return &api.Event{Id: uint32(e.ID), Sale: uint32(e.Sale), Version: e.Version, Revision: uint64(e.Revision), Spec: e.Spec.Append(nil),
-		Total: counts(e.Total), Sections: countsAll(e.Sections), Tiers: countsAll(e.Tiers), Allocations: countsAll(e.Allocations),
-		Holds: uint32(e.Holds), Orders: uint32(e.Orders)}, nil
+	return e, nil
 }
 
-// Hold reads a hold from the machine, or how it ended. The caller sets the stamp.
-func Hold(m *fsm.Machine, id holdfast.HoldID) (*api.Hold, error) {
+// Event is an event as a message. A long description takes a while: not to be called under a machine's lock.
+func Event(e fsm.EventView, stamp *api.Stamp) *api.Event {
+	return &api.Event{Stamp: stamp, Id: uint32(e.ID), Sale: uint32(e.Sale), Version: e.Version, Revision: uint64(e.Revision), Spec: e.Spec.Append(nil),
+		Total: counts(e.Total), Sections: countsAll(e.Sections), Tiers: countsAll(e.Tiers), Allocations: countsAll(e.Allocations),
+		Holds: uint32(e.Holds), Orders: uint32(e.Orders)}
+}
+
+// FindHold reads a hold from the machine, or how it ended. The caller sets the stamp.
+func FindHold(m *fsm.Machine, id holdfast.HoldID) (*api.Hold, error) {
 	h, ok := m.Hold(id)
 	if !ok {
 		if over, ok := m.Ended(id); ok {
@@ -86,6 +98,15 @@ func SeatMap(cut *fsm.Cut, id holdfast.EventID, stamp *api.Stamp) (*api.SeatMap,
 		return nil, notFound("event", id)
 	}
 	return &api.SeatMap{Stamp: stamp, Revision: uint64(revision), States: states}, nil
+}
+
+// Events is the directory's list as a message.
+func Events(all []directory.Assignment) *api.ListEventsResponse {
+	answer := &api.ListEventsResponse{Events: make([]*api.EventSummary, 0, len(all))}
+	for _, a := range all {
+		answer.Events = append(answer.Events, &api.EventSummary{Id: uint32(a.Event), Name: a.Spec.Name, Title: a.Spec.Title, Shard: uint32(a.Shard)})
+	}
+	return answer
 }
 
 // Seats are units as a message has them.
