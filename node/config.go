@@ -32,6 +32,9 @@ type Config struct {
 
 	Headroom     uint64 // refuse new holds below this many free bytes of disk; 0: HeadroomDefault
 	ArchiveBytes int64  // about how much of each shard's history is kept; 0: 4 GiB
+	// SnapshotEntries is after how many entries a shard's snapshot is due at the latest; half as many are kept behind
+	// it for followers at the most. 0 means 200,000.
+	SnapshotEntries int
 
 	Logger  *slog.Logger // nil discards
 	Timing  Timing
@@ -45,6 +48,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.Shards == 0 {
 		c.Shards = 1
+	}
+	if c.SnapshotEntries == 0 {
+		c.SnapshotEntries = snapshotEntriesMax
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -91,6 +97,8 @@ func (c Config) check() error {
 	case c.BootstrapExpect < 0 || c.BootstrapExpect != 0 && c.BootstrapExpect != len(c.Peers):
 		// Two halves of a cluster must never form one each, so the peers are the founders, all of them.
 		return refuse("bootstrap-expect", "%d, but %d peers are given: a cluster is founded by all of them", c.BootstrapExpect, len(c.Peers))
+	case c.SnapshotEntries < 2:
+		return refuse("snapshot-entries", "%d is less than 2", c.SnapshotEntries)
 	case c.Shards < 1 || c.Shards > ShardsMax:
 		return refuse("shards", "%d is not between 1 and %d", c.Shards, ShardsMax)
 	}

@@ -126,7 +126,7 @@ func (n *Node) openGroup(s *shard) (*group, error) {
 	} else if removed {
 		n.log.Warn("the log contradicted the snapshot and was removed", "shard", uint32(s.id))
 	}
-	g.assemble(n.limits, n.kind(s.id), n.place())
+	g.assemble(n.limits, n.kind(s.id), n.place(), n.cfg.SnapshotEntries)
 	g.transport = n.mux.Transport(s.id)
 	if err := g.start(); err != nil {
 		g.transport.Close()
@@ -137,13 +137,13 @@ func (n *Node) openGroup(s *shard) (*group, error) {
 }
 
 // assemble makes the parts and joins them. place is ours among the members, in hundredths.
-func (g *group) assemble(limits entryLimits, kind kind, place int) {
+func (g *group) assemble(limits entryLimits, kind kind, place, snapshotEntries int) {
 	g.feed = newFeed()
 	g.proposer = newProposer(g.shard, limits, g.timing.Tick, g.clock, g.leaderAddress)
 	g.applier = &applier{
 		shard: g.shard, kind: kind, log: g.log, proposer: g.proposer, archive: g.stores.Archive, snapshots: g.stores.Snapshots,
 		feed: g.feed, moved: g.moved, onHalt: g.halt, onRestore: g.restored, machine: kind.fresh(),
-		tally: tally{due: make(chan struct{}, 1), offset: place}, marks: marks{busy: &g.ending},
+		tally: tally{due: make(chan struct{}, 1), offset: place, entriesMax: uint64(snapshotEntries)}, marks: marks{busy: &g.ending},
 	}
 }
 

@@ -46,6 +46,7 @@ type tally struct {
 	total      counts // the start; bytes are not used
 	base       int64  // bytes of the last snapshot
 	offset     int    // our place among the replicas, in hundredths of a cycle: they take turns
+	entriesMax uint64 // Config.SnapshotEntries
 	snapshotAt uint64 // index of the last snapshot
 	due        chan struct{}
 }
@@ -76,7 +77,7 @@ func (t *tally) isDue() bool {
 	bytesMax := max(int64(snapshotBytesMin), t.base)
 	bytesMax += bytesMax * int64(t.offset) / 100
 	more := uint64(100 + t.offset)
-	return t.since.bytes >= bytesMax || t.since.commands >= snapshotCommandsMax*more/100 || t.since.entries >= snapshotEntriesMax*more/100
+	return t.since.bytes >= bytesMax || t.since.commands >= snapshotCommandsMax*more/100 || t.since.entries >= t.entriesMax*more/100
 }
 
 // trailing is how many entries make trailingBytes at the present size of entries.
@@ -84,7 +85,7 @@ func (t *tally) trailing() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	average := t.since.bytes/int64(max(t.since.entries, 1)) + 1
-	return uint64(min(max(trailingBytes/average, trailingEntriesMin), trailingEntriesMax))
+	return min(uint64(max(trailingBytes/average, trailingEntriesMin)), trailingEntriesMax, t.entriesMax/2)
 }
 
 // begin starts a new cycle at the cut of a snapshot.
