@@ -34,6 +34,7 @@ type Event struct {
 	Version  uint32 // of the description
 	Revision holdfast.Revision
 	Spec     command.EventSpec
+	Layout   *command.Layout // what people call its units
 	Total    Counts
 	// In the description's order; Allocations begin with public.
 	Sections, Tiers, Allocations []Counts
@@ -152,8 +153,16 @@ func (c *Client) Event(ctx context.Context, event EventRef, opts ...ReadOption) 
 	if err != nil {
 		return Event{}, &holdfast.Error{Kind: holdfast.Internal, Op: op, Message: "the event's description cannot be read", Err: err}
 	}
+	grown := make([]command.Growth, len(e.GetGrown())/2)
+	for i := range grown {
+		grown[i] = command.Growth{Section: holdfast.SectionIndex(e.GetGrown()[2*i]), Count: e.GetGrown()[2*i+1]}
+	}
+	layout, err := command.NewLayout(&spec, grown)
+	if err != nil {
+		return Event{}, &holdfast.Error{Kind: holdfast.Internal, Op: op, Message: "the event's units cannot be named", Err: err}
+	}
 	event.Name = spec.Name
-	return Event{EventRef: event, Sale: holdfast.SaleState(e.GetSale()), Version: e.GetVersion(), Revision: holdfast.Revision(e.GetRevision()),
+	return Event{EventRef: event, Layout: layout, Sale: holdfast.SaleState(e.GetSale()), Version: e.GetVersion(), Revision: holdfast.Revision(e.GetRevision()),
 		Spec: spec, Total: countsOf(e.GetTotal()), Sections: countsOfAll(e.GetSections()), Tiers: countsOfAll(e.GetTiers()),
 		Allocations: countsOfAll(e.GetAllocations()), Holds: int(e.GetHolds()), Orders: int(e.GetOrders()), Stamp: stampOf(e.GetStamp())}, nil
 }

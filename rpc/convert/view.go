@@ -32,7 +32,11 @@ func FindEvent(m *fsm.Machine, id holdfast.EventID) (fsm.EventView, error) {
 
 // Event is an event as a message. A long description takes a while: not to be called under a machine's lock.
 func Event(e fsm.EventView, stamp *api.Stamp) *api.Event {
-	return &api.Event{Stamp: stamp, Id: uint32(e.ID), Sale: uint32(e.Sale), Version: e.Version, Revision: uint64(e.Revision), Spec: e.Spec.Append(nil),
+	grown := make([]uint32, 0, 2*len(e.Grown))
+	for _, g := range e.Grown {
+		grown = append(grown, uint32(g.Section), g.Count)
+	}
+	return &api.Event{Stamp: stamp, Grown: grown, Id: uint32(e.ID), Sale: uint32(e.Sale), Version: e.Version, Revision: uint64(e.Revision), Spec: e.Spec.Append(nil),
 		Total: counts(e.Total), Sections: countsAll(e.Sections), Tiers: countsAll(e.Tiers), Allocations: countsAll(e.Allocations),
 		Holds: uint32(e.Holds), Orders: uint32(e.Orders)}
 }
