@@ -3,6 +3,7 @@ package node_test
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/directory"
 	"github.com/holdfast-db/holdfast/node"
 	"github.com/holdfast-db/holdfast/node/sim"
 )
@@ -361,7 +363,7 @@ func TestVerifyNamesTheCommand(t *testing.T) {
 	must(t, a.Close())
 	_, err := node.VerifyDir(dir, "", nil)
 	var broken *node.VerifyError
-	if !errors.As(err, &broken) || broken.Index != bad || broken.Slot != 2 || len(broken.Broken) == 0 {
+	if !errors.As(err, &broken) || broken.Index != bad || broken.Slot != 2 || len(broken.Broken) == 0 || !strings.HasPrefix(err.Error(), fmt.Sprintf("entry %d, slot 2: ", bad)) {
 		t.Errorf("got %v, want entry %d, slot 2", err, bad)
 	}
 }
@@ -378,5 +380,32 @@ func TestVerifyComparesWithSavedStates(t *testing.T) {
 	var broken *node.VerifyError
 	if !errors.As(err, &broken) || broken.Index != s.indexes[30] {
 		t.Errorf("got %v, want entry %d", err, s.indexes[30])
+	}
+}
+
+// TestTheDirectorysArchiveIsVerified as the shards' are; it has to know how many shards there are.
+func TestTheDirectorysArchiveIsVerified(t *testing.T) {
+	disk := sim.NewDisk(1, 1<<30)
+	dir, err := disk.Mount().Dir("archive")
+	must(t, err)
+	a, err := node.OpenArchive(dir, holdfast.Directory, 3, node.ArchiveLimits{})
+	must(t, err)
+	m := directory.New(directory.Config{Shards: 3})
+	for i := uint64(1); i <= 9; i++ {
+		assign := command.AssignEvent{Spec: command.EventSpec{
+			Name: "event-" + string(rune('a'+i)), Title: "T", Currency: "eur", Tiers: []command.Tier{{Name: "t"}}, Sections: []command.Section{{Name: "s", Places: 10}},
+		}}
+		e := command.FinishEntry(assign.Append(command.BeginEntry(nil)), 0, 0, 1)
+		m.Apply(i, e, &command.Output{})
+		must(t, a.Append(i, 1, e))
+		if i%4 == 0 {
+			must(t, a.Base(i, m.Cut()))
+		}
+	}
+	must(t, a.Close())
+	r, err := node.VerifyDir(dir, "", nil)
+	must(t, err)
+	if r.Shard != holdfast.Directory || r.Entries != 9 || r.Bases != 2 || r.Digest != m.Cut().Digest() {
+		t.Errorf("the report is %+v", r)
 	}
 }

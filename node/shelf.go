@@ -151,7 +151,8 @@ func (s *shelf) write(b bundle) error {
 	if len(b.records) == 0 {
 		return nil
 	}
-	if s.file == nil || s.size >= s.limits.SegmentBytes || b.head.Before != s.last || b.head.Chain != s.chain {
+	full := s.size >= s.limits.SegmentBytes && s.size > segmentHeadBytes // an empty one has the name of the next
+	if s.file == nil || full || b.head.Before != s.last || b.head.Chain != s.chain {
 		if err := s.begin(b.head); err != nil {
 			return err
 		}
