@@ -154,7 +154,7 @@ func (d *driver) fresh(t *rapid.T) command.Command {
 	if e.sale != holdfast.SaleOpen && often(t, "open", 1, 4) {
 		return &command.SetSale{Header: d.header(id), State: holdfast.SaleOpen}
 	}
-	kind := word(t, "kind", "hold hold hold hold hold hold swap swap swap extend release begin begin begin sell sell sell put sale block block mark")
+	kind := word(t, "kind", "hold hold hold hold hold hold swap swap swap extend release begin begin begin sell sell sell put put sale block block mark")
 	buyer, hold := d.hold(t, &id)
 	h := d.header(id)
 	if often(t, "wrong event", 1, 40) {

@@ -23,12 +23,22 @@ import (
 // The machines differ in what must not matter: one answers and the other does not, one was saved and restored on
 // the way, one gets every command in an entry of its own.
 
+// A run is so many entries: long enough for a hold to be paid for, or to lapse and cool down.
+const (
+	entriesOfARun      = "100"
+	entriesOfAShortRun = "25" // with -short, for the race detector
+)
+
 func TestMain(m *testing.M) {
 	flag.Parse()
-	steps := true
-	flag.Visit(func(f *flag.Flag) { steps = steps && f.Name != "rapid.steps" })
-	if steps {
-		flag.Set("rapid.steps", "100") // entries; long enough for a hold to be paid for, or to lapse and cool down
+	said := false
+	flag.Visit(func(f *flag.Flag) { said = said || f.Name == "rapid.steps" })
+	switch {
+	case said:
+	case testing.Short():
+		flag.Set("rapid.steps", entriesOfAShortRun)
+	default:
+		flag.Set("rapid.steps", entriesOfARun)
 	}
 	os.Exit(m.Run())
 }
