@@ -1,9 +1,9 @@
 package node
 
 import (
+	"fmt"
 	"io"
 	"log/slog"
-	"runtime"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
@@ -123,8 +123,14 @@ func (r *applier) Apply(l *raft.Log) any { return r.ApplyBatch([]*raft.Log{l})[0
 // that is ours is answered from here, in the order of the log.
 func (r *applier) ApplyBatch(logs []*raft.Log) []any {
 	for _, l := range logs {
-		if l.Type == raft.LogCommand {
+		switch {
+		case l.Type != raft.LogCommand:
+		case r.halted.Load() == nil:
 			r.apply(l)
+		default:
+			if e := r.proposer.claim(l.Data); e != nil {
+				r.proposer.fail(e, raft.ErrRaftShutdown)
+			}
 		}
 	}
 	r.progress.wake()
@@ -139,7 +145,14 @@ func (r *applier) apply(l *raft.Log) {
 	e := r.proposer.claim(l.Data)
 	// The results are made on the node that has somebody to tell them to, and nowhere else.
 	r.out.Answer = e != nil && e.commands > 0
-	at := r.step(l)
+	at, p := r.try(l)
+	if p != nil {
+		if e != nil {
+			r.proposer.fail(e, raft.ErrLeadershipLost)
+		}
+		r.onHalt(p)
+		return
+	}
 	if err := r.archive.Append(l.Index, l.Term, l.Data); err != nil {
 		r.log.Error("the archive failed", "error", err) // the disk's latch stops the node
 	}
@@ -149,17 +162,7 @@ func (r *applier) apply(l *raft.Log) {
 	}
 }
 
-// step gives one entry to the machine. If the machine finds that something impossible has happened, the shard halts
-// on this node, and step does not return: returning would count the entry as applied.
-func (r *applier) step(l *raft.Log) holdfast.Stamp {
-	at, p := r.try(l)
-	if p != nil {
-		r.onHalt(p)
-		runtime.Goexit()
-	}
-	return at
-}
-
+// try gives one entry to the machine, unless the machine finds that something impossible has happened.
 func (r *applier) try(l *raft.Log) (at holdfast.Stamp, p *poison) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -169,7 +172,11 @@ func (r *applier) try(l *raft.Log) (at holdfast.Stamp, p *poison) {
 			r.halted.Store(p.asError(r.shard)) // before anybody can look at the machine
 		}
 	}()
+	r.out.Reset()
 	r.machine.Apply(l.Index, l.Data, &r.out)
+	if got, want := len(r.out.Ends), command.CountOf(l.Data); r.out.Answer && got != want {
+		panic(fmt.Sprintf("%d results for %d commands", got, want))
+	}
 	r.term = l.Term
 	r.feed.add(r.machine.changes())
 	if r.machine.Marked() {

@@ -30,14 +30,14 @@ type cluster struct {
 }
 
 // inCluster runs a test in a bubble with a cluster that serves.
-func inCluster(t *testing.T, members int, config node.Config, test func(*cluster)) {
+func inCluster(t *testing.T, members int, config node.Config, test func(*testing.T, *cluster)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		c := newNodes(t, members, config)
 		defer c.closeAll()
 		c.openAll()
 		c.awaitReady()
-		test(c)
+		test(t, c)
 	})
 }
 

@@ -48,3 +48,47 @@ func (m *mux) DialRaft(shard holdfast.ShardID, id, address string) error {
 	}
 	return conn.Close()
 }
+
+// Limits are how entries are packed; what is zero is left as it is.
+type Limits struct{ Depth, Bytes, Commands int }
+
+// SetLimits must be called before Open.
+func (n *Node) SetLimits(l Limits) {
+	if l.Depth > 0 {
+		n.limits.depth = l.Depth
+	}
+	if l.Bytes > 0 {
+		n.limits.bytes = l.Bytes
+	}
+	if l.Commands > 0 {
+		n.limits.commands = l.Commands
+	}
+}
+
+// Propose has Raft replicate an entry that no leader should have let through. It does not wait.
+func (n *Node) Propose(shard holdfast.ShardID, entry []byte) {
+	n.shards[shard].get().raft.Apply(entry, 0)
+}
+
+// TakeSnapshot takes a snapshot of a shard now, and leaves only so many entries in the log before it.
+func (n *Node) TakeSnapshot(shard holdfast.ShardID) error {
+	g := n.shards[shard].get()
+	return g.takeSnapshot()
+}
+
+// Reopen opens a shard's group anew, as the watchdogs do.
+func (n *Node) Reopen(shard holdfast.ShardID) { n.shards[shard].get().restart("a test asked for it") }
+
+// Disk is the node's disk.
+func (n *Node) Disk() Disk { return n.storage.disk }
+
+// TakeSnapshotKeeping takes a snapshot and leaves so many entries in the log before it.
+func (n *Node) TakeSnapshotKeeping(shard holdfast.ShardID, entries uint64) error {
+	g := n.shards[shard].get()
+	reload := g.raft.ReloadableConfig()
+	reload.TrailingLogs = entries
+	if err := g.raft.ReloadConfig(reload); err != nil {
+		return err
+	}
+	return g.raft.Snapshot().Error()
+}

@@ -9,9 +9,12 @@ import (
 )
 
 // A machine panics when what it meets is impossible. Then its shard stops on this node, and no other: the entry and
-// the circumstances are saved, the shard is cut off from its peers, and whoever asks for it is told. The entry does
-// not count as applied, so a restart meets it again: either the program was mended meanwhile, or the shard halts again.
-// What an operator does about it stands in docs/operations.md.
+// the circumstances are saved, the shard is cut off from its peers, and whoever asks for it is told. Nothing is applied
+// after it and no snapshot is taken, so a restart meets the entry again: either the program was mended meanwhile, or the
+// shard halts again. What an operator does about it stands in docs/operations.md.
+//
+// The library has no word for this. Its applying goroutine goes on with nothing being applied, instead of standing
+// still for good, since otherwise some of its futures would never be answered; it is shut down as soon as all are.
 
 // poison is what halted a shard.
 type poison struct {
@@ -41,8 +44,8 @@ func (p *poison) asError(shard holdfast.ShardID) *holdfast.Error {
 		Message: fmt.Sprintf("shard %d stopped on this node at entry %d: %v; other nodes may serve it", shard, p.index, p.cause)}
 }
 
-// halt stops the group without waiting for anything: it is called by Raft's applying goroutine, which Raft's
-// shutdown waits for.
+// halt stops the group without waiting for anything: it is called by the library's applying goroutine, which the
+// library's end waits for.
 func (g *group) halt(p *poison) {
 	err := g.applier.halted.Load()
 	g.log.Error("SHARD HALTED: an assertion failed", "shard", uint32(g.shard), "index", p.index, "term", p.term, "cause", fmt.Sprint(p.cause))
@@ -50,13 +53,12 @@ func (g *group) halt(p *poison) {
 		g.log.Error("the evidence could not be saved", "error", err, "stack", string(p.stack))
 	}
 	g.proposer.end(err)
-	g.proposer.abandon()
 	g.feed.close(err)
 	g.ending.Go(func() {
 		g.transport.Close()
 		<-g.opened // Raft applies from the moment on in which it is made
 		if g.raft != nil {
-			g.shutdown()
+			g.stop(g.timing.Election)
 		}
 	})
 }

@@ -163,6 +163,9 @@ func (n *Node) form(ctx context.Context) {
 	defer ticker.Stop()
 	for n.storage.Identity().Cluster == "" {
 		d := decide(n.peers.All(), n.cfg.Timing)
+		if doubt := n.peers.Doubt(); doubt != nil && d.Founders != nil {
+			d = decision{Waiting: doubt.Error()} // it could not be elected, and nobody else would have the configuration
+		}
 		n.mu.Lock()
 		n.waiting = d.Waiting
 		n.mu.Unlock()
@@ -250,7 +253,7 @@ func (n *Node) fatal(err error) {
 	for _, s := range n.shards {
 		if g := s.get(); g != nil {
 			g.proposer.end(&holdfast.Error{Kind: holdfast.Unavailable, Shard: s.id, Message: "the node's disk failed; nothing was attempted", Err: err})
-			g.shutdown()
+			go g.stop(g.timing.Lease) // before Raft wants to save a term: it panics when it cannot
 		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 func TestAClaimPassesThroughThreeNodes(t *testing.T) {
-	inCluster(t, 3, node.Config{Shards: 2}, func(c *cluster) {
+	inCluster(t, 3, node.Config{Shards: 2}, func(t *testing.T, c *cluster) {
 		event, shard := c.event("one", 1000, command.Rules{})
 		won, at := c.do(shard, c.hold(shard, event, 1, 5, 6))
 		if won[0].Outcome != holdfast.OK || len(won[0].Seats) != 2 {

@@ -79,8 +79,6 @@ type proposer struct {
 	wake     chan struct{} // capacity 1: something to pack, or room for it
 	proposed chan *entry   // to the settling goroutine; closed when packing ends
 	stop     chan struct{} // closed by close
-	once     sync.Once
-	packing  sync.WaitGroup
 	settled  chan struct{} // closed when the settling goroutine has ended
 }
 
@@ -109,7 +107,7 @@ func newProposer(shard holdfast.ShardID, limits entryLimits, tick time.Duration,
 // run starts both goroutines.
 func (p *proposer) run(r *raft.Raft) {
 	p.raft = r
-	p.packing.Go(p.pack)
+	go p.pack()
 	go p.settle()
 }
 
@@ -330,7 +328,7 @@ func (p *proposer) propose(e *entry) {
 	e.data = data
 	p.mu.Unlock()
 	if !ours { // its step belongs to a reign that is over
-		p.drop(e, p.notLeading())
+		p.drop(e, raft.ErrNotLeader)
 		return
 	}
 	e.future = p.raft.Apply(data, 0)

@@ -73,12 +73,12 @@ func (p *proposer) answer(e *entry, at holdfast.Stamp, out *command.Output) {
 }
 
 // settle is the settling goroutine: it learns what became of each proposal. The library has no way to give up a
-// wait, so after a halt it can be left behind, waiting for an entry that will never be applied.
+// wait: see group.stop.
 func (p *proposer) settle() {
 	defer close(p.settled)
 	for e := range p.proposed {
 		if err := e.future.Error(); err != nil {
-			p.drop(e, p.verdict(err))
+			p.drop(e, err)
 		} else {
 			p.mu.Lock()
 			p.blocked = 0
@@ -103,10 +103,13 @@ func (p *proposer) drop(e *entry, err error) {
 	}
 	p.mu.Unlock()
 	if found {
-		refuse(e.batches, e.readers, err)
+		p.fail(e, err)
 		p.kick()
 	}
 }
+
+// fail answers an entry that was taken out of flight.
+func (p *proposer) fail(e *entry, err error) { refuse(e.batches, e.readers, p.verdict(err)) }
 
 // recycle keeps an entry's slices for the next.
 func (p *proposer) recycle(e *entry) {
@@ -168,27 +171,24 @@ func (p *proposer) end(err error) {
 	refuse(batches, readers, err)
 }
 
-// abandon answers what is in flight: nobody else will, since Raft has ended.
+// abandon answers what is still in flight when Raft has ended: nobody else will.
 func (p *proposer) abandon() {
 	p.mu.Lock()
 	flight := p.flight
 	p.flight, p.empties = nil, 0
 	p.mu.Unlock()
 	for _, e := range flight {
-		refuse(e.batches, e.readers, p.verdict(raft.ErrRaftShutdown))
+		p.fail(e, raft.ErrRaftShutdown)
 	}
 }
 
-// settlePatience is how long close waits for the settling goroutine when everything else has ended.
-const settlePatience = 100 * time.Millisecond
-
-// close ends both goroutines. Raft must have been shut down.
-func (p *proposer) close() {
-	p.once.Do(func() { close(p.stop) })
-	p.packing.Wait()
+// close stops packing and waits until what was proposed is settled, for so long.
+func (p *proposer) close(patience time.Duration) {
+	close(p.stop)
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
 	select {
 	case <-p.settled:
-	case <-time.After(settlePatience):
+	case <-timer.C:
 	}
-	p.abandon()
 }

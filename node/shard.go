@@ -94,8 +94,8 @@ type group struct {
 	nudge   chan struct{} // capacity 1: the duties have something to look at
 	opened  chan struct{} // closed when raft is set, or will not be
 	cancel  context.CancelFunc
-	down    sync.Once
-	downed  raft.Future
+	once    sync.Once // for stop
+	ended   raft.Future
 	running sync.WaitGroup // our goroutines
 	ending  sync.WaitGroup // those that may come while Raft ends: halting, hashing
 }
@@ -124,7 +124,7 @@ func (n *Node) openGroup(s *shard) (*group, error) {
 		stores.Close()
 		return nil, fmt.Errorf("shard %d: mend the log: %w", s.id, err)
 	} else if removed {
-		n.log.Warn("the log contradicted the snapshot and was removed", "shard", uint32(s.id))
+		n.log.Warn("entries that the snapshot made void were removed", "shard", uint32(s.id))
 	}
 	g.assemble(n.limits, n.kind(s.id), n.place(), n.cfg.SnapshotEntries)
 	g.transport = n.mux.Transport(s.id)
@@ -258,10 +258,15 @@ func (g *group) leaderAddress() string {
 	return peer.ClientAddress
 }
 
-// shutdown tells Raft to end, once, since only the first caller is given something to wait for.
-func (g *group) shutdown() raft.Future {
-	g.down.Do(func() { g.downed = g.raft.Shutdown() })
-	return g.downed
+// stop ends what proposes and then Raft, and gives what there is to wait for. In this order, since the library does
+// not answer every future when it ends: first all that is in flight is decided, or lost with our leadership, which a
+// leader without followers keeps no longer than the lease.
+func (g *group) stop(patience time.Duration) raft.Future {
+	g.once.Do(func() {
+		g.proposer.close(patience)
+		g.ended = g.raft.Shutdown() // only the first caller is given something to wait for
+	})
+	return g.ended
 }
 
 // close ends the group and closes its stores. Leadership should have been handed over.
@@ -269,11 +274,11 @@ func (g *group) close() error {
 	over := &holdfast.Error{Kind: holdfast.Unavailable, Shard: g.shard, RetryAfter: electedAfter, Message: "the shard is closing on this node; nothing was attempted"}
 	g.proposer.end(over)
 	g.feed.close(over)
+	ended := g.stop(2 * g.timing.Election)
 	g.cancel()
-	ended := g.shutdown()
 	g.running.Wait()
 	err := ended.Error() // this closes the transport too
-	g.proposer.close()
+	g.proposer.abandon()
 	g.ending.Wait()
 	return errors.Join(err, g.stores.Close())
 }

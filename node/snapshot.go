@@ -2,9 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"sync"
@@ -145,14 +145,16 @@ func (s *snapshot) Release() { s.cut.Release() }
 // goroutine, with a snapshot of the leader's. What can not be read then stops the shard on this node: the leader
 // would only send it again.
 func (r *applier) Restore(from io.ReadCloser) error {
+	if err := r.halted.Load(); err != nil {
+		return err
+	}
 	m, err := r.read(from)
-	switch {
-	case err != nil && r.opened.Load():
-		p := &poison{cause: fmt.Errorf("a snapshot cannot be restored: %w", err), stack: debug.Stack()}
-		r.halted.Store(p.asError(r.shard))
-		r.onHalt(p)
-		runtime.Goexit()
-	case err != nil:
+	if err != nil {
+		if r.opened.Load() {
+			p := &poison{cause: fmt.Errorf("a snapshot cannot be restored: %w", err), stack: debug.Stack()}
+			r.halted.Store(p.asError(r.shard))
+			r.onHalt(p)
+		}
 		return err
 	}
 	if index := m.Index(); index > r.archive.Last() { // the entries between are nowhere on this node
@@ -245,8 +247,10 @@ type storm struct {
 	at    time.Duration
 }
 
-// mend removes a log that contradicts the newest snapshot: it was written by a leader that lost, and nobody counted
-// on it. By Raft's rule a log that has the snapshot's last entry, in its term, is kept.
+// mend removes what the newest snapshot makes void of a log: all of it when it contradicts the snapshot, since it was
+// written by a leader that lost, and nobody counted on it; by Raft's rule a log that has the snapshot's last entry, in
+// its term, is kept. Where the log has a hole at that entry, the snapshot was installed, and the library left what was
+// before the hole: that goes, too.
 func mend(s *stores) (removed bool, err error) {
 	metas, err := s.Snapshots.List()
 	if err != nil || len(metas) == 0 {
@@ -257,15 +261,16 @@ func mend(s *stores) (removed bool, err error) {
 		return false, err
 	}
 	last, err := s.Log.LastIndex()
-	if err != nil || metas[0].Index < first || metas[0].Index > last {
+	newest := metas[0]
+	if err != nil || newest.Index < first || newest.Index > last {
 		return false, err
 	}
 	var at raft.Log
-	if err := s.Log.GetLog(metas[0].Index, &at); err != nil {
+	switch err := s.Log.GetLog(newest.Index, &at); {
+	case errors.Is(err, raft.ErrLogNotFound):
+		return true, s.Log.DeleteRange(first, newest.Index)
+	case err != nil || at.Term == newest.Term:
 		return false, err
-	}
-	if at.Term == metas[0].Term {
-		return false, nil
 	}
 	return true, s.Log.DeleteRange(first, last)
 }

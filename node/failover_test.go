@@ -1,0 +1,302 @@
+package node_test
+
+import (
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm"
+	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/node"
+)
+
+func TestAClaimIsAcknowledgedSoonAfterTheLeadersDeath(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{})
+		first := c.hold(shard, event, 1, 5)
+		c.do(shard, first)
+		c.kill(c.awaitLeader(shard))
+		died := time.Now()
+		r, _ := c.do(shard, c.hold(shard, event, 2, 6))
+		if r[0].Outcome != holdfast.OK {
+			t.Fatalf("%+v", r[0])
+		}
+		if gap := time.Since(died); gap > 2*time.Second {
+			t.Errorf("the next claim was acknowledged after %v", gap)
+		}
+		if r, _ = c.do(shard, first); r[0].Outcome != holdfast.OK || !r[0].Repeated {
+			t.Errorf("what was acknowledged before: %+v", r[0])
+		}
+	})
+}
+
+// An isolated leader has batches in every place: in its log, in flight and queued. Each is answered once.
+func TestEveryBatchIsAnsweredOnceWhenLeadershipIsLost(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{ManyOpenHolds: true, SeatsPerBuyer: 1000})
+		old := c.awaitLeader(shard)
+		for i := range c.nodes {
+			if i != old {
+				c.net.Cut(name(i), name(old))
+			}
+		}
+		const batches = 100
+		var answers [batches]atomic.Int32
+		var replies [batches]node.Reply
+		var holds [batches]*command.Hold
+		for i := range batches {
+			holds[i] = c.hold(shard, event, 1, holdfast.SeatIndex(i))
+			b := batch(shard, holds[i])
+			b.Done = func(r node.Reply) {
+				replies[i] = r
+				answers[i].Add(1)
+			}
+			c.nodes[old].Submit(b)
+			if i%10 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+		c.await("the old leader has stepped down", func() bool { return !c.nodes[old].Leads(shard) })
+		fresh := c.awaitLeader(shard)
+		time.Sleep(5 * time.Second)
+		unknown := 0
+		for i := range batches {
+			if n := answers[i].Load(); n != 1 {
+				t.Fatalf("batch %d was answered %d times", i, n)
+			}
+			switch kind := holdfast.KindOf(replies[i].Err); kind {
+			case holdfast.Unknown:
+				unknown++
+			case holdfast.NotLeader, holdfast.Unavailable:
+				if _, err := c.nodes[fresh].Read(t.Context(), shard, false, func(m *fsm.Machine) {
+					if _, found := m.Hold(holdfast.HoldID(holds[i].ID)); found {
+						t.Errorf("batch %d was said not to be attempted, and was executed", i)
+					}
+				}); err != nil {
+					t.Fatal(err)
+				}
+			default:
+				t.Errorf("batch %d: %v", i, replies[i].Err)
+			}
+		}
+		if unknown == 0 || unknown == batches {
+			t.Errorf("%d of %d batches are unknown: the test has lost its point", unknown, batches)
+		}
+		c.net.HealAll()
+		for i := range batches { // a client repeats with the same id
+			if r, _ := c.do(shard, holds[i]); r[0].Outcome != holdfast.OK {
+				t.Errorf("batch %d repeated: %+v", i, r[0])
+			}
+		}
+		c.awaitReady()
+		c.checkReplicas(shard)
+	})
+}
+
+func TestReadsSayHowOldTheyAre(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{})
+		_, at := c.do(shard, c.hold(shard, event, 1, 5))
+		leader := c.awaitLeader(shard)
+		follower := (leader + 1) % 3
+
+		var held uint32
+		count := func(m *fsm.Machine) {
+			view, _ := m.Event(event)
+			held = view.Total[holdfast.Held]
+		}
+		strict, err := c.nodes[leader].Read(t.Context(), shard, false, count)
+		if err != nil || held != 1 || strict.Index <= at.Index || strict.Stale != 0 {
+			t.Errorf("strict on the leader: %d held at %+v, %v", held, strict, err)
+		}
+		var failure *holdfast.Error
+		if _, err := c.nodes[follower].Read(t.Context(), shard, false, count); !errors.As(err, &failure) || failure.Kind != holdfast.NotLeader {
+			t.Errorf("strict on a follower: %v", err)
+		} else if want := name(leader) + ":8000"; failure.Leader != want {
+			t.Errorf("sent to %q, want %q", failure.Leader, want)
+		}
+		c.await("the follower has applied the hold", func() bool {
+			_, err := c.nodes[follower].Read(t.Context(), shard, true, count)
+			return err == nil && held == 1
+		})
+		c.net.Cut(name(follower), name(leader))
+		c.net.Cut(name(follower), name(3-leader-follower))
+		time.Sleep(10 * time.Second)
+		stale, err := c.nodes[follower].Read(t.Context(), shard, true, count)
+		if err != nil || held != 1 || stale.Stale < 9*time.Second {
+			t.Errorf("stale: %d held at %+v, %v", held, stale, err)
+		}
+	})
+}
+
+// A leader that is cut off must not answer strict reads, whatever it believes.
+func TestACutOffLeaderAnswersNoStrictRead(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		_, shard := c.event("one", 1000, command.Rules{})
+		old := c.awaitLeader(shard)
+		for i := range c.nodes {
+			if i != old {
+				c.net.Cut(name(i), name(old))
+			}
+		}
+		if _, err := c.nodes[old].Read(t.Context(), shard, false, func(*fsm.Machine) {}); err == nil {
+			t.Error("it answered")
+		}
+	})
+}
+
+func TestAHoldIsNeverEndedEarlyByFailovers(t *testing.T) {
+	const ttl = 20 * time.Second
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{HoldTTLMs: uint32(ttl.Milliseconds()), SkipCoolDown: true})
+		r, _ := c.do(shard, c.hold(shard, event, 1, 5))
+		began := time.Now() // the hold began a little before
+		lives := func() bool {
+			i, found := c.leader(shard), true
+			if i >= 0 {
+				_, _ = c.nodes[i].Read(t.Context(), shard, false, func(m *fsm.Machine) { _, found = m.Hold(r[0].Hold) })
+			}
+			return found
+		}
+		failovers := 0
+		for lives() {
+			if time.Since(began) > 2*ttl {
+				t.Fatalf("the hold lives on after %v and %d failovers", time.Since(began), failovers)
+			}
+			if failovers < 5 {
+				failovers++
+				i := c.awaitLeader(shard)
+				c.kill(i)
+				c.awaitLeader(shard)
+				c.open(i)
+				c.awaitReady()
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		lived := time.Since(began)
+		if lived < ttl-50*time.Millisecond {
+			t.Errorf("the hold ended after %v of %v, over %d failovers", lived, ttl, failovers)
+		}
+		t.Logf("a hold of %v ended after %v, over %d failovers", ttl, lived, failovers)
+	})
+}
+
+func TestAWatchGoesOnOverAFailover(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{ManyOpenHolds: true, SeatsPerBuyer: 1000})
+		seen := map[holdfast.SeatIndex]holdfast.SeatState{}
+		var revision holdfast.Revision
+		var cuts int
+		watch := func(i int, until func() bool) {
+			enough := errors.New("enough")
+			err := c.nodes[i].Watch(t.Context(), shard, event, revision+min(revision, 1), func(ch node.Changes) error {
+				if ch.Cut {
+					cuts++
+					for seat, state := range ch.States {
+						seen[holdfast.SeatIndex(seat)] = holdfast.SeatState(state)
+					}
+				} else if ch.Revision < revision {
+					t.Errorf("back from revision %d to %d", revision, ch.Revision)
+				}
+				revision = ch.Revision
+				for n, seat := range ch.Seats {
+					seen[seat] = ch.SeatStates[n]
+				}
+				if until() {
+					return enough
+				}
+				return nil
+			})
+			if !errors.Is(err, enough) {
+				t.Errorf("watch: %v", err)
+			}
+		}
+		held := func(n int) func() bool {
+			return func() bool {
+				have := 0
+				for _, state := range seen {
+					if state == holdfast.Held {
+						have++
+					}
+				}
+				return have >= n
+			}
+		}
+		claim := func(from, to int) {
+			for i := from; i < to; i++ {
+				c.do(shard, c.hold(shard, event, 1, holdfast.SeatIndex(i)))
+			}
+		}
+		old := c.awaitLeader(shard)
+		claim(0, 10)
+		watch(old, held(10))
+		c.kill(old)
+		claim(10, 20)
+		watch(c.awaitLeader(shard), held(20))
+		if cuts != 1 {
+			t.Errorf("%d cuts were sent, want one at the beginning", cuts)
+		}
+	})
+}
+
+func TestASlowWatcherGetsACut(t *testing.T) {
+	inCluster(t, 1, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 40_000, command.Rules{ManyOpenHolds: true, SeatsPerHold: 64, SeatsPerBuyer: 60_000})
+		enough, messages := errors.New("enough"), 0
+		states := make([]byte, 40_000)
+		err := c.nodes[0].Watch(t.Context(), shard, event, 0, func(ch node.Changes) error {
+			messages++
+			switch {
+			case ch.Cut:
+				copy(states, ch.States)
+			default:
+				for n, seat := range ch.Seats {
+					states[seat] = byte(ch.SeatStates[n])
+				}
+			}
+			if messages == 1 { // while this watcher is busy, more happens than is kept
+				for i := range 64 * 10 {
+					h := c.hold(shard, event, 1)
+					seats := make([]holdfast.SeatIndex, 62)
+					for n := range seats {
+						seats[n] = holdfast.SeatIndex(i*62 + n)
+					}
+					h.Wants[0].Seats, h.Wants[0].Count = seats, 62
+					release := &command.Release{Buyer: h.Buyer, Hold: holdfast.HoldID(h.ID)}
+					release.ID, release.Event = c.id(shard), event
+					again := c.hold(shard, event, 1)
+					again.Wants = h.Wants
+					c.do(shard, h, release, again)
+				}
+				return nil
+			}
+			if !ch.Cut {
+				t.Error("it was sent changes, not a cut")
+			}
+			return enough
+		})
+		if !errors.Is(err, enough) {
+			t.Fatal(err)
+		}
+		for seat := range 64 * 10 * 62 {
+			if states[seat] != byte(holdfast.Held) {
+				t.Fatalf("seat %d is %v", seat, holdfast.SeatState(states[seat]))
+			}
+		}
+	})
+}
+
+func TestLeadersSpreadOverTheNodes(t *testing.T) {
+	inCluster(t, 3, node.Config{Shards: 2}, func(t *testing.T, c *cluster) {
+		c.await("three nodes lead one shard each", func() bool {
+			leaders := []int{c.leader(0), c.leader(1), c.leader(2)}
+			slices.Sort(leaders)
+			return slices.Equal(leaders, []int{0, 1, 2})
+		})
+	})
+}
+
+func name(i int) string { return []string{"n1", "n2", "n3", "n4", "n5"}[i] }

@@ -1,0 +1,251 @@
+package node_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm"
+	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/node"
+	"github.com/holdfast-db/holdfast/node/sim"
+)
+
+func TestAllNodesRestart(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{})
+		hold := c.hold(shard, event, 1, 5)
+		_, before := c.do(shard, hold)
+		for i := range c.nodes {
+			c.kill(i)
+		}
+		c.openAll()
+		c.awaitReady()
+		r, at := c.do(shard, hold)
+		if r[0].Outcome != holdfast.OK || !r[0].Repeated {
+			t.Errorf("%+v", r[0])
+		}
+		if at.Index <= before.Index || at.Term <= before.Term || at.Clock < before.Clock {
+			t.Errorf("before %+v, after %+v", before, at)
+		}
+		c.checkReplicas(shard)
+	})
+}
+
+func TestANodeRestartsFromASnapshot(t *testing.T) {
+	inCluster(t, 1, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{ManyOpenHolds: true, SeatsPerBuyer: 1000})
+		for i := range 100 {
+			c.do(shard, c.hold(shard, event, 1, holdfast.SeatIndex(i)))
+		}
+		for _, s := range []holdfast.ShardID{holdfast.Directory, shard} {
+			if err := c.nodes[0].TakeSnapshot(s); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for i := range 100 {
+			c.do(shard, c.hold(shard, event, 1, holdfast.SeatIndex(100+i)))
+		}
+		c.checkReplicas(shard)
+		c.kill(0)
+		c.open(0)
+		c.awaitReady()
+		if _, err := c.nodes[0].Read(t.Context(), shard, false, func(m *fsm.Machine) {
+			if view, _ := m.Event(event); view.Total[holdfast.Held] != 200 {
+				t.Errorf("%d units are held", view.Total[holdfast.Held])
+			}
+		}); err != nil {
+			t.Error(err)
+		}
+		if s := c.nodes[0].Status().Shards[shard]; s.SnapshotIndex == 0 || s.Entries > 150 {
+			t.Errorf("status %+v", s)
+		}
+		if second, _ := c.event("two", 10, command.Rules{}); second != event+1 {
+			t.Errorf("the directory has forgotten: a second event is %v", second)
+		}
+	})
+}
+
+// A follower that was away for longer than the log is kept gets a snapshot, and its archive goes on from there.
+func TestAFollowerThatWasAwayIsSentASnapshot(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{ManyOpenHolds: true, SeatsPerBuyer: 1000})
+		away := (c.awaitLeader(shard) + 1) % 3
+		c.kill(away)
+		for i := range 300 {
+			c.do(shard, c.hold(shard, event, 1, holdfast.SeatIndex(i)))
+		}
+		if err := c.nodes[c.awaitLeader(shard)].TakeSnapshotKeeping(shard, 10); err != nil {
+			t.Fatal(err)
+		}
+		c.open(away)
+		c.awaitReady()
+		c.checkReplicas(shard)
+		if s := c.nodes[away].Status().Shards[shard]; s.SnapshotIndex == 0 {
+			t.Errorf("it was not sent a snapshot: %+v", s)
+		}
+		c.kill(away) // its archive is whole, too
+		c.open(away)
+		c.awaitReady()
+		c.checkReplicas(shard)
+	})
+}
+
+func TestAWipedNodeComesBackAsALearner(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{})
+		c.do(shard, c.hold(shard, event, 1, 5))
+		wiped := (c.awaitLeader(shard) + 1) % 3
+		was := c.nodes[wiped].Status().ID
+		c.kill(wiped)
+		c.disks[wiped].Wipe()
+		c.open(wiped)
+		is := c.nodes[wiped].Status().ID
+		if is == was {
+			t.Fatalf("it is %s again", is)
+		}
+		c.await("it is a learner of every shard and has the state", func() bool {
+			for _, s := range c.nodes[c.awaitLeader(shard)].Status().Shards {
+				if !slices.Contains(s.Learners, is) || slices.Contains(s.Voters, is) || !slices.Contains(s.Voters, was) {
+					return false
+				}
+			}
+			found := false
+			_, _ = c.nodes[wiped].Read(t.Context(), shard, true, func(m *fsm.Machine) {
+				view, _ := m.Event(event)
+				found = view.Total[holdfast.Held] == 1
+			})
+			return found
+		})
+		c.checkReplicas(shard)
+
+		// It cannot help to elect: with one more voter gone there is no majority.
+		other := 3 - wiped - c.awaitLeader(shard)
+		c.kill(other)
+		c.await("nobody leads", func() bool { return c.leader(shard) < 0 })
+		time.Sleep(10 * time.Second)
+		if c.leader(shard) >= 0 {
+			t.Error("a majority was made with the wiped node")
+		}
+		c.open(other)
+		c.awaitReady()
+	})
+}
+
+func TestAGroupIsOpenedAnewWithoutHarm(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{ManyOpenHolds: true, SeatsPerBuyer: 1000})
+		for i := range 20 {
+			if i%5 == 0 {
+				c.nodes[c.awaitLeader(shard)].Reopen(shard)
+			}
+			if r, _ := c.do(shard, c.hold(shard, event, 1, holdfast.SeatIndex(i))); r[0].Outcome != holdfast.OK {
+				t.Errorf("%+v", r[0])
+			}
+		}
+		c.awaitReady()
+		c.checkReplicas(shard)
+	})
+}
+
+func TestANodeWhoseDiskFailsStopsAndSaysSo(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{})
+		sick := c.awaitLeader(shard)
+		c.disks[sick].SetFaults(sim.Faults{SyncError: errors.New("input/output error")})
+		submit(c.nodes[sick], shard, c.hold(shard, event, 1, 5))
+		select {
+		case err := <-c.nodes[sick].Failed():
+			t.Logf("it says: %v", err)
+		case <-time.After(5 * time.Second):
+			t.Fatal("it says nothing")
+		}
+		c.kill(sick)
+		if r, _ := c.do(shard, c.hold(shard, event, 2, 6)); r[0].Outcome != holdfast.OK {
+			t.Errorf("%+v", r[0])
+		}
+		c.disks[sick].SetFaults(sim.Faults{})
+		c.open(sick)
+		c.awaitReady()
+		c.checkReplicas(shard)
+	})
+}
+
+// skewed is a wall clock that can be set wrong.
+type skewed struct {
+	node.Clock
+	by *atomic.Int64
+}
+
+func (s skewed) Now() time.Time { return s.Clock.Now().Add(time.Duration(s.by.Load())) }
+
+func TestALeaderWhoseClockJumpsGivesUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newNodes(t, 3, node.Config{Timing: node.Timing{Transfer: time.Second}})
+		defer c.closeAll()
+		var skews [3]atomic.Int64
+		for i := range c.nodes {
+			c.config.Clock = skewed{node.SystemClock(), &skews[i]}
+			c.open(i)
+		}
+		c.awaitReady()
+		event, shard := c.event("one", 100, command.Rules{})
+		wrong := c.awaitLeader(shard)
+		skews[wrong].Store(int64(time.Minute))
+		c.await("it leads nothing", func() bool { return !c.nodes[wrong].Leads(holdfast.Directory) && !c.nodes[wrong].Leads(shard) })
+		for range 30 {
+			time.Sleep(time.Second)
+			if c.nodes[wrong].Leads(shard) {
+				t.Fatal("it leads again")
+			}
+		}
+		if r, _ := c.do(shard, c.hold(shard, event, 1, 1)); r[0].Outcome != holdfast.OK {
+			t.Errorf("%+v", r[0])
+		}
+		var wall int64
+		if _, err := c.nodes[c.awaitLeader(shard)].Read(t.Context(), shard, false, func(m *fsm.Machine) { wall = m.WallMs() }); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("the shard's wall clock is %v ahead", time.UnixMilli(wall).Sub(time.Now()))
+	})
+}
+
+func TestAFounderWithAWrongClockWaitsAndSaysSo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newNodes(t, 3, node.Config{})
+		defer c.closeAll()
+		var skew atomic.Int64
+		skew.Store(int64(time.Minute))
+		c.config.Clock = skewed{node.SystemClock(), &skew}
+		c.open(0)
+		c.config.Clock = nil
+		c.open(1)
+		c.open(2)
+		c.await("it waits for its clock", func() bool { return strings.Contains(c.nodes[0].Status().Waiting, "clock") })
+		skew.Store(0)
+		c.awaitReady()
+	})
+}
+
+func TestCloseLeavesNothingBehind(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	c := loopback(t, node.Limits{})
+	event, shard := c.event("one", 100, command.Rules{})
+	c.do(shard, c.hold(shard, event, 1, 5))
+	for _, n := range c.nodes {
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := n.Close(); err != nil {
+			t.Errorf("closed again: %v", err)
+		}
+	}
+	goleak.VerifyNone(t, before)
+}
