@@ -45,6 +45,9 @@ func parsePrice(text string, currency holdfast.Currency) (minor int64, err error
 }
 
 func decimalsHint(c holdfast.Currency) string {
+	if c == "" {
+		c = "the currency"
+	}
 	if n := decimals(c); n > 0 {
 		return fmt.Sprintf("%s has %d decimals: write all of them, or none", c, n)
 	}

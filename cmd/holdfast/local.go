@@ -1,0 +1,240 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
+)
+
+// localCluster is a cluster of this program's own processes on loopback, each with its own folder: the real thing,
+// without machines. The processes die with the one that started them, whatever ends it.
+type localCluster struct {
+	members []*localMember
+	spawn   chan func() // run by the one thread that starts processes; closed by stop
+	threads sync.WaitGroup
+}
+
+// localMember is one process of a local cluster.
+type localMember struct {
+	name   string
+	dir    string
+	client string // address
+	args   []string
+
+	mu      sync.Mutex
+	process *exec.Cmd
+	ended   chan struct{} // closed when process has ended
+}
+
+// startPatience bounds how long a cluster may take to form and elect on a busy machine.
+const startPatience = 30 * time.Second
+
+// startLocal starts as many members as nodes, with their folders and logs in dir.
+func startLocal(dir string, nodes, shards int) (*localCluster, error) {
+	ports, err := freePorts(2 * nodes)
+	if err != nil {
+		return nil, err
+	}
+	c := &localCluster{spawn: make(chan func())}
+	peers := make([]string, nodes)
+	for i := range peers {
+		peers[i] = loopback(ports[i])
+	}
+	for i := range nodes {
+		m := &localMember{name: fmt.Sprintf("n%d", i+1), client: loopback(ports[nodes+i])}
+		m.dir = filepath.Join(dir, m.name)
+		m.args = []string{"node", "run", "--name", m.name, "--data-dir", m.dir, "--listen-raft", peers[i], "--listen-client", m.client,
+			"--peers", strings.Join(peers, ","), "--bootstrap-expect", strconv.Itoa(nodes), "--shards", strconv.Itoa(shards), "--log-level", "warn"}
+		c.members = append(c.members, m)
+	}
+	c.threads.Go(func() {
+		// Linux kills children when the thread that started them ends, so one thread starts them all and stays.
+		runtime.LockOSThread()
+		for f := range c.spawn {
+			f()
+		}
+	})
+	for _, m := range c.members {
+		if err := c.start(m); err != nil {
+			return nil, errors.Join(err, c.stop())
+		}
+	}
+	return c, nil
+}
+
+func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// freePorts finds ports that nobody listens on, below those that the kernel gives to outgoing connections, so that
+// none of them takes one while its member is down.
+func freePorts(n int) (ports []int, err error) {
+	const first, last, tries = 20000, 32000, 1000
+	var held []net.Listener
+	for range tries {
+		if len(ports) == n {
+			break
+		}
+		port := first + rand.IntN(last-first)
+		l, err := net.Listen("tcp", loopback(port))
+		if err != nil {
+			continue
+		}
+		held, ports = append(held, l), append(ports, port)
+	}
+	for _, l := range held {
+		err = errors.Join(err, l.Close())
+	}
+	if len(ports) < n {
+		return nil, fmt.Errorf("no %d free ports between %d and %d", n, first, last)
+	}
+	return ports, err
+}
+
+func (c *localCluster) endpoints() []string {
+	addresses := make([]string, len(c.members))
+	for i, m := range c.members {
+		addresses[i] = m.client
+	}
+	return addresses
+}
+
+// start starts a member's process, in its folder as it is.
+func (c *localCluster) start(m *localMember) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if err := os.MkdirAll(m.dir, 0o755); err != nil {
+		return err
+	}
+	log, err := os.OpenFile(m.dir+".log", os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	defer log.Close() // the child has its own
+	cmd := exec.Command(self, m.args...)
+	cmd.Env = append(os.Environ(), childEnv+"=1")
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = childAttributes()
+	started := make(chan error)
+	c.spawn <- func() { started <- cmd.Start() }
+	if err := <-started; err != nil {
+		return fmt.Errorf("%s: %w", m.name, err)
+	}
+	ended := make(chan struct{})
+	m.mu.Lock()
+	m.process, m.ended = cmd, ended
+	m.mu.Unlock()
+	go func() {
+		_ = cmd.Wait() // how it ended is in its log
+		close(ended)
+	}()
+	return nil
+}
+
+// childEnv is set for the processes that a test's own binary is started as: it then is holdfast, not the test.
+const childEnv = "HOLDFAST_CHILD"
+
+// kill ends a member's process as a power cut would, and waits until it is gone.
+func (m *localMember) kill() error {
+	m.mu.Lock()
+	process, ended := m.process, m.ended
+	m.mu.Unlock()
+	if process == nil {
+		return nil
+	}
+	if err := process.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("%s: %w", m.name, err)
+	}
+	<-ended
+	return nil
+}
+
+// running reports whether the member's process is there.
+func (m *localMember) running() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	select {
+	case <-m.ended:
+		return false
+	default:
+		return true
+	}
+}
+
+// lastWords are the end of a member's log, for when something is wrong with it.
+func (m *localMember) lastWords() string {
+	text, err := os.ReadFile(m.dir + ".log")
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(strings.TrimSpace(string(text)), "\n")
+	return strings.Join(lines[max(0, len(lines)-5):], "\n")
+}
+
+// named finds a member.
+func (c *localCluster) named(name string) *localMember {
+	for _, m := range c.members {
+		if m.name == name {
+			return m
+		}
+	}
+	return nil
+}
+
+// stop ends all processes and waits for them. Their data is of no more use, so they are not asked to end well.
+func (c *localCluster) stop() error {
+	var errs []error
+	for _, m := range c.members {
+		errs = append(errs, m.kill())
+	}
+	close(c.spawn)
+	c.threads.Wait()
+	return errors.Join(errs...)
+}
+
+// ready waits until every member is ready and every shard has a leader.
+func (c *localCluster) ready(ctx context.Context, cl *client.Client) (statusOut, error) {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	for {
+		status := statusOutOf(survey(ctx, cl, c.endpoints()))
+		health := healthOf(status)
+		if health.Healthy && health.Reachable == len(c.members) {
+			return status, nil
+		}
+		for _, m := range c.members {
+			if !m.running() {
+				return status, fmt.Errorf("%s ended by itself; its log ends with:\n%s", m.name, m.lastWords())
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return status, &holdfast.Error{Kind: holdfast.Unavailable, Op: "start", Err: ctx.Err(),
+				Message: "the cluster did not form: " + strings.Join(health.Problems, "; ")}
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// leader gives the member that leads a shard.
+func (c *localCluster) leader(ctx context.Context, cl *client.Client, shard holdfast.ShardID) (*localMember, error) {
+	for _, s := range statusOutOf(survey(ctx, cl, c.endpoints())).Shards {
+		if s.Shard == shard && s.Leader != "" {
+			return c.named(s.Leader), nil
+		}
+	}
+	return nil, &holdfast.Error{Kind: holdfast.Unavailable, Op: "leader", Shard: shard, Message: "no leader is known"}
+}
