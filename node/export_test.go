@@ -92,3 +92,17 @@ func (n *Node) TakeSnapshotKeeping(shard holdfast.ShardID, entries uint64) error
 	}
 	return g.raft.Snapshot().Error()
 }
+
+// Mend removes what a snapshot makes void of a log.
+var Mend = mend
+
+// GroupOf tells one opening of a shard's group from another; nil while it is being opened.
+func (n *Node) GroupOf(shard holdfast.ShardID) any {
+	if g := n.shards[shard].get(); g != nil {
+		return g
+	}
+	return nil
+}
+
+// Restored tells a group that it has taken over a snapshot.
+func (n *Node) Restored(shard holdfast.ShardID, index uint64) { n.shards[shard].get().restored(index) }

@@ -2,6 +2,7 @@ package node_test
 
 import (
 	"errors"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"go.uber.org/goleak"
 
 	"github.com/holdfast-db/holdfast"
@@ -248,4 +250,72 @@ func TestCloseLeavesNothingBehind(t *testing.T) {
 		}
 	}
 	goleak.VerifyNone(t, before)
+}
+
+// What hashicorp/raft#697 leaves behind: a log that goes on beyond a snapshot that it contradicts.
+func TestALogThatContradictsTheSnapshotIsRemoved(t *testing.T) {
+	for _, test := range []struct {
+		what        string
+		have        []uint64 // entries of term 1
+		term        uint64   // of the snapshot at 5
+		first, last uint64   // of what is left
+	}{
+		{"the snapshot is of the log", []uint64{1, 2, 3, 4, 5, 6, 7}, 1, 1, 7},
+		{"the log was a loser's", []uint64{1, 2, 3, 4, 5, 6, 7}, 2, 0, 0},
+		{"the snapshot was installed far ahead", []uint64{1, 2, 6, 7}, 2, 6, 7},
+		{"the log was truncated behind the snapshot", []uint64{6, 7}, 2, 6, 7},
+		{"the log does not reach the snapshot", []uint64{1, 2}, 2, 1, 2},
+	} {
+		storage, err := node.OpenStorage(node.StorageConfig{Disk: sim.NewDisk(1, 1<<30).Mount(), Name: "n1", Shards: 1,
+			Log: slog.New(slog.DiscardHandler), Fatal: func(err error) { t.Error(err) }})
+		if err != nil {
+			t.Fatal(err)
+		}
+		stores, err := storage.Stores(1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, index := range test.have {
+			if err := stores.Log.StoreLog(&raft.Log{Index: index, Term: 1, Type: raft.LogNoop}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		sink, err := stores.Snapshots.Create(raft.SnapshotVersionMax, 5, test.term, raft.Configuration{}, 1, nil)
+		if err == nil {
+			err = sink.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := node.Mend(stores); err != nil {
+			t.Errorf("%s: %v", test.what, err)
+		}
+		first, _ := stores.Log.FirstIndex()
+		last, _ := stores.Log.LastIndex()
+		if first != test.first || last != test.last {
+			t.Errorf("%s: left %d to %d, want %d to %d", test.what, first, last, test.first, test.last)
+		}
+		if err := errors.Join(stores.Close(), storage.Close()); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestASnapshotThatIsInstalledTwiceOpensTheGroupAnew(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{})
+		i := (c.awaitLeader(shard) + 1) % 3
+		was := c.nodes[i].GroupOf(shard)
+		c.nodes[i].Restored(shard, 5)
+		c.nodes[i].Restored(shard, 6)
+		time.Sleep(2 * time.Second)
+		if c.nodes[i].GroupOf(shard) != was {
+			t.Error("two different snapshots opened it anew")
+		}
+		c.nodes[i].Restored(shard, 6)
+		c.await("it is opened anew", func() bool { g := c.nodes[i].GroupOf(shard); return g != nil && g != was })
+		c.awaitReady()
+		c.do(shard, c.hold(shard, event, 1, 5))
+		c.checkReplicas(shard)
+	})
 }
