@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
@@ -192,18 +193,20 @@ func TestTheLeaderIsFollowed(t *testing.T) {
 
 // A leader that is cut off does not say so: its callers learn from the others.
 func TestASilentLeaderIsLeft(t *testing.T) {
-	cluster := clienttest.New(t, clienttest.Config{})
-	event, c := cluster.LoadEvent(hall("evening", 10, 10)), cluster.Client()
-	hold(t, c, event, bert, 9)
-	cluster.Stall(1)
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		hold(t, c, event, anna, 3)
-	}()
-	cluster.AwaitStalled()
-	cluster.StepDown()
-	<-done
+	synctest.Test(t, func(t *testing.T) {
+		cluster := clienttest.New(t, clienttest.Config{})
+		event, c := cluster.LoadEvent(hall("evening", 10, 10)), cluster.Client()
+		hold(t, c, event, bert, 9)
+		cluster.Stall(1)
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			hold(t, c, event, anna, 3)
+		}()
+		cluster.AwaitStalled()
+		cluster.StepDown()
+		<-done
+	})
 }
 
 func TestNothingIsAttemptedWithoutALeader(t *testing.T) {

@@ -23,7 +23,7 @@
 //
 // # Goroutines
 //
-// A lane has its sender (from the first call that concerns the shard until Close) and one receiver for each open
+// A lane has its sender (from when the shard is first heard of until Close) and one receiver for each open
 // stream. Learning routes takes one short goroutine a member. Close stops and waits for all of them.
 //
 // # Where to start

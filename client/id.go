@@ -62,11 +62,15 @@ func (l *lane) validUntil(ctx context.Context, deadline time.Time) (holdfast.Clo
 		if clock, fresh := l.clock.last(); fresh {
 			return clock.Add(validity), nil
 		}
-		if failure := l.c.routes.learn(ctx, deadline); failure != nil {
-			return 0, failure
+		failure := l.c.routes.learn(ctx, deadline)
+		if _, fresh := l.clock.last(); fresh {
+			continue
 		}
-		if _, fresh := l.clock.last(); !fresh && !l.c.sleep(ctx, &wait, deadline, 0) {
-			return 0, &holdfast.Error{Kind: holdfast.Unavailable, Shard: l.shard, Message: "no member knows the shard; nothing was attempted"}
+		if failure == nil {
+			failure = &holdfast.Error{Kind: holdfast.Unavailable, Shard: l.shard, Message: "no member knows the shard; nothing was attempted"}
+		}
+		if !l.c.sleep(ctx, &wait, deadline, 0) {
+			return 0, failure
 		}
 	}
 }

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"time"
 
@@ -16,9 +17,10 @@ const (
 	queueCommandsMax = 1 << 16
 	queueBytesMax    = 32 << 20
 
-	// inFlightMax is how many batches of a lane may be unanswered. The server packs what arrives while its
-	// entries are on their way to disk, so few are enough; what waits here meanwhile makes the next batch larger.
-	inFlightMax = 4
+	// inFlightMax is how many batches of a lane may be unanswered: two entries are on their way to the leader's
+	// disk at a time, and one batch waits there to be packed into the next. What waits here meanwhile makes the
+	// next batch larger.
+	inFlightMax = 3
 
 	// retireGrace is how long a deposed leader may take to answer what it was sent.
 	retireGrace = 500 * time.Millisecond
@@ -95,6 +97,9 @@ func (l *lane) send() {
 			continue
 		}
 		wait = backoff{}
+		// An answer wakes the sender and many callers at once: let them queue first, so that the batch is theirs. This
+		// was worth about a fifth of the throughput of 256 callers on two cores.
+		runtime.Gosched()
 		b := l.take(k)
 		if b == nil {
 			continue

@@ -94,7 +94,7 @@ func (w *watching) follow(ctx context.Context) (failure *holdfast.Error, over bo
 			return &holdfast.Error{Kind: holdfast.Unavailable, Shard: w.shard, Message: "the member that served the watch has lost its leader"}, false
 		case m.GetCut() && revision+1 < w.next:
 			return &holdfast.Error{Kind: holdfast.Unavailable, Shard: w.shard, Message: "the member asked is behind what was seen"}, false
-		case len(m.GetSeats()) > 0 && revision < w.next:
+		case revision+1 < w.next || revision < w.next && len(m.GetSeats()) > 0:
 			continue // seen before
 		}
 		w.wait = backoff{}
