@@ -290,3 +290,31 @@ func BenchmarkHeap(b *testing.B) {
 		cut.Release()
 	}
 }
+
+// BenchmarkPutEvent creates an event of a million seats, and changes its title: that long claims wait.
+func BenchmarkPutEvent(b *testing.B) {
+	put := func(b *testing.B, m *Machine, expect uint32, title string) {
+		c := &command.PutEvent{Header: command.Header{Event: theEvent}, Expect: expect, Spec: arena()}
+		c.Spec.Title = title
+		c.ID = holdfast.NewCommandID(m.Clock()+1_000_000, [10]byte{1})
+		entry := command.FinishEntry(c.Append(command.BeginEntry(nil)), 0, 0, 1)
+		b.StartTimer()
+		m.Apply(m.Index()+1, entry, &command.Output{Answer: true})
+		b.StopTimer()
+		if o := m.last.result.Outcome; o != holdfast.OK {
+			b.Fatal(o.String())
+		}
+	}
+	b.Run("create", func(b *testing.B) {
+		for range b.N {
+			b.StopTimer()
+			put(b, New(Config{}), 0, "")
+		}
+	})
+	b.Run("update", func(b *testing.B) {
+		for range b.N {
+			b.StopTimer()
+			put(b, open(b), 1, "another")
+		}
+	})
+}

@@ -63,6 +63,12 @@ func (x *index) find(hash uint64, same func(slot uint32) bool) uint32 {
 	return slot
 }
 
+// touch reads the cell at which a search for this hash begins, so that the processor has it at hand: see warm.go.
+func (x *index) touch(hash uint64) uint64 {
+	t := x.table(hash)
+	return t.at(t.home(hash))
+}
+
 // add enters a slot. The caller knows that its key is not there yet.
 func (x *index) add(hash uint64, slot uint32) {
 	if slot == 0 {

@@ -32,7 +32,8 @@ type Machine struct {
 
 	last last // what the last Apply made known
 
-	// Scratch, for the length of one command or of expire.
+	// Scratch, for the length of some commands or of expire.
+	ahead   ahead
 	decoder command.Decoder
 	choice  choice
 	own     []holdfast.SeatIndex // the units of the hold that swaps
@@ -128,19 +129,32 @@ func (m *Machine) Apply(index uint64, entry []byte, out *command.Output) {
 	m.expire()
 	m.state.memory.forget(m.state.clock)
 
+	m.decideAll(e, out)
+	m.sweepBuyers(e.Count)
+}
+
+// decideAll decides an entry's commands in their order, some at a time: see warm.go.
+func (m *Machine) decideAll(e command.Entry, out *command.Output) {
+	var cmds [warmCommands][]byte
 	rest := e.Commands
-	for slot := range e.Count {
-		var cmd []byte
-		if cmd, rest, err = command.Split(rest); err != nil {
-			fail("entry %d, slot %d: %v", index, slot, err)
+	for slot := 0; slot < e.Count; {
+		n := min(len(cmds), e.Count-slot)
+		for i := range n {
+			var err error
+			if cmds[i], rest, err = command.Split(rest); err != nil {
+				fail("entry %d, slot %d: %v", m.state.index, slot+i, err)
+			}
 		}
-		m.decide(cmd)
-		if out.Answer {
-			out.Add(&m.last.result)
+		m.warm(cmds[:n])
+		for _, cmd := range cmds[:n] {
+			m.decide(cmd)
+			if out.Answer {
+				out.Add(&m.last.result)
+			}
 		}
+		slot += n
 	}
 	assert(len(rest) == 0, "an entry has more commands than it counts")
-	m.sweepBuyers(e.Count)
 }
 
 // micros converts a rule's milliseconds to the hold clock's unit.

@@ -93,6 +93,15 @@ func (m *memory) look(id holdfast.CommandID, fingerprint uint32) (outcome holdfa
 	return e.outcome, true, e.fingerprint == fingerprint
 }
 
+// placesOf gives the index that look searches for an id; nil if there is none.
+func (m *memory) placesOf(id holdfast.CommandID) *index {
+	span := spanOf(id)
+	if span-m.oldest >= generationsMax {
+		return nil
+	}
+	return &m.generations[span%generationsMax].places
+}
+
 // add remembers the outcome of a command that is valid still, that look does not find, when the memory is not full.
 func (m *memory) add(id holdfast.CommandID, fingerprint uint32, outcome holdfast.Outcome) {
 	span := spanOf(id)

@@ -22,6 +22,36 @@ func EventOf(cmd []byte) holdfast.EventID {
 	return holdfast.EventID(binary.LittleEndian.Uint32(cmd[17:]))
 }
 
+// The ids that most commands name besides their own, taken from where they stand in a command that Split returned,
+// without decoding it: for who wants to look ahead. They check nothing; what a command does not have is zero.
+
+// HoldOf gives the hold that a command is about; for a Hold, which makes it, that is its own id.
+func HoldOf(cmd []byte) holdfast.HoldID {
+	at := headerBytes
+	switch KindOf(cmd) {
+	case KindHold:
+		at = 1
+	case KindSwap, KindExtend, KindRelease, KindBeginPayment:
+		at += 16
+	case KindSell:
+	default:
+		return holdfast.HoldID{}
+	}
+	if len(cmd) < at+16 {
+		return holdfast.HoldID{}
+	}
+	return holdfast.HoldID(cmd[at:])
+}
+
+// HolderOf gives the buyer of a Hold, and the first of the units that its first want names.
+func HolderOf(cmd []byte) (buyer holdfast.BuyerID, unit holdfast.SeatIndex, named bool) {
+	const want = headerBytes + 16 + 2 // behind the allocation and the number of wants
+	if len(cmd) < want+6 || KindOf(cmd) != KindHold {
+		return buyer, 0, false
+	}
+	return holdfast.BuyerID(cmd[headerBytes:]), holdfast.SeatIndex(binary.LittleEndian.Uint32(cmd[want+2:])), WantKind(cmd[want]) == WantSeats
+}
+
 // Append appends the packed command to b. What it appends is only as valid as c: see Decoder.
 func (c *Hold) Append(b []byte) []byte {
 	c.Kind = KindHold
