@@ -204,7 +204,8 @@ type Applied struct {
 }
 
 // ApplyEvent creates the event that spec names, or brings it to that description. Applying what is there already
-// changes nothing. When somebody else changes the event at the same time the answer is holdfast.EventChanged.
+// changes nothing, so after holdfast.Unknown it is simply applied again. When somebody else changes the event at the
+// same time the answer is holdfast.EventChanged.
 func (c *Client) ApplyEvent(ctx context.Context, spec command.EventSpec) (Applied, error) {
 	const op = "apply event"
 	if err := spec.Validate(); err != nil {
