@@ -37,14 +37,14 @@ const (
 
 // feed keeps the last changes of a shard. Applying adds to it without waiting for anybody; watchers copy from it.
 type feed struct {
-	mu     sync.Mutex
-	ring   []fsm.Change // of feedChanges; the change with number n is at n modulo that
-	next   uint64       // number of the next change
-	waking chan struct{}
-	over   error // set when the group ends
+	mu     sync.RWMutex
+	ring   []fsm.Change  // of feedChanges; the change with number n is at n modulo that
+	next   uint64        // number of the next change
+	waking chan struct{} // closed and made anew at each addition
+	over   error         // set when the group ends
 }
 
-func newFeed() *feed { return &feed{} }
+func newFeed() *feed { return &feed{waking: make(chan struct{})} }
 
 // add takes the changes of one entry.
 func (f *feed) add(changes []fsm.Change) {
@@ -66,10 +66,8 @@ func (f *feed) add(changes []fsm.Change) {
 }
 
 func (f *feed) wake() {
-	if f.waking != nil {
-		close(f.waking)
-		f.waking = nil
-	}
+	close(f.waking)
+	f.waking = make(chan struct{})
 }
 
 // restart says that the machine was replaced: no change leads from what was to what is.
@@ -93,35 +91,34 @@ func (f *feed) close(err error) {
 
 // head is the number of the next change.
 func (f *feed) head() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.mu.RLock()
+	defer f.mu.RUnlock()
 	return f.next
 }
 
-// since calls visit with the changes from number from on, and gives the number of the next. ok is false when some
-// of them are no longer kept. When there are none, changed is closed at the next.
-func (f *feed) since(from uint64, visit func(*fsm.Change)) (next uint64, changed <-chan struct{}, ok bool, err error) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.over != nil {
+// since copies changes from number from on, as many as fit, and gives the number of the next. ok is false when some of
+// them are no longer kept. changed is closed when something is added to what there is now. Watchers share the lock, and
+// hold it for some thousand bytes at a time: applying does not wait for them.
+func (f *feed) since(from uint64, to []fsm.Change) (n int, changed <-chan struct{}, ok bool, err error) {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	switch {
+	case f.over != nil:
 		return 0, nil, false, f.over
+	case f.next-from > feedChanges || f.ring == nil && f.next != from:
+		return 0, nil, false, nil
 	}
-	if f.next-from > feedChanges || f.ring == nil && f.next != from {
-		return f.next, nil, false, nil
+	n = int(min(f.next-from, uint64(len(to))))
+	if at := from % feedChanges; n > 0 {
+		n = copy(to[:n], f.ring[at:])
 	}
-	for n := from; n < f.next; n++ {
-		visit(&f.ring[n%feedChanges])
-	}
-	if f.waking == nil {
-		f.waking = make(chan struct{})
-	}
-	return f.next, f.waking, true, nil
+	return n, f.waking, true, nil
 }
 
 // oldest is the number of the oldest change that is kept.
 func (f *feed) oldest() uint64 {
-	f.mu.Lock()
-	defer f.mu.Unlock()
+	f.mu.RLock()
+	defer f.mu.RUnlock()
 	if f.ring == nil {
 		return f.next
 	}
@@ -161,8 +158,9 @@ type watcher struct {
 	revision holdfast.Revision // that was sent
 	must     holdfast.Revision // that the changes which are kept must lead to; else they are too few
 	sale     holdfast.SaleState
-	changes  Changes // used again
-	slots    map[holdfast.SeatIndex]int
+	changes  Changes                    // put together for the next message
+	slots    map[holdfast.SeatIndex]int // where a unit is in it
+	chunk    [512]fsm.Change
 }
 
 // begin finds where from is, waiting for a replica that is behind it, or sends a cut.
@@ -197,7 +195,7 @@ func (w *watcher) begin(ctx context.Context, from holdfast.Revision) error {
 		case time.Now().After(patience):
 			return w.unknown()
 		}
-		_, changed, _, err := w.group.feed.since(w.group.feed.head(), func(*fsm.Change) {})
+		_, changed, _, err := w.group.feed.since(w.group.feed.head(), nil)
 		if err != nil {
 			return err
 		}
@@ -234,32 +232,41 @@ func (w *watcher) cut() error {
 	return w.send(Changes{Stamp: w.group.stale(at), Revision: revision, Cut: true, States: states, Sale: w.sale})
 }
 
-// catchUp sends what has changed. When nothing has, changed is closed when something does.
+// catchUp sends what has changed. changed is closed when more has.
 func (w *watcher) catchUp() (changed <-chan struct{}, err error) {
-	c := &w.changes
-	c.Seats, c.SeatStates = c.Seats[:0], c.SeatStates[:0]
+	w.changes.Seats, w.changes.SeatStates = w.changes.Seats[:0], w.changes.SeatStates[:0]
 	clear(w.slots)
-	gap, was := false, w.revision
-	next, changed, ok, err := w.group.feed.since(w.next, func(change *fsm.Change) {
-		if change.Event != w.event || change.Revision <= w.revision {
-			return
+	whole, was := true, w.revision
+	for n := -1; n != 0; w.next += uint64(n) {
+		var ok bool
+		if n, changed, ok, err = w.group.feed.since(w.next, w.chunk[:]); err != nil {
+			return nil, err
 		}
-		gap = gap || change.Revision != w.revision+1
-		w.revision, w.sale = change.Revision, change.Sale
-		if change.Seat != fsm.NoSeat {
-			w.put(change.Seat, change.State)
+		whole = whole && ok
+		for i := range w.chunk[:n] {
+			whole = w.note(&w.chunk[i]) && whole
 		}
-	})
-	if err != nil {
-		return nil, err
 	}
-	if w.next = next; !ok || gap || w.revision < w.must {
+	if !whole || w.revision < w.must {
 		return changed, w.cut()
 	}
 	if w.revision == was {
 		return changed, nil
 	}
 	return changed, w.tell()
+}
+
+// note takes a change in. It is false when there was one before it that was missed.
+func (w *watcher) note(change *fsm.Change) bool {
+	if change.Event != w.event || change.Revision <= w.revision {
+		return true
+	}
+	follows := change.Revision == w.revision+1
+	w.revision, w.sale = change.Revision, change.Sale
+	if change.Seat != fsm.NoSeat {
+		w.put(change.Seat, change.State)
+	}
+	return follows
 }
 
 // put notes where a unit is now.
@@ -291,9 +298,6 @@ func (w *watcher) tell() error {
 func (w *watcher) wait(ctx context.Context, changed <-chan struct{}) error {
 	if err := pause(ctx, watchPause, nil); err != nil {
 		return err
-	}
-	if changed == nil {
-		return nil
 	}
 	mark := time.NewTimer(watchMark - watchPause)
 	defer mark.Stop()

@@ -48,6 +48,9 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), limits: defaultLimits,
 		turn: make(chan struct{}, 1), failed: make(chan error, 1),
 	}
+	for id := range holdfast.ShardID(cfg.Shards + 1) {
+		n.shards = append(n.shards, &shard{id: id, node: n, restart: make(chan string, 1)})
+	}
 	return n, nil
 }
 
@@ -65,14 +68,11 @@ func (n *Node) Open(ctx context.Context) (err error) {
 	if err := n.openGround(); err != nil {
 		return err
 	}
-	for id := range holdfast.ShardID(n.cfg.Shards + 1) {
-		n.shards = append(n.shards, &shard{id: id, node: n, restart: make(chan string, 1)})
-	}
 	for _, s := range n.shards {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if s.group, err = n.openGroup(s); err != nil {
+		if err := s.open(); err != nil {
 			return err
 		}
 	}
@@ -295,9 +295,9 @@ func (n *Node) shut() (err error) {
 	var mu sync.Mutex
 	var closing sync.WaitGroup
 	for _, s := range n.shards {
-		if s.group != nil {
+		if g := s.get(); g != nil {
 			closing.Go(func() {
-				failed := s.group.close()
+				failed := g.close()
 				mu.Lock()
 				defer mu.Unlock()
 				err = errors.Join(err, failed)

@@ -66,6 +66,7 @@ type proposer struct {
 	leading  bool
 	begun    bool          // the barrier of this reign is packed
 	serving  bool          // and applied
+	term     uint64        // of the barrier
 	paused   bool          // nothing is packed while leadership is being handed over
 	empties  int           // entries in flight that carry no commands
 	stamped  time.Duration // Monotonic: up to when the hold clock was advanced by this reign
@@ -91,6 +92,7 @@ type entry struct {
 	readers  []chan error
 	commands int
 	reign    uint64
+	term     uint64
 	barrier  bool
 	step     uint32
 	wallMs   int64
@@ -299,7 +301,7 @@ func (p *proposer) blank() *entry {
 	if n := len(p.idle); n > 0 {
 		e, p.idle = p.idle[n-1], p.idle[:n-1]
 	}
-	e.reign, e.wallMs = p.reign, p.clock.Now().UnixMilli()
+	e.reign, e.term, e.wallMs = p.reign, p.term, p.clock.Now().UnixMilli()
 	return e
 }
 

@@ -346,3 +346,29 @@ func TestSnapshotsAreDueByWhatWasAppliedAndInTurn(t *testing.T) {
 		t.Errorf("%d trailing entries", got)
 	}
 }
+
+// A library that takes an entry in a later term than that for which it was stamped.
+func TestNoTimeCountsTwice(t *testing.T) {
+	b := newBench(t)
+	b.lead(true)
+	barrier := b.pack(1)[0]
+	b.claim(barrier.data)
+	b.answer(barrier, holdfast.Stamp{Term: 7}, &command.Output{})
+	store := fence{raft.NewInmemStore(), b.proposer}
+	for term, want := range map[uint64]uint32{7: 100_000, 9: 0} {
+		b.clock.now += 100 * time.Millisecond
+		if err := b.offer(b.batch(1)); err != nil {
+			t.Fatal(err)
+		}
+		e, _ := b.next()
+		e.data = command.FinishEntry(append(command.BeginEntry(nil), make([]byte, 32)...), e.step, e.wallMs, e.commands)
+		if err := store.StoreLogs([]*raft.Log{{Index: term, Term: term, Type: raft.LogCommand, Data: e.data}}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := command.OpenEntry(e.data)
+		if err != nil || got.StepMicros != want || got.Count != 1 {
+			t.Errorf("in term %d: %+v, %v", term, got, err)
+		}
+		b.apply(e)
+	}
+}

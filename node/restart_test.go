@@ -3,8 +3,12 @@ package node_test
 import (
 	"errors"
 	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -318,4 +322,121 @@ func TestASnapshotThatIsInstalledTwiceOpensTheGroupAnew(t *testing.T) {
 		c.do(shard, c.hold(shard, event, 1, 5))
 		c.checkReplicas(shard)
 	})
+}
+
+// A node that is closed hands over first: nobody is left in doubt, and hardly anybody waits.
+func TestARollingRestartLeavesNobodyInDoubt(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 10_000, command.Rules{ManyOpenHolds: true, SeatsPerBuyer: 10_000})
+		stop, done := make(chan struct{}), make(chan struct{})
+		var claims, refused int
+		var longest time.Duration
+		var nodes sync.Mutex // the test changes them
+		go func() {
+			defer close(done)
+			last := time.Now()
+			for seat := holdfast.SeatIndex(0); ; time.Sleep(2 * time.Millisecond) {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				nodes.Lock()
+				i := c.leader(shard)
+				if i < 0 {
+					nodes.Unlock()
+					continue
+				}
+				n, hold := c.nodes[i], c.hold(shard, event, 1, seat)
+				nodes.Unlock()
+				switch r := submit(n, shard, hold); holdfast.KindOf(r.Err) {
+				case 0:
+					longest, last = max(longest, time.Since(last)), time.Now()
+					claims++
+					seat++
+				case holdfast.NotLeader, holdfast.Unavailable:
+					refused++
+				default:
+					t.Errorf("a claim: %v", r.Err)
+					seat++
+				}
+			}
+		}()
+		for i := range c.nodes {
+			time.Sleep(time.Second)
+			nodes.Lock()
+			n := c.nodes[i]
+			nodes.Unlock()
+			if err := n.Close(); err != nil {
+				t.Error(err)
+			}
+			nodes.Lock()
+			c.nodes[i] = nil
+			c.open(i)
+			nodes.Unlock()
+			c.awaitReady()
+		}
+		close(stop)
+		<-done
+		c.checkReplicas(shard)
+		if longest > 300*time.Millisecond {
+			t.Errorf("the longest gap between two claims was %v", longest)
+		}
+		t.Logf("%d claims, %d refused, longest gap %v", claims, refused, longest)
+	})
+}
+
+func TestALeaderShortOfDiskTakesOnlyWhatSettles(t *testing.T) {
+	inCluster(t, 1, node.Config{Headroom: 1 << 20}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 100, command.Rules{})
+		hold := c.hold(shard, event, 1, 5)
+		c.do(shard, hold)
+		c.disks[0].Fill(512 << 10)
+		c.await("the disk is low", func() bool { return c.nodes[0].Status().DiskLow })
+		if r := submit(c.nodes[0], shard, c.hold(shard, event, 2, 6)); !errors.Is(r.Err, holdfast.Overloaded) {
+			t.Errorf("a hold: %v", r.Err)
+		}
+		release := &command.Release{Buyer: hold.Buyer, Hold: holdfast.HoldID(hold.ID)}
+		release.ID, release.Event = c.id(shard), event
+		b, reply := batch(shard, release), make(chan node.Reply, 1)
+		b.Settles, b.Done = true, func(r node.Reply) { reply <- r }
+		c.nodes[0].Submit(b)
+		if r := <-reply; r.Err != nil {
+			t.Errorf("a release: %v", r.Err)
+		}
+	})
+}
+
+func TestANodeThatCannotStartLeavesNothingBehind(t *testing.T) {
+	before := goleak.IgnoreCurrent()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	dir := t.TempDir()
+	open := func(address string) error {
+		n, err := node.New(node.Config{Name: "n1", Dir: dir, RaftAddress: address, BootstrapExpect: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := n.Open(t.Context()); err != nil {
+			return err
+		}
+		return n.Close()
+	}
+	if err := open(l.Addr().String()); !errors.Is(err, holdfast.Unavailable) {
+		t.Errorf("an address in use: %v", err)
+	}
+	l.Close()
+	if err := open(l.Addr().String()); err != nil {
+		t.Errorf("the folder was not let go of: %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, "shard-1", "raft.db")); err != nil {
+		t.Fatal(err)
+	}
+	if err := open(l.Addr().String()); err == nil {
+		t.Error("it opened without the store of a shard")
+	}
+	goleak.VerifyNone(t, before)
 }

@@ -52,7 +52,7 @@ func (p *proposer) answer(e *entry, at holdfast.Stamp, out *command.Output) {
 	if e.barrier {
 		p.mu.Lock()
 		if p.leading && e.reign == p.reign {
-			p.serving, p.stamped = true, p.clock.Monotonic()
+			p.serving, p.term, p.stamped = true, at.Term, p.clock.Monotonic()
 		}
 		p.mu.Unlock()
 	}
@@ -190,5 +190,34 @@ func (p *proposer) close(patience time.Duration) {
 	select {
 	case <-p.settled:
 	case <-timer.C:
+	}
+}
+
+// fence is the log store as Raft sees it. An entry is stamped for the term in which it was packed, and nothing keeps the
+// library from taking it in a later one, when we have lost leadership and won it again in between; then another leader
+// has stamped the same time before us. Here, before anybody has the entry, its term is known: it is let in without its
+// step, so that no time counts twice and no hold ends early.
+type fence struct {
+	raft.LogStore
+	proposer *proposer
+}
+
+func (f fence) StoreLogs(logs []*raft.Log) error {
+	for _, l := range logs {
+		if l.Type == raft.LogCommand {
+			f.proposer.fence(l)
+		}
+	}
+	return f.LogStore.StoreLogs(logs)
+}
+
+func (p *proposer) fence(l *raft.Log) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, e := range p.flight {
+		if len(e.data) > 0 && &e.data[0] == &l.Data[0] && e.step > 0 && e.term != l.Term {
+			e.step = 0
+			command.FinishEntry(l.Data[:len(l.Data)-command.ChecksumBytes], e.step, e.wallMs, e.commands)
+		}
 	}
 }

@@ -49,6 +49,10 @@ func (s *shard) reopen() error {
 	if err := old.close(); err != nil {
 		return err
 	}
+	return s.open()
+}
+
+func (s *shard) open() error {
 	g, err := s.node.openGroup(s)
 	if err != nil {
 		return err
@@ -155,7 +159,7 @@ func (g *group) start() (err error) {
 			err = fmt.Errorf("open: %v", cause)
 		}
 	}()
-	r, err := raft.NewRaft(g.config(), g.applier, g.stores.Log, g.stores.Stable, g.stores.Snapshots, g.transport)
+	r, err := raft.NewRaft(g.config(), g.applier, fence{g.stores.Log, g.proposer}, g.stores.Stable, g.stores.Snapshots, g.transport)
 	if err != nil {
 		return err
 	}

@@ -19,8 +19,11 @@ const EntryFormat = 1
 const (
 	entryHeaderBytes = 1 + 3 + 4 + 8 + 4
 
+	// ChecksumBytes end an entry.
+	ChecksumBytes = 4
+
 	// EntryOverheadBytes is what an entry has besides its commands.
-	EntryOverheadBytes = entryHeaderBytes + 4
+	EntryOverheadBytes = entryHeaderBytes + ChecksumBytes
 
 	// EntryCommandsMax bounds the commands of one entry; a command's place in it is its slot.
 	EntryCommandsMax = 1 << 16
