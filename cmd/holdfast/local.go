@@ -42,23 +42,38 @@ type localMember struct {
 // startPatience bounds how long a cluster may take to form and elect on a busy machine.
 const startPatience = 30 * time.Second
 
-// startLocal starts as many members as nodes, with their folders and logs in dir.
+// memberFlags are what a member of a local cluster is started with.
+type memberFlags struct {
+	name   string
+	dir    string
+	raft   string   // address
+	client string   // address
+	peers  []string // raft addresses of all
+}
+
+// startLocal starts a cluster of as many members as nodes, with their folders and logs in dir.
 func startLocal(dir string, nodes, shards int) (*localCluster, error) {
+	return startProcesses(dir, nodes, func(f memberFlags) []string {
+		return []string{"node", "run", "--name", f.name, "--data-dir", f.dir, "--listen-raft", f.raft, "--listen-client", f.client,
+			"--peers", strings.Join(f.peers, ","), "--bootstrap-expect", strconv.Itoa(nodes), "--shards", strconv.Itoa(shards), "--log-level", "warn"}
+	})
+}
+
+// startProcesses starts processes of this program that know of each other, each with a folder and a log in dir.
+func startProcesses(dir string, nodes int, args func(memberFlags) []string) (*localCluster, error) {
 	ports, err := freePorts(2 * nodes)
 	if err != nil {
 		return nil, err
 	}
-	c := &localCluster{spawn: make(chan func())}
 	peers := make([]string, nodes)
 	for i := range peers {
 		peers[i] = loopback(ports[i])
 	}
+	c := &localCluster{spawn: make(chan func())}
 	for i := range nodes {
-		m := &localMember{name: fmt.Sprintf("n%d", i+1), client: loopback(ports[nodes+i])}
-		m.dir = filepath.Join(dir, m.name)
-		m.args = []string{"node", "run", "--name", m.name, "--data-dir", m.dir, "--listen-raft", peers[i], "--listen-client", m.client,
-			"--peers", strings.Join(peers, ","), "--bootstrap-expect", strconv.Itoa(nodes), "--shards", strconv.Itoa(shards), "--log-level", "warn"}
-		c.members = append(c.members, m)
+		f := memberFlags{name: fmt.Sprintf("n%d", i+1), raft: peers[i], client: loopback(ports[nodes+i]), peers: peers}
+		f.dir = filepath.Join(dir, f.name)
+		c.members = append(c.members, &localMember{name: f.name, dir: f.dir, client: f.client, args: args(f)})
 	}
 	c.threads.Go(func() {
 		// Linux kills children when the thread that started them ends, so one thread starts them all and stays.
@@ -162,6 +177,13 @@ func (m *localMember) kill() error {
 	return nil
 }
 
+// pid is the number of the member's process.
+func (m *localMember) pid() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.process.Process.Pid
+}
+
 // running reports whether the member's process is there.
 func (m *localMember) running() bool {
 	m.mu.Lock()
@@ -215,10 +237,8 @@ func (c *localCluster) ready(ctx context.Context, cl *client.Client) (statusOut,
 		if health.Healthy && health.Reachable == len(c.members) {
 			return status, nil
 		}
-		for _, m := range c.members {
-			if !m.running() {
-				return status, fmt.Errorf("%s ended by itself; its log ends with:\n%s", m.name, m.lastWords())
-			}
+		if err := c.whole(); err != nil {
+			return status, err
 		}
 		select {
 		case <-ctx.Done():
@@ -227,6 +247,16 @@ func (c *localCluster) ready(ctx context.Context, cl *client.Client) (statusOut,
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// whole is an error when a process has ended that was not killed.
+func (c *localCluster) whole() error {
+	for _, m := range c.members {
+		if !m.running() {
+			return fmt.Errorf("%s ended by itself; its log ends with:\n%s", m.name, m.lastWords())
+		}
+	}
+	return nil
 }
 
 // leader gives the member that leads a shard.

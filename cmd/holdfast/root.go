@@ -79,7 +79,7 @@ Exit codes:         holdfast help exit-codes`,
 		a.demoCommand(),
 		a.eventCommand(), a.holdCommand(), a.orderCommand(),
 		a.nodeCommand(), a.clusterCommand(), a.verifyCommand(),
-		a.versionCommand(), exitCodesTopic(),
+		a.benchCommand(), a.versionCommand(), exitCodesTopic(),
 	)
 	for _, c := range root.Commands() {
 		strictUsage(c)
