@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
@@ -47,9 +48,14 @@ func TestTheDemonstrationHolds(t *testing.T) {
 	}
 }
 
-// soldHouse is a cluster in memory with a small event, a crowd that has been and gone, and the evidence.
-func soldHouse(t *testing.T) evidence {
+// soldHouse is a cluster in memory with a small event, a crowd that has been and gone in virtual time, and the evidence.
+func soldHouse(t *testing.T) (e evidence) {
 	t.Helper()
+	synctest.Test(t, func(t *testing.T) { e = sellHouse(t) })
+	return e
+}
+
+func sellHouse(t *testing.T) evidence {
 	cluster := clienttest.New(t, clienttest.Config{})
 	c := cluster.Client()
 	house, err := os.ReadFile("testdata/house.yaml")

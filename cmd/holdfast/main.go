@@ -3,8 +3,8 @@
 //
 // Each noun of the command line has its file; root.go has what they share, output.go how answers are printed,
 // errors.go what goes wrong and with which exit code. The demonstration is demo.go (its course), demo_crowd.go (the
-// buyers), demo_audit.go (what must be true at the end) and demo_view.go (the live screen); bench.go and
-// bench_ceiling.go measure. local.go runs a cluster of this binary's own processes for both.
+// buyers), demo_audit.go (what must be true at the end) and demo_view.go (the live screen); bench.go, with
+// bench_load.go and bench_ceiling.go, measures. local.go runs a cluster of this binary's own processes for both.
 package main
 
 import (
