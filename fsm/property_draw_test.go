@@ -215,7 +215,7 @@ func (d *driver) hold(t *rapid.T, event *holdfast.EventID) (holdfast.BuyerID, ho
 	slices.SortFunc(other, byID)
 	buyer, id := d.buyer(t), holdfast.HoldID{1, 2, 3}
 	switch {
-	case len(live) > 0 && often(t, "live", 7, 8):
+	case len(live) > 0 && often(t, "live", 4, 5):
 		id = one(t, "hold", live...)
 	case len(other) > 0 && often(t, "gone", 7, 8):
 		id = one(t, "hold", other...)
