@@ -489,14 +489,18 @@ func (m *model) tell(c command.Command, r *command.Result) {
 			m.tellWants(e, c.Buyer, e.ask(c.Allocation, c.Wants, nil), r)
 		}
 	case *command.Swap:
-		m.tellHoldUnlessUnknown(c.Hold, r)
+		if e == nil {
+			return
+		}
 		var own []holdfast.SeatIndex
-		if h := m.holds[c.Hold]; h != nil && h.event == e && h.state == holdfast.HoldOpen {
+		h, found := m.findHold(e, c.Hold)
+		if found != holdfast.HoldUnknown && (h == nil || h.buyer == c.Buyer) { // refusals may go before the question whose it is
+			m.tellHoldUnlessUnknown(c.Hold, r)
+		}
+		if h != nil && h.buyer == c.Buyer && h.state == holdfast.HoldOpen {
 			own = h.units
 		}
-		if e != nil {
-			m.tellWants(e, c.Buyer, e.ask(c.Allocation, c.Wants, own), r)
-		}
+		m.tellWants(e, c.Buyer, e.ask(c.Allocation, c.Wants, own), r)
 	case *command.Extend:
 		m.tellHoldUnlessUnknown(c.Hold, r)
 	case *command.Release:

@@ -43,8 +43,9 @@ type choice struct {
 	named []holdfast.SeatIndex // scratch: the named units by number
 }
 
-// choose decides which units the wants get, each want keeping off those that wants before it got. It changes
-// nothing, and leaves units empty unless it answers OK.
+// choose decides which units the wants get, each want keeping off those that wants before it got. Of the wants that
+// name no units the first that cannot be satisfied gives the refusal: those after it are not looked at, since what
+// they would get depends on it. It changes nothing, and leaves units empty unless it answers OK.
 func (c *choice) choose(v *inventory, a *ask) holdfast.Outcome {
 	c.units, c.near = c.units[:0], c.near[:0]
 	v.lend(a.own)

@@ -64,14 +64,20 @@ func (m *Machine) askAgain(e *event, h *holdRecord, c *command.Swap) *ask {
 	return &ask{allocation: c.Allocation, wants: c.Wants, noOrphans: e.rules.NoOrphans, own: m.own}
 }
 
+// tellSwap tells of the hold to its buyer only: refusals of the want go before the question whose hold it is.
 func (m *Machine) tellSwap(c *command.Swap, o holdfast.Outcome) {
-	m.tellHeld(c.Hold, o)
-	if e := m.event(c.Event); e != nil {
-		m.tellBuyer(e, c.Buyer, o)
-		var h *holdRecord
-		if slot, found := m.lookHold(e, c.Hold); found == holdfast.OK {
-			h = m.state.holds.at(slot)
-		}
-		m.tellSeats(e, m.askAgain(e, h, c), o)
+	e := m.event(c.Event)
+	if e == nil {
+		return
 	}
+	slot, found := m.lookHold(e, c.Hold)
+	var h *holdRecord
+	if slot != 0 && m.state.buyers.at(m.state.holds.at(slot).Buyer).ID == c.Buyer {
+		h = m.state.holds.at(slot)
+	}
+	if h != nil || slot == 0 && found != holdfast.HoldUnknown {
+		m.tellHeld(c.Hold, o)
+	}
+	m.tellBuyer(e, c.Buyer, o)
+	m.tellSeats(e, m.askAgain(e, h, c), o)
 }
