@@ -283,7 +283,11 @@ func (d *demonstration) fault(ctx context.Context, opened time.Time) error {
 		return nil
 	}
 	d.out.Faults[0].RestartedMs = time.Since(opened).Milliseconds()
-	d.view.say("the others went on %v after; starting %s again", d.crowd.writeGap(at).Round(time.Millisecond), leader.name)
+	if gap := d.crowd.writeGap(at); gap > 0 {
+		d.view.say("the others went on after %v; starting %s again", gap.Round(time.Millisecond), leader.name)
+	} else {
+		d.view.say("nothing was acknowledged since; starting %s again", leader.name)
+	}
 	return d.cluster.start(leader)
 }
 
