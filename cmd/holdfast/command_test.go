@@ -113,6 +113,46 @@ func TestAnEveningAtTheBoxOffice(t *testing.T) {
 	golden(t, "close", s.must("event", "close", "house", "-o", "json"))
 }
 
+// lines passes on what is printed, a line at a time.
+type lines chan string
+
+func (l lines) Write(b []byte) (int, error) {
+	l <- string(b)
+	return len(b), nil
+}
+
+func TestAWatchTellsWhatChanges(t *testing.T) {
+	s := newShell(t)
+	s.must("event", "apply", "-f", "FILE")
+	s.must("event", "open", "house")
+	ctx, stop := context.WithCancel(t.Context())
+	printed, ended := make(lines, 16), make(chan int, 1)
+	go func() {
+		var errs bytes.Buffer
+		ended <- run(ctx, []string{"--endpoints", s.endpoints, "event", "watch", "house", "-o", "json"}, printed, &errs)
+	}()
+	if first := <-printed; !strings.Contains(first, `"cut":true,"counts":{"capacity":50,"free":50,`) {
+		t.Errorf("it begins with %s", first)
+	}
+	s.must("hold", "create", "house", "--buyer", "ada", "--seat", "Stalls/A/2")
+	for line := range printed {
+		if strings.Contains(line, `"seats":[{"seat":1,"state":"held"}]`) && strings.Contains(line, `"free":49,"held":1,`) {
+			break
+		}
+	}
+	stop()
+	for {
+		select {
+		case <-printed: // signs of life
+		case code := <-ended:
+			if code != exitOK {
+				t.Errorf("interrupting a watch: exit code %d", code)
+			}
+			return
+		}
+	}
+}
+
 func TestTheClusterIsSeen(t *testing.T) {
 	s := newShell(t)
 	s.must("event", "apply", "-f", "FILE")

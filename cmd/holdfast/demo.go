@@ -30,6 +30,7 @@ const (
 	// writeGapMax is what the demonstration allows between the last acknowledged claim before a fault and the first
 	// after it.
 	writeGapMax = 2 * time.Second
+	gapCheck    = "the gap is short"
 )
 
 type demoFlags struct {
@@ -352,7 +353,7 @@ func (d *demonstration) audit(ctx context.Context) error {
 		f := &o.Faults[i]
 		gap := w.writeGap(time.Duration(f.AtMs) * time.Millisecond)
 		f.WriteGapMs = gap.Milliseconds()
-		o.check("the gap is short", gap <= writeGapMax && gap > 0, "%d ms without a claim after %s was killed, at most %d", f.WriteGapMs, f.Member, writeGapMax.Milliseconds())
+		o.check(gapCheck, gap <= writeGapMax && gap > 0, "%d ms without a claim after %s was killed, at most %d", f.WriteGapMs, f.Member, writeGapMax.Milliseconds())
 	}
 	o.OK = o.failed() == ""
 	o.DurationMs = time.Since(d.began).Milliseconds()
