@@ -1,8 +1,10 @@
 package node
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -131,11 +133,7 @@ func (g *group) create(ctx context.Context, a directory.Assignment, clock holdfa
 // came back without its data. The latter is a new node to Raft, since what it once acknowledged is gone. An operator
 // makes it a voter, and removes the old one.
 func (g *group) takeIn(ctx context.Context) {
-	var servers []raft.Server
-	if f := g.raft.GetConfiguration(); f.Error() == nil {
-		servers = f.Configuration().Servers
-	}
-	cluster := g.storage.Identity().Cluster
+	servers, cluster := g.servers(), g.storage.Identity().Cluster
 	for _, peer := range g.peers.All()[1:] {
 		known := slices.ContainsFunc(servers, func(s raft.Server) bool { return string(s.ID) == peer.ID })
 		if known || !peer.Known || peer.Age > fresh*g.timing.Hello || peer.Cluster != cluster || len(servers) == 0 {
@@ -167,10 +165,10 @@ func (g *group) spread(ctx context.Context, now time.Duration) {
 	var err error
 	if doubt != nil {
 		g.log.Warn("leadership is given away", "shard", uint32(g.shard), "reason", doubt)
-		err = g.handOver(ctx, nil)
+		err = g.handOver(ctx, g.successors()...)
 	} else {
 		g.log.Info("leadership goes to the preferred member", "shard", uint32(g.shard), "to", string(preferred.ID))
-		err = g.handOver(ctx, &preferred)
+		err = g.handOver(ctx, preferred)
 	}
 	if err != nil {
 		g.log.Warn("leadership stayed", "shard", uint32(g.shard), "error", err)
@@ -179,11 +177,7 @@ func (g *group) spread(ctx context.Context, now time.Duration) {
 
 // preferred is the voter that should lead: each shard's is another one. ok is false while it does not answer.
 func (g *group) preferred() (s raft.Server, ok bool) {
-	f := g.raft.GetConfiguration()
-	if f.Error() != nil {
-		return s, false
-	}
-	voters := slices.DeleteFunc(f.Configuration().Servers, func(s raft.Server) bool { return s.Suffrage != raft.Voter })
+	voters := slices.DeleteFunc(g.servers(), func(s raft.Server) bool { return s.Suffrage != raft.Voter })
 	if len(voters) == 0 {
 		return s, false
 	}
@@ -196,24 +190,38 @@ func (g *group) preferred() (s raft.Server, ok bool) {
 	return s, known && peer.Age < fresh*g.timing.Hello
 }
 
-// handOver moves leadership to a server, or to the one that is furthest when it is nil. Meanwhile nothing is packed,
-// so that nothing is refused: what is queued waits, and goes on here if leadership stays.
-func (g *group) handOver(ctx context.Context, to *raft.Server) error {
+// handOver moves leadership to the first of the voters that takes it. Meanwhile nothing is packed, so that nothing is
+// refused: what is queued waits, and goes on here if leadership stays.
+func (g *group) handOver(ctx context.Context, to ...raft.Server) (err error) {
 	empty := g.proposer.pause()
 	defer g.proposer.resume()
 	if err := pause(ctx, g.timing.Election, empty); err != nil {
 		return err
 	}
-	var f raft.Future
-	if to == nil {
-		f = g.raft.LeadershipTransfer()
-	} else {
-		f = g.raft.LeadershipTransferToServer(to.ID, to.Address)
+	for _, server := range to {
+		if err = wait(ctx, g.raft.LeadershipTransferToServer(server.ID, server.Address)); err == nil || g.raft.State() != raft.Leader {
+			return nil
+		}
 	}
-	err := wait(ctx, f)
 	// If we still lead, an entry must pass, or unstick learns that none does.
 	_ = g.proposer.await(make(chan error, 1))
 	return err
+}
+
+// successors are the other voters, those that we heard from last before the others.
+func (g *group) successors() (voters []raft.Server) {
+	age := map[raft.ServerID]time.Duration{}
+	for _, s := range g.servers() {
+		if s.Suffrage != raft.Voter || string(s.ID) == g.id {
+			continue
+		}
+		voters, age[s.ID] = append(voters, s), time.Duration(math.MaxInt64)
+		if peer, known := g.peers.ByID(s.ID); known {
+			age[s.ID] = peer.Age
+		}
+	}
+	slices.SortFunc(voters, func(a, b raft.Server) int { return cmp.Compare(age[a.ID], age[b.ID]) })
+	return voters
 }
 
 // wait waits for the library. Some of its futures are never answered when it ends, so the wait is given up then.

@@ -277,9 +277,13 @@ func (n *Node) retire() {
 	defer cancel()
 	var moving sync.WaitGroup
 	for _, s := range n.shards {
-		if g := s.get(); g != nil && g.proposer.serves() && len(g.servers()) > 1 {
+		g := s.get()
+		if g == nil || !g.proposer.serves() {
+			continue
+		}
+		if others := g.successors(); len(others) > 0 {
 			moving.Go(func() {
-				if err := g.handOver(ctx, nil); err != nil {
+				if err := g.handOver(ctx, others...); err != nil {
 					n.log.Warn("leadership was not handed over", "shard", uint32(s.id), "error", err)
 				}
 			})

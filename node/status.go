@@ -197,7 +197,7 @@ func (g *group) servers() []raft.Server {
 	if f.Error() != nil {
 		return nil
 	}
-	return f.Configuration().Servers
+	return slices.Clone(f.Configuration().Servers) // the library gives everybody the same
 }
 
 func (p *proposer) queued() int {
