@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -94,12 +95,15 @@ type group struct {
 	duties    duties
 	storm     storm
 
-	notify  chan bool     // Raft tells whether we lead
-	nudge   chan struct{} // capacity 1: the duties have something to look at
-	opened  chan struct{} // closed when raft is set, or will not be
-	cancel  context.CancelFunc
-	once    sync.Once // for stop
-	ended   raft.Future
+	notify chan bool     // Raft tells whether we lead
+	nudge  chan struct{} // capacity 1: the duties have something to look at
+	opened chan struct{} // closed when raft is set, or will not be
+	cancel context.CancelFunc
+
+	stopping atomic.Bool   // somebody has called stop
+	stopped  chan struct{} // closed when ended is set
+	ended    raft.Future
+
 	running sync.WaitGroup // our goroutines
 	ending  sync.WaitGroup // those that may come while Raft ends: halting, hashing
 }
@@ -117,7 +121,7 @@ func (n *Node) openGroup(s *shard) (*group, error) {
 			}
 		},
 		moved:  func() { n.moved(s.id) },
-		notify: make(chan bool, 4), nudge: make(chan struct{}, 1), opened: make(chan struct{}),
+		notify: make(chan bool, 4), nudge: make(chan struct{}, 1), opened: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	stores, err := n.storage.Stores(s.id)
 	if err != nil {
@@ -266,10 +270,12 @@ func (g *group) leaderAddress() string {
 // not answer every future when it ends: first all that is in flight is decided, or lost with our leadership, which a
 // leader without followers keeps no longer than the lease.
 func (g *group) stop(patience time.Duration) raft.Future {
-	g.once.Do(func() {
+	if g.stopping.CompareAndSwap(false, true) {
 		g.proposer.close(patience)
 		g.ended = g.raft.Shutdown() // only the first caller is given something to wait for
-	})
+		close(g.stopped)
+	}
+	<-g.stopped // not a sync.Once: virtual time stands still while somebody waits for a mutex
 	return g.ended
 }
 
