@@ -63,8 +63,8 @@ size and a state machine that does nothing: the ceiling.`,
 	}
 	c.Flags().IntVar(&f.nodes, "nodes", 3, "members of the cluster")
 	c.Flags().DurationVar(&f.duration, "duration", 10*time.Second, "how long to measure")
-	c.Flags().IntVar(&f.callers, "callers", 16, "how many goroutines claim, each waiting for its reply")
-	c.Flags().IntVar(&f.batch, "batch", 1000, "how many claims a caller sends at once")
+	c.Flags().IntVar(&f.callers, "callers", 8, "how many goroutines claim, each waiting for its reply")
+	c.Flags().IntVar(&f.batch, "batch", 4000, "how many claims a caller sends at once")
 	c.Flags().IntVar(&f.contend, "contend", 2, "how many buyers want each seat")
 	c.Flags().BoolVar(&f.pay, "pay", false, "sell by BeginPayment and a payment, two operations, instead of by invoice")
 	c.Flags().BoolVar(&f.noCeiling, "no-ceiling", false, "leave out bare Raft")

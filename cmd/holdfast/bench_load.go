@@ -18,19 +18,26 @@ import (
 
 // The load of bench claims: the events, the plan of who wants which seat when, and the callers.
 
-// Sizes of the benchmark's event: as many units as an event may have, in rows as long as rows may be.
+// The benchmark's event has as many units as an event may have, in rows and sections like those of a stadium: what a
+// loser is told to be near is looked for in row and section.
 const (
-	benchRowSeats = command.RowSeatsMax
-	benchRows     = holdfast.UnitsPerEventMax / benchRowSeats
+	benchRowSeats      = 32
+	benchRows          = 64 // of a section
+	benchSections      = holdfast.UnitsPerEventMax / benchRowSeats / benchRows
+	_             uint = command.SectionsMax - benchSections
+	_             uint = command.RowsMax - benchSections*benchRows
 )
 
 func benchSpec(number int) command.EventSpec {
 	s := command.EventSpec{Name: fmt.Sprintf("bench-%d", number), Currency: "eur",
-		Rules:    command.Rules{HoldTTLMs: 600_000, SkipCoolDown: true, ManyOpenHolds: true},
-		Tiers:    []command.Tier{{Name: "one", PriceMinor: 4900}},
-		Sections: []command.Section{{Name: "all"}}}
-	for i := range benchRows {
-		s.Sections[0].Rows = append(s.Sections[0].Rows, command.Row{Label: strconv.Itoa(i + 1), First: 1, Seats: benchRowSeats, Tier: holdfast.AnyTier})
+		Rules: command.Rules{HoldTTLMs: 600_000, SkipCoolDown: true, ManyOpenHolds: true},
+		Tiers: []command.Tier{{Name: "one", PriceMinor: 4900}}}
+	rows := make([]command.Row, benchRows)
+	for i := range rows {
+		rows[i] = command.Row{Label: strconv.Itoa(i + 1), First: 1, Seats: benchRowSeats, Tier: holdfast.AnyTier}
+	}
+	for i := range benchSections {
+		s.Sections = append(s.Sections, command.Section{Name: strconv.Itoa(i + 1), Rows: rows})
 	}
 	return s
 }
