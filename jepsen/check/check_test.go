@@ -23,7 +23,7 @@ const ms = time.Millisecond
 // op is an operation that was called at an instant, decided 1 ms later and answered 3 ms later.
 func op(client int, kind history.Kind, hold byte, by byte, on seats, at time.Duration, index uint64, outcome holdfast.Outcome) history.Operation {
 	stamp := holdfast.Stamp{Shard: 1, Index: index, Clock: holdfast.Clock((at + ms) / time.Microsecond)}
-	return history.Operation{Client: client, Kind: kind, Hold: id(hold), Buyer: buyer(by), Seats: on, ValidUntil: stamp.Clock.Add(time.Minute),
+	return history.Operation{Client: client, Kind: kind, Hold: id(hold), Buyer: buyer(by), Seats: on, Command: holdfast.NewCommandID(stamp.Clock.Add(time.Minute), [10]byte{}),
 		Call: at, Return: at + 3*ms, Outcome: outcome, Stamp: stamp, Decided: stamp}
 }
 

@@ -54,7 +54,7 @@ func inLog(a, b *history.Operation) int {
 
 func replayCommand(house *model.House, o *history.Operation) (found []Violation) {
 	want := house.Do(o.Decided.Clock, model.Command{
-		Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Buyer: o.Buyer, Seats: o.Seats, Attempt: o.Attempt, ValidUntil: o.ValidUntil,
+		Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Buyer: o.Buyer, Seats: o.Seats, Attempt: o.Attempt, ValidUntil: o.Command.ValidUntil(),
 	})
 	differs := func(what string, got, want any) {
 		found = append(found, Violation{"replay", fmt.Sprintf("%s at index %d was told %s %v, the model says %v", name(o), o.Decided.Index, what, got, want)})

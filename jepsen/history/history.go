@@ -27,15 +27,14 @@ func (k Kind) String() string { return [...]string{"?", "hold", "sell", "release
 
 // Operation is one call of one client.
 type Operation struct {
-	Client int
-	Kind   Kind
-	Hold   holdfast.HoldID
-	Buyer  holdfast.BuyerID
-	Seats  []holdfast.SeatIndex
+	Client  int
+	Kind    Kind
+	Command holdfast.CommandID // zero: of a read
+	Hold    holdfast.HoldID
+	Buyer   holdfast.BuyerID
+	Seats   []holdfast.SeatIndex
 	// Attempt is the number of the attempt to pay, of a Pay and of a Sell that was paid for; 0: invoiced.
 	Attempt holdfast.Attempt
-	// ValidUntil is the validity of the command's id, on the shard's hold clock.
-	ValidUntil holdfast.Clock
 	// Call and Return are instants of the test's clock. A call whose answer is unknown has no Return: it may have
 	// had its effect at any time after Call, or never.
 	Call, Return time.Duration

@@ -1,0 +1,237 @@
+package sim
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm"
+	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/directory"
+	"github.com/holdfast-db/holdfast/jepsen/check"
+	"github.com/holdfast-db/holdfast/jepsen/history"
+	"github.com/holdfast-db/holdfast/node"
+)
+
+// How a run begins and ends: the sale is opened; and when the load is over and all faults have ended, what is unknown
+// is asked for again, the end is read back, and everything is judged.
+
+// quietAfter is how long a cluster without faults may take until every node is of use.
+const quietAfter = 30 * time.Second
+
+// open starts the nodes and opens a sale.
+func (w *world) open() error {
+	for i := range Members {
+		w.cluster.up(i)
+	}
+	if err := w.await("every node is ready", w.cluster.ready); err != nil {
+		return err
+	}
+	spec := command.EventSpec{
+		Name: "simulated", Title: "Simulated", Currency: "eur", Tiers: []command.Tier{{Name: "all", PriceMinor: priceMinor}},
+		Rules: command.Rules{
+			HoldTTLMs: ms(w.plan.Rules.HoldTTL), PayWindowMs: ms(w.plan.Rules.PayWindow), CoolDownMs: ms(w.plan.Rules.CoolDown),
+		},
+		Sections: []command.Section{{Name: "floor", Rows: []command.Row{{Label: "1", First: 1, Seats: uint16(w.plan.Load.Seats), Tier: holdfast.AnyTier}}}},
+	}
+	assigned, _, err := w.decide(holdfast.Directory, &command.AssignEvent{Header: w.admin(0, 1), Spec: spec})
+	if err != nil {
+		return err
+	}
+	w.event = assigned.Event
+	if err := w.await("the shard has the event", w.created); err != nil {
+		return err
+	}
+	_, at, err := w.decide(Shard, &command.SetSale{Header: w.admin(0, 2), State: holdfast.SaleOpen})
+	w.opened = at.Clock
+	return err
+}
+
+func ms(d time.Duration) uint32 { return uint32(d / time.Millisecond) }
+
+// admin gives the header of a command that is no client's.
+func (w *world) admin(clock holdfast.Clock, n uint16) command.Header {
+	var random [10]byte
+	binary.BigEndian.PutUint16(random[8:], n)
+	return command.Header{ID: holdfast.NewCommandID(clock.Add(holdfast.ValidityMax-time.Second), random), Event: w.event}
+}
+
+// decide has one command decided, which must succeed, by whoever leads.
+func (w *world) decide(shard holdfast.ShardID, cmd command.Command) (result command.Result, at holdfast.Stamp, err error) {
+	var reply node.Reply
+	err = w.await(fmt.Sprintf("shard %d decides", shard), func() bool {
+		for i := range Members {
+			if reply = w.cluster.Submit(i, node.Batch{Shard: shard, Commands: cmd.Append(nil), Count: 1}); reply.Err == nil {
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return result, at, errors.Join(err, reply.Err)
+	}
+	if _, err := command.DecodeResult(reply.Results, &result); err != nil {
+		return result, at, err
+	}
+	if result.Outcome != holdfast.OK {
+		return result, at, result.Outcome
+	}
+	return result, reply.Stamp, nil
+}
+
+func (w *world) await(what string, condition func() bool) error {
+	for tired := w.now() + quietAfter; !condition(); time.Sleep(20 * time.Millisecond) {
+		if w.now() > tired {
+			return fmt.Errorf("waited %v until %s", quietAfter, what)
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) ready() bool {
+	for i := range Members {
+		if l := c.at(i); l == nil || !l.node.Ready() {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) created() bool {
+	for i := range Members {
+		if states, _, err := w.cluster.seats(i, w.event, true); err == nil && len(states) > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// judge waits until the cluster is quiet, resolves what is unknown, reads the end back and runs every check.
+func (w *world) judge(r *Report) {
+	if err := w.await("every node is ready after the faults", w.cluster.ready); err != nil {
+		r.violation("liveness", "%v", err)
+	}
+	for _, cl := range w.clients {
+		r.Unknown += len(cl.open)
+		cl.resolve()
+	}
+	if err := w.readBack(r); err != nil {
+		r.violation("liveness", "the end cannot be read back: %v", err)
+	}
+	r.Violations = append(r.Violations, check.All(w.plan.Rules, r.Operations, r.Final)...)
+	w.compare(r)
+	w.cluster.mu.Lock()
+	defer w.cluster.mu.Unlock()
+	for _, message := range w.cluster.failed {
+		r.violation("cluster", "%s", message)
+	}
+}
+
+// resolve repeats the commands of which nobody knows what became of them, one by one, and records all.
+func (cl *client) resolve() {
+	open := cl.open
+	cl.open = nil
+	for _, c := range open {
+		cl.do(c)
+	}
+	for _, c := range cl.open {
+		cl.world.recorder.Add(c.Operation)
+	}
+}
+
+// readBack reads the seats and the orders from the leader, and the log from what was taped.
+func (w *world) readBack(r *Report) error {
+	var at node.ReadStamp
+	err := w.await("a leader shows its state", func() bool {
+		for i := range Members {
+			l := w.cluster.at(i)
+			ctx, cancel := context.WithTimeout(context.Background(), patience)
+			cut, stamp, err := l.node.Cut(ctx, Shard, false)
+			cancel()
+			if err == nil {
+				r.Final, at = w.final(cut), stamp
+				cut.Release()
+				return true
+			}
+		}
+		return false
+	})
+	if err != nil {
+		return err
+	}
+	r.Operations, r.Entries, r.Terms = w.recorder.Operations(), at.Index, at.Term
+	places, err := w.cluster.tape.places(Shard, at.Index)
+	if err != nil {
+		return err
+	}
+	r.Final.Logged = true
+	for i := range r.Operations {
+		r.Operations[i].Decided = places[r.Operations[i].Command]
+	}
+	return nil
+}
+
+func (w *world) final(cut *fsm.Cut) (f history.Final) {
+	f.Clock = cut.Clock()
+	states, _, _ := cut.Seats(w.event)
+	for _, s := range states {
+		f.Seats = append(f.Seats, holdfast.SeatState(s))
+	}
+	for o := range cut.Orders(w.event) {
+		f.Orders = append(f.Orders, history.Order{ID: o.ID, Buyer: o.Buyer, Seats: o.Seats})
+	}
+	return f
+}
+
+// compare has every replica take its state hash at one entry, and work out all invariants from scratch.
+func (w *world) compare(r *Report) {
+	for shard := holdfast.Directory; shard <= Shard; shard++ {
+		_, at, err := w.decide(shard, &command.Mark{Header: w.admin(r.Final.Clock, 3)})
+		if err != nil {
+			r.violation("liveness", "no mark in shard %d: %v", shard, err)
+			continue
+		}
+		var first [32]byte
+		for i := range Members {
+			sum, err := w.inspect(r, i, shard, at.Index)
+			switch {
+			case err != nil:
+				r.violation("liveness", "%s does not tell its state of shard %d: %v", nodeName(i), shard, err)
+			case first == [32]byte{}:
+				first = sum
+			case sum != first:
+				r.violation("replicas", "%s differs in shard %d at entry %d", nodeName(i), shard, at.Index)
+			}
+		}
+	}
+}
+
+// inspect takes one replica's hash, and checks its invariants.
+func (w *world) inspect(r *Report, i int, shard holdfast.ShardID, index uint64) (sum [32]byte, err error) {
+	l := w.cluster.at(i)
+	if l == nil {
+		return sum, errRefused
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), quietAfter)
+	defer cancel()
+	if sum, err = l.node.Digest(ctx, shard, index); err != nil {
+		return sum, err
+	}
+	if shard == holdfast.Directory {
+		_, err = l.node.ReadDirectory(ctx, true, func(m *directory.Machine) {
+			for _, v := range m.Check() {
+				r.violation("invariants", "%s: %v", nodeName(i), v)
+			}
+		})
+		return sum, err
+	}
+	_, err = l.node.Read(ctx, shard, true, func(m *fsm.Machine) {
+		for _, v := range m.Check() {
+			r.violation("invariants", "%s: %v", nodeName(i), v)
+		}
+	})
+	return sum, err
+}

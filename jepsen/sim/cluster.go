@@ -1,0 +1,231 @@
+package sim
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/node"
+	memory "github.com/holdfast-db/holdfast/node/sim"
+)
+
+// Shard is the one that sells.
+const Shard holdfast.ShardID = 1
+
+// Cluster is three nodes on a network and disks in memory.
+type Cluster struct {
+	plan    Plan
+	broken  Sabotage
+	network *memory.Network
+	members [Members]*member
+	tape    *tape
+	logger  *slog.Logger
+
+	mu     sync.Mutex // guards what is below, and the members' lives; never held while anything is waited for
+	layers []*layer
+	ended  sync.WaitGroup // of lives
+	failed []string       // what must not be, besides what clients are told
+}
+
+// member is a machine. Its node may be running or not.
+type member struct {
+	name  string
+	clock *clock
+	disk  *memory.Disk
+	life  *life // nil: it is down
+	down  int   // how many faults keep it down
+}
+
+// life is one process of a node, from its start to its end.
+type life struct {
+	node    *node.Node
+	gone    chan struct{} // closed when it has crashed, or is stopped
+	crashed bool          // what it says at its end means nothing
+	paused  chan struct{} // closed when it goes on; nil: it runs
+}
+
+func nodeName(i int) string { return fmt.Sprintf("n%d", i+1) }
+
+// NewCluster makes a cluster whose nodes are all down.
+func NewCluster(p Plan, broken Sabotage, logger *slog.Logger) *Cluster {
+	c := &Cluster{plan: p, broken: broken, network: memory.NewNetwork(p.Seed), tape: newTape(), logger: logger}
+	for i := range c.members {
+		c.members[i] = &member{
+			name: nodeName(i), clock: newClock(p.Drift[i]), disk: memory.NewDisk(p.Seed+uint64(i), diskBytes), down: 1,
+		}
+		c.members[i].disk.SetFaults(c.usual())
+	}
+	return c
+}
+
+const diskBytes = 4 << 30
+
+// usual is what is wrong with every disk.
+func (c *Cluster) usual() memory.Faults {
+	return memory.Faults{TearTails: true, ForgetSyncs: c.broken.Forget}
+}
+
+// up lets a node start, unless other faults keep it down.
+func (c *Cluster) up(i int) {
+	m := c.members[i]
+	c.mu.Lock()
+	m.down--
+	if m.down > 0 {
+		c.mu.Unlock()
+		return
+	}
+	cfg := c.config(i)
+	c.mu.Unlock()
+	n, err := node.New(cfg)
+	if err == nil {
+		err = n.Open(context.Background())
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case m.down > 0 && err == nil: // it crashed while it started
+		c.end(m, &life{node: n, gone: make(chan struct{}), crashed: true})
+	case m.down > 0:
+	case err != nil:
+		c.failed = append(c.failed, fmt.Sprintf("%s does not start: %v", m.name, err))
+	default:
+		m.life = &life{node: n, gone: make(chan struct{})}
+	}
+}
+
+// config is what a node is started with; the caller has the lock.
+func (c *Cluster) config(i int) node.Config {
+	m := c.members[i]
+	cfg := node.Config{
+		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: m.name + ":8000", BootstrapExpect: Members, Shards: int(Shard),
+		SnapshotEntries: c.plan.Snapshot, Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name), Disk: c.tape.on(m.disk.Mount()), Version: "sim",
+	}
+	for j := range Members {
+		cfg.Peers = append(cfg.Peers, nodeName(j)+":7000")
+	}
+	if c.broken.Clock != nil {
+		cfg.Clock = c.broken.Clock(i, cfg.Clock)
+	}
+	if i == c.plan.Sluggish {
+		const long = 5 * time.Second
+		cfg.Timing = node.Timing{Heartbeat: long, Election: long, Lease: long, RPC: long}
+	}
+	return cfg
+}
+
+// crash ends a node's process without a word. What its disk did not sync is lost.
+func (c *Cluster) crash(i int) {
+	m := c.members[i]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m.down++
+	c.network.Crash(m.name)
+	if m.life != nil {
+		m.life.crashed = true
+	}
+	m.disk = m.disk.PowerOff()
+	c.end(m, m.life)
+	m.life = nil
+}
+
+// stop ends a node's process in an orderly way.
+func (c *Cluster) stop(i int) {
+	m := c.members[i]
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m.down++
+	c.end(m, m.life)
+	m.life = nil
+}
+
+// end lets a life end in the background; the caller has the lock.
+func (c *Cluster) end(m *member, l *life) {
+	if l == nil {
+		return
+	}
+	close(l.gone)
+	c.ended.Go(func() {
+		if err := l.node.Close(); err != nil && !l.crashed {
+			c.fail("%s: close: %v", m.name, err)
+		}
+	})
+}
+
+// Close stops every node and waits, for those that have crashed too.
+func (c *Cluster) Close() {
+	for i := range c.members {
+		c.stop(i)
+	}
+	c.ended.Wait()
+}
+
+func (c *Cluster) fail(format string, args ...any) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.failed = append(c.failed, fmt.Sprintf(format, args...))
+}
+
+// at gives the process that runs on a machine now; nil: none.
+func (c *Cluster) at(i int) *life {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.members[i].life
+}
+
+// leader is who leads the shard and serves it; -1: nobody. Of two that believe it, the one of the later term.
+func (c *Cluster) leader() int {
+	leader, term := -1, uint64(0)
+	for i := range c.members {
+		if l := c.at(i); l != nil && l.node.Leads(Shard) {
+			if at := l.node.Routes().Shards[Shard].Term; at > term {
+				leader, term = i, at
+			}
+		}
+	}
+	return leader
+}
+
+// layer is one fault's part in the links. A link is as bad as all of its layers together.
+type layer struct {
+	concerns func(from, to int) bool
+	link     memory.Link
+}
+
+// impair adds a layer; undo takes it away again.
+func (c *Cluster) impair(link memory.Link, concerns func(from, to int) bool) (undo func()) {
+	l := &layer{concerns, link}
+	c.relink(func() { c.layers = append(c.layers, l) })
+	return func() {
+		c.relink(func() {
+			for i := range c.layers {
+				if c.layers[i] == l {
+					c.layers = append(c.layers[:i:i], c.layers[i+1:]...)
+					return
+				}
+			}
+		})
+	}
+}
+
+func (c *Cluster) relink(change func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	change()
+	for from := range Members {
+		for to := range Members {
+			var sum memory.Link
+			for _, l := range c.layers {
+				if from != to && l.concerns(from, to) {
+					sum.Cut = sum.Cut || l.link.Cut
+					sum.Delay += l.link.Delay
+					sum.Jitter += l.link.Jitter
+					sum.Loss = max(sum.Loss, l.link.Loss)
+				}
+			}
+			c.network.Set(nodeName(from), nodeName(to), sum)
+		}
+	}
+}

@@ -1,0 +1,139 @@
+package sim
+
+import (
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	memory "github.com/holdfast-db/holdfast/node/sim"
+)
+
+// play plays the plan's faults and returns when the last has ended. Each is announced to told.
+func (c *Cluster) play(told func(f Fault, node int)) {
+	began := time.Now()
+	random := rand.New(rand.NewPCG(c.plan.Seed, 12))
+	var playing sync.WaitGroup
+	for _, f := range c.plan.Faults {
+		time.Sleep(f.At - time.Since(began))
+		if f.Node == Leader {
+			if f.Node = c.leader(); f.Node < 0 {
+				f.Node = random.IntN(Members)
+			}
+		}
+		told(f, f.Node)
+		end := c.begin(f)
+		playing.Go(func() {
+			time.Sleep(f.For)
+			end()
+		})
+	}
+	playing.Wait()
+}
+
+// begin lets a fault begin; end ends it.
+func (c *Cluster) begin(f Fault) (end func()) {
+	of := func(from, to int) bool { return from == f.Node || to == f.Node }
+	cut := memory.Link{Cut: true}
+	switch f.Kind {
+	case Crash:
+		c.crash(f.Node)
+		return func() { c.up(f.Node) }
+	case CrashAll:
+		for i := range Members {
+			c.crash(i)
+		}
+		return func() {
+			for i := range Members {
+				c.up(i)
+			}
+		}
+	case Restart:
+		c.stop(f.Node)
+		c.ended.Wait()
+		return func() { c.up(f.Node) }
+	case Pause:
+		return c.pause(f.Node)
+	case Isolate:
+		return c.impair(cut, of)
+	case Deaf:
+		return c.impair(cut, func(_, to int) bool { return to == f.Node })
+	case Mute:
+		return c.impair(cut, func(from, _ int) bool { return from == f.Node })
+	case Bridge:
+		return c.impair(cut, func(from, to int) bool { return !of(from, to) })
+	case SlowLinks:
+		return c.impair(memory.Link{Delay: f.Size / 2, Jitter: f.Size / 2}, of)
+	case LossLinks:
+		return c.impair(memory.Link{Loss: 0.1}, of)
+	case Reset:
+		for i := range Members {
+			if i != f.Node {
+				c.network.Reset(nodeName(f.Node), nodeName(i))
+			}
+		}
+		return func() {}
+	case SlowDisk:
+		return c.slow(f.Node, f.Size/2)
+	case FullDisk:
+		c.fill(f.Node, almostFull)
+		return func() { c.fill(f.Node, diskBytes) }
+	case WallJump:
+		return c.jump(f.Size, f.Node)
+	case WallsJump:
+		return c.jump(f.Size, 0, 1, 2)
+	}
+	panic("no such fault: " + string(f.Kind))
+}
+
+// almostFull is less than the headroom, and enough for what is written below it.
+const almostFull = 128 << 20
+
+// pause holds up all that goes in and out of a node. A node that crashes meanwhile is not paused any more when it
+// comes back, but its links are.
+func (c *Cluster) pause(i int) (end func()) {
+	heal := c.impair(memory.Link{Cut: true}, func(from, to int) bool { return from == i || to == i })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l := c.members[i].life
+	if l == nil || l.paused != nil {
+		return heal
+	}
+	l.paused = make(chan struct{})
+	return func() {
+		heal()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		close(l.paused)
+		l.paused = nil
+	}
+}
+
+// slow lets a disk take its time, also after a crash of its machine.
+func (c *Cluster) slow(i int, pause time.Duration) (end func()) {
+	set := func(f memory.Faults) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.members[i].disk.SetFaults(f)
+	}
+	f := c.usual()
+	f.SyncTime, f.SyncJitter = pause, pause
+	set(f)
+	return func() { set(c.usual()) }
+}
+
+func (c *Cluster) fill(i int, free uint64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members[i].disk.Fill(free)
+}
+
+// jump moves wall clocks, and moves them back at the end.
+func (c *Cluster) jump(by time.Duration, members ...int) (end func()) {
+	move := func(by time.Duration) {
+		for _, i := range members {
+			c.members[i].clock.jump(by)
+		}
+	}
+	move(by)
+	return func() { move(-by) }
+}

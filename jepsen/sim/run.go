@@ -1,0 +1,102 @@
+package sim
+
+import (
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/jepsen/check"
+	"github.com/holdfast-db/holdfast/jepsen/history"
+	"github.com/holdfast-db/holdfast/node"
+)
+
+// Report is how a run went.
+type Report struct {
+	Plan       Plan
+	Violations []check.Violation
+	Operations []history.Operation
+	Final      history.Final
+	Played     []string // the faults, with the node that each one met
+	Unknown    int      // operations of which nobody knew what became of them when the load ended
+	Entries    uint64   // of the shard's log
+	Terms      uint64
+	Virtual    time.Duration
+}
+
+func (r *Report) String() string {
+	outcomes, reads := map[holdfast.Outcome]int{}, 0
+	for i := range r.Operations {
+		if r.Operations[i].Kind == history.Read {
+			reads++
+			continue
+		}
+		outcomes[r.Operations[i].Outcome]++
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d: %.0f virtual s, %d operations (%d reads; %d unknown at first, %d for good), %d entries, %d terms, %d faults;", r.Plan.Seed,
+		r.Virtual.Seconds(), len(r.Operations), reads, r.Unknown, outcomes[0], r.Entries, r.Terms, len(r.Played))
+	for _, o := range holdfast.Outcomes() {
+		if outcomes[o] > 0 {
+			fmt.Fprintf(&b, " %d %s", outcomes[o], o.String())
+		}
+	}
+	return b.String()
+}
+
+// world is what the clients of a run share.
+type world struct {
+	cluster  *Cluster
+	plan     Plan
+	recorder *history.Recorder
+	event    holdfast.EventID
+	began    time.Time
+	clients  []*client
+	opened   holdfast.Clock // when the sale was opened
+}
+
+// now is the test's clock. It is never 0.
+func (w *world) now() time.Duration { return time.Since(w.began) + 1 }
+
+// Run plays a plan in the bubble in which it is called, and judges it.
+func Run(p Plan, broken Sabotage, logger *slog.Logger) *Report {
+	w := &world{cluster: NewCluster(p, broken, logger), plan: p, recorder: &history.Recorder{}, began: time.Now()}
+	r := &Report{Plan: p}
+	defer w.cluster.Close()
+	if err := w.open(); err != nil {
+		r.violation("liveness", "the sale does not open: %v", err)
+		return r
+	}
+	w.load(r)
+	w.judge(r)
+	r.Virtual = w.now()
+	return r
+}
+
+func (r *Report) violation(name, format string, args ...any) {
+	r.Violations = append(r.Violations, check.Violation{Check: name, Message: fmt.Sprintf(format, args...)})
+}
+
+// load lets the clients work while the plan's faults are played.
+func (w *world) load(r *Report) {
+	var working sync.WaitGroup
+	for i := range w.plan.Load.Clients {
+		cl := &client{world: w, number: i + 1, random: rand.New(rand.NewPCG(w.plan.Seed, 100+uint64(i))), at: i % Members, clock: w.opened}
+		w.clients = append(w.clients, cl)
+		working.Go(func() { cl.work(w.plan.Length) })
+	}
+	w.cluster.play(func(f Fault, met int) { r.Played = append(r.Played, fmt.Sprintf("%v (%s)", f, nodeName(met))) })
+	working.Wait()
+}
+
+// Sabotage replaces parts of the system with broken ones, so that one can see whether the checks notice. The zero
+// value breaks nothing.
+type Sabotage struct {
+	Submit func(c *Cluster, i int, b node.Batch) node.Reply // in place of Submit
+	Stale  bool                                             // strict reads are answered without asking the log
+	Clock  func(i int, c node.Clock) node.Clock             // what a node gets in place of its clock
+	Forget bool                                             // disks answer syncs and do not do them
+}

@@ -1,0 +1,99 @@
+package sim
+
+import (
+	"fmt"
+	"sync"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/node"
+)
+
+// tape keeps every entry that any node stored, so that the log can be read at the end though nodes truncate theirs.
+// Where nodes stored different entries at an index, the one of the highest term is the log's: a leader of a later
+// term has all that was committed before, and so puts nothing else in its place.
+type tape struct {
+	mu      sync.Mutex
+	entries map[holdfast.ShardID]map[uint64]*raft.Log
+}
+
+func newTape() *tape { return &tape{entries: map[holdfast.ShardID]map[uint64]*raft.Log{}} }
+
+func (t *tape) store(shard holdfast.ShardID, logs []*raft.Log) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.entries[shard] == nil {
+		t.entries[shard] = map[uint64]*raft.Log{}
+	}
+	for _, l := range logs {
+		if had := t.entries[shard][l.Index]; had == nil || had.Term < l.Term {
+			kept := *l
+			t.entries[shard][l.Index] = &kept
+		}
+	}
+}
+
+// on is a disk whose logs are taped.
+func (t *tape) on(d node.Disk) node.Disk { return tapedDisk{d, t} }
+
+type tapedDisk struct {
+	node.Disk
+	tape *tape
+}
+
+func (d tapedDisk) Raft(name string, create bool) (node.RaftStore, error) {
+	store, err := d.Disk.Raft(name, create)
+	var shard holdfast.ShardID
+	if _, scanned := fmt.Sscanf(name, "shard-%d", &shard); scanned != nil {
+		return nil, scanned
+	}
+	return tapedStore{store, d.tape, shard}, err
+}
+
+type tapedStore struct {
+	node.RaftStore
+	tape  *tape
+	shard holdfast.ShardID
+}
+
+func (s tapedStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
+
+func (s tapedStore) StoreLogs(logs []*raft.Log) error {
+	s.tape.store(s.shard, logs)
+	return s.RaftStore.StoreLogs(logs)
+}
+
+// places says where the log has each command first, up to an index, and how many entries it has.
+func (t *tape) places(shard holdfast.ShardID, until uint64) (at map[holdfast.CommandID]holdfast.Stamp, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	at = map[holdfast.CommandID]holdfast.Stamp{}
+	clock := holdfast.Clock(0)
+	for index := uint64(1); index <= until; index++ {
+		l := t.entries[shard][index]
+		if l == nil {
+			return nil, fmt.Errorf("no node stored entry %d of shard %d", index, shard)
+		}
+		if l.Type != raft.LogCommand {
+			continue
+		}
+		e, err := command.OpenEntry(l.Data)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", index, err)
+		}
+		clock += holdfast.Clock(min(e.StepMicros, command.StepMax))
+		rest := e.Commands
+		for slot := range e.Count {
+			var cmd []byte
+			if cmd, rest, err = command.Split(rest); err != nil {
+				return nil, fmt.Errorf("entry %d: %w", index, err)
+			}
+			if _, before := at[command.IDOf(cmd)]; !before {
+				at[command.IDOf(cmd)] = holdfast.Stamp{Shard: shard, Term: l.Term, Index: index, Slot: uint32(slot), Clock: clock}
+			}
+		}
+	}
+	return at, nil
+}
