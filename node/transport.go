@@ -283,7 +283,11 @@ func (t *transport) meant(id raft.ServerID, configured raft.ServerAddress) raft.
 }
 
 func (t *transport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddress) (raft.AppendPipeline, error) {
-	return t.NetworkTransport.AppendEntriesPipeline(id, t.meant(id, at))
+	p, err := t.NetworkTransport.AppendEntriesPipeline(id, t.meant(id, at))
+	if err != nil {
+		return nil, err
+	}
+	return newPipeline(p), nil
 }
 
 func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
