@@ -100,3 +100,14 @@ func goldenAnswer(t *testing.T, name string, v answer) {
 	w.Flush()
 	golden(t, name, b.String())
 }
+
+func TestAMemberThatDoesNotAnswerMakesTheOthersNotUnequal(t *testing.T) {
+	var page bytes.Buffer
+	hashesOut{Shards: []shardHashesOut{
+		{Shard: 1, Members: []memberHashOut{{Member: "n1", Error: "it does not answer"}, {Member: "n2", Hash: "aa"}, {Member: "n3", Hash: "aa"}}},
+		{Shard: 2, Members: []memberHashOut{{Member: "n1", Hash: "bb"}, {Member: "n2", Hash: "aa"}}},
+	}}.table(&page)
+	if first, second, _ := strings.Cut(page.String(), "bb"); strings.Contains(first, "NOT EQUAL") || strings.Count(second, "NOT EQUAL") != 2 {
+		t.Errorf("the table says:\n%s", page.String())
+	}
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"io"
@@ -115,15 +116,29 @@ func hashAt(ctx context.Context, c *client.Client, m memberOut, at holdfast.Stam
 	}
 }
 
+// differ reports whether two members told different hashes. One that told none is not known to be equal, but does
+// not make the others unequal.
+func (s shardHashesOut) differ() bool {
+	told := ""
+	for _, m := range s.Members {
+		if m.Hash != "" && told != "" && m.Hash != told {
+			return true
+		}
+		told = cmp.Or(m.Hash, told)
+	}
+	return false
+}
+
 func (o hashesOut) table(w io.Writer) {
 	row(w, "SHARD", "INDEX", "MEMBER", "HASH", "RESULT")
 	for _, s := range o.Shards {
+		differ := s.differ()
 		for _, m := range s.Members {
 			result := "equal"
 			switch {
-			case m.Error != "" && m.Hash == "":
+			case m.Hash == "":
 				result = m.Error
-			case !s.Equal:
+			case differ:
 				result = "NOT EQUAL"
 			}
 			row(w, s.Shard, s.Index, m.Member, m.Hash[:min(16, len(m.Hash))], result)
