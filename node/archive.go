@@ -145,9 +145,16 @@ func (a *Archive) flushNow() {
 // write is the writing goroutine. It ends when the archive is closed, or at the first error.
 func (a *Archive) write() {
 	defer close(a.written)
+	a.writeAll()
+	closed := a.shelf.close() // this waits for the disk, so nobody may wait for us
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	defer func() { a.err = errors.Join(a.err, a.shelf.close()) }()
+	a.err = errors.Join(a.err, closed)
+}
+
+func (a *Archive) writeAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
 	var spare []byte
 	for a.err == nil {
 		for !a.due && !a.closing {

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -407,5 +409,18 @@ func TestTheDirectorysArchiveIsVerified(t *testing.T) {
 	must(t, err)
 	if r.Shard != holdfast.Directory || r.Entries != 9 || r.Bases != 2 || r.Digest != m.Cut().Digest() {
 		t.Errorf("the report is %+v", r)
+	}
+}
+
+// Nobody may wait for a mutex while the disk works: in a bubble, time would not pass any more.
+func TestAnArchiveIsClosedOnASlowDisk(t *testing.T) {
+	for pause := 10 * time.Millisecond; pause < 200*time.Millisecond; pause += 10 * time.Millisecond { // the buffer's timer fires at any point
+		synctest.Test(t, func(t *testing.T) {
+			disk := sim.NewDisk(1, 1<<30)
+			a, _ := openArchive(t, disk.Mount(), node.ArchiveLimits{})
+			disk.SetFaults(sim.Faults{SyncTime: pause})
+			newSale(1, 10).append(t, a, 0, 1)
+			must(t, a.Close())
+		})
 	}
 }
