@@ -325,7 +325,7 @@ func TestSnapshotsAreDueByWhatWasAppliedAndInTurn(t *testing.T) {
 			t.count(1000, size)
 		}
 		<-t.due
-		t.begin()
+		t.written(1, 0, t.sofar())
 		return entries
 	}
 	a := &tally{due: make(chan struct{}, 1), entriesMax: snapshotEntriesMax}
@@ -337,13 +337,36 @@ func TestSnapshotsAreDueByWhatWasAppliedAndInTurn(t *testing.T) {
 	if again := counts(b); again != first {
 		t.Errorf("later cycles are as long as the others': %d, want %d", again, first)
 	}
-	a.written(1, 2*snapshotBytesMin)
+	a.written(1, 2*snapshotBytesMin, a.sofar())
 	if after := counts(a); after < 2*first-2 {
 		t.Errorf("after a snapshot of twice the least size the next is due after %d entries", after)
 	}
 	a.count(1000, size)
 	if got := a.trailing(); got != trailingBytes/(size+1) {
 		t.Errorf("%d trailing entries", got)
+	}
+}
+
+// Entries are applied while a snapshot waits for its turn and is written.
+func TestASnapshotIsDueAgainWhenItFailsAndOnlyThen(t *testing.T) {
+	a := &tally{due: make(chan struct{}, 1), entriesMax: 100}
+	for len(a.due) == 0 {
+		a.count(1, 100)
+	}
+	<-a.due
+	a.count(1, 100)
+	failed := a.sofar()
+	if a.count(1, 100); len(a.due) != 1 {
+		t.Fatal("a snapshot that was not written is due no more")
+	}
+	<-a.due
+	held := a.sofar()
+	a.count(1, 100)
+	if a.written(1, 0, held); len(a.due) != 0 || a.since() != (counts{1, 1, 100}) {
+		t.Errorf("after it was written: due %v, since %+v", len(a.due) == 1, a.since())
+	}
+	if a.written(1, 0, failed); a.since().entries != 1 {
+		t.Errorf("an older one that ends late sets the count back: %+v", a.since())
 	}
 }
 

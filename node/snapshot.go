@@ -38,12 +38,12 @@ const (
 	stormPeriod = time.Minute
 )
 
-// tally counts what was applied since the last snapshot, and since the start. The applying goroutine writes, others
+// tally counts what was applied since the start, and so since the last snapshot. The applying goroutine writes, others
 // read.
 type tally struct {
 	mu         sync.Mutex
-	since      counts // the last snapshot
-	total      counts // the start; bytes are not used
+	total      counts // since the start
+	held       counts // of them, by the last snapshot
 	base       int64  // bytes of the last snapshot
 	offset     int    // our place among the replicas, in hundredths of a cycle: they take turns
 	entriesMax uint64 // Config.SnapshotEntries
@@ -59,11 +59,9 @@ type counts struct {
 func (t *tally) count(commands, bytes int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.since.entries++
-	t.since.commands += uint64(commands)
-	t.since.bytes += int64(bytes)
 	t.total.entries++
 	t.total.commands += uint64(commands)
+	t.total.bytes += int64(bytes)
 	if t.isDue() {
 		select {
 		case t.due <- struct{}{}:
@@ -72,33 +70,50 @@ func (t *tally) count(commands, bytes int) {
 	}
 }
 
+// since is what no snapshot holds.
+func (t *tally) since() counts {
+	return counts{t.total.entries - t.held.entries, t.total.commands - t.held.commands, t.total.bytes - t.held.bytes}
+}
+
 // isDue: the first cycle of a replica is longer by its offset, and so they stay apart.
 func (t *tally) isDue() bool {
-	bytesMax := max(int64(snapshotBytesMin), t.base)
+	since, bytesMax := t.since(), max(int64(snapshotBytesMin), t.base)
 	bytesMax += bytesMax * int64(t.offset) / 100
 	more := uint64(100 + t.offset)
-	return t.since.bytes >= bytesMax || t.since.commands >= snapshotCommandsMax*more/100 || t.since.entries >= t.entriesMax*more/100
+	return since.bytes >= bytesMax || since.commands >= snapshotCommandsMax*more/100 || since.entries >= t.entriesMax*more/100
 }
 
 // trailing is how many entries make trailingBytes at the present size of entries.
 func (t *tally) trailing() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	average := t.since.bytes/int64(max(t.since.entries, 1)) + 1
+	since := t.since()
+	average := since.bytes/int64(max(since.entries, 1)) + 1
 	return min(uint64(max(trailingBytes/average, trailingEntriesMin)), trailingEntriesMax, t.entriesMax/2)
 }
 
-// begin starts a new cycle at the cut of a snapshot.
-func (t *tally) begin() {
+// sofar is what a snapshot holds that is cut now.
+func (t *tally) sofar() counts {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.since, t.offset = counts{}, 0
+	return t.total
 }
 
-func (t *tally) written(index uint64, bytes int64) {
+// written begins a new cycle when a snapshot is on disk, which holds so much: what was counted since its cut belongs to
+// the next. One that fails begins none, so it is due still.
+func (t *tally) written(index uint64, bytes int64, held counts) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.base, t.snapshotAt = bytes, index
+	if held.entries < t.held.entries {
+		return // the leader's was installed while this one was written
+	}
+	t.held, t.base, t.snapshotAt, t.offset = held, bytes, index, 0
+	if !t.isDue() {
+		select {
+		case <-t.due: // it was due until now
+		default:
+		}
+	}
 }
 
 // Snapshot is called by the applying goroutine, so it does no more than take a cut.
@@ -107,14 +122,14 @@ func (r *applier) Snapshot() (raft.FSMSnapshot, error) {
 	if _, err := r.change(func(m machine) { c = m.cut() }); err != nil {
 		return nil, err
 	}
-	r.tally.begin()
-	return &snapshot{applier: r, cut: c}, nil
+	return &snapshot{applier: r, cut: c, holds: r.tally.sofar()}, nil
 }
 
 // snapshot writes a cut while the machine goes on.
 type snapshot struct {
 	applier *applier
 	cut     cut
+	holds   counts
 }
 
 // Persist writes the snapshot. Raft truncates its log after it, so the archive must have what goes.
@@ -135,7 +150,7 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	if err := sink.Close(); err != nil {
 		return err
 	}
-	s.applier.tally.written(s.cut.Index(), bytes)
+	s.applier.tally.written(s.cut.Index(), bytes, s.holds)
 	return nil
 }
 
@@ -170,8 +185,7 @@ func (r *applier) Restore(from io.ReadCloser) error {
 	r.mu.Unlock()
 	r.feed.restart()
 	r.proposer.noted(m.Timed(), m.remembered())
-	r.tally.begin()
-	r.tally.written(m.Index(), newest.Size)
+	r.tally.written(m.Index(), newest.Size, r.tally.sofar())
 	if r.opened.Load() {
 		r.onRestore(m.Index())
 	}
