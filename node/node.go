@@ -28,7 +28,8 @@ type Node struct {
 	turn    chan struct{} // capacity 1: one snapshot at a time
 	began   time.Duration // Monotonic: when Open was called
 
-	failed  chan error // capacity 1
+	failed  chan error      // capacity 1
+	life    context.Context // ends when Close begins to shut things down
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 	closing sync.Once
@@ -48,6 +49,7 @@ func New(cfg Config) (*Node, error) {
 		cfg: cfg, log: cfg.Logger.With("node", cfg.Name), limits: defaultLimits,
 		turn: make(chan struct{}, 1), failed: make(chan error, 1),
 	}
+	n.life, n.cancel = context.WithCancel(context.Background())
 	for id := range holdfast.ShardID(cfg.Shards + 1) {
 		n.shards = append(n.shards, &shard{id: id, node: n, restart: make(chan string, 1)})
 	}
@@ -55,16 +57,18 @@ func New(cfg Config) (*Node, error) {
 }
 
 // Open starts the node. It returns when every group runs here, which does not mean that there is a cluster: see
-// Ready. A node that could not be opened needs no Close.
+// Ready. A node that could not be opened has been closed; it cannot be opened again.
 func (n *Node) Open(ctx context.Context) (err error) {
 	n.began = n.cfg.Clock.Monotonic()
-	background, cancel := context.WithCancel(context.Background())
-	n.cancel = cancel
 	defer func() {
 		if err != nil {
-			err = &holdfast.Error{Kind: holdfast.Unavailable, Op: "node open", Message: "the node does not run", Err: errors.Join(err, n.shut())}
+			n.closing.Do(func() { n.closed = n.shut() })
+			err = &holdfast.Error{Kind: holdfast.Unavailable, Op: "node open", Message: "the node does not run", Err: errors.Join(err, n.closed)}
 		}
 	}()
+	if n.life.Err() != nil {
+		return errors.New("it was closed")
+	}
 	if err := n.openGround(); err != nil {
 		return err
 	}
@@ -77,9 +81,9 @@ func (n *Node) Open(ctx context.Context) (err error) {
 		}
 	}
 	for _, s := range n.shards {
-		n.running.Go(func() { s.supervise(background) })
+		n.running.Go(func() { s.supervise(n.life) })
 	}
-	n.running.Go(func() { n.form(background) })
+	n.running.Go(func() { n.form(n.life) })
 	return nil
 }
 

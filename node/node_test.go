@@ -1,6 +1,8 @@
 package node_test
 
 import (
+	"errors"
+	"net"
 	"testing"
 
 	"github.com/holdfast-db/holdfast"
@@ -24,4 +26,37 @@ func TestAClaimPassesThroughThreeNodes(t *testing.T) {
 		}
 		c.checkReplicas(shard)
 	})
+}
+
+func TestANodeIsClosedWhateverBecameOfIt(t *testing.T) {
+	closed := func(what string, n *node.Node) {
+		t.Helper()
+		if err := errors.Join(n.Close(), n.Close()); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if err := n.Open(t.Context()); !errors.Is(err, holdfast.Unavailable) {
+			t.Errorf("%s: opened after it was closed: %v", what, err)
+		}
+	}
+	cfg := node.Config{Name: "n1", RaftAddress: "127.0.0.1:1", Dir: t.TempDir()}
+	never, err := node.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	closed("never opened", never)
+
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	cfg.RaftAddress = taken.Addr().String()
+	failed, err := node.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := failed.Open(t.Context()); err == nil {
+		t.Fatal("it listens where somebody else does")
+	}
+	closed("failed to open", failed)
 }
