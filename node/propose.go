@@ -185,7 +185,7 @@ func (p *proposer) kick() {
 // lead is told by Raft whether we lead, each change once and in order.
 func (p *proposer) lead(leading bool) {
 	p.mu.Lock()
-	p.leading, p.begun, p.serving = leading, false, false
+	p.leading, p.begun, p.serving, p.blocked = leading, false, false, 0
 	var batches []Batch
 	var readers []chan error
 	if leading {

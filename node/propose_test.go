@@ -294,6 +294,11 @@ func TestATransferThatNeverEndsIsNoticed(t *testing.T) {
 	if got := b.stuck(); got != time.Second {
 		t.Errorf("stuck for %v", got)
 	}
+	b.lead(false) // the transfer came to its end after all
+	b.clock.now += time.Hour
+	if got := b.stuck(); got != 0 {
+		t.Errorf("a node that follows is stuck for %v", got)
+	}
 }
 
 func TestNothingIsPackedWhileLeadershipMoves(t *testing.T) {

@@ -50,6 +50,10 @@ func (s *shard) reopen() error {
 	if err := old.close(); err != nil {
 		return err
 	}
+	select {
+	case <-s.restart: // the old group asked again while it ended
+	default:
+	}
 	return s.open()
 }
 
