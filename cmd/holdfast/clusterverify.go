@@ -140,6 +140,8 @@ func (o hashesOut) table(w io.Writer) {
 				result = m.Error
 			case differ:
 				result = "NOT EQUAL"
+			case !s.Equal:
+				result = "equal as far as told"
 			}
 			row(w, s.Shard, s.Index, m.Member, m.Hash[:min(16, len(m.Hash))], result)
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"fmt"
 	"os"
 	"strings"
@@ -11,18 +10,16 @@ import (
 	"github.com/spf13/cobra"
 )
 
-var rewriteReference = flag.Bool("rewrite-reference", false, "write docs/reference/cli.md from the commands")
-
 const referencePage = "../../docs/reference/cli.md"
 
 // TestReferenceIsCurrent holds docs/reference/cli.md to what the commands say of themselves.
 func TestReferenceIsCurrent(t *testing.T) {
 	var page bytes.Buffer
-	page.WriteString("# Command line\n\nWritten from the commands themselves by `go test ./cmd/holdfast -run Reference -rewrite-reference`.\n")
+	page.WriteString("# Command line\n\nWritten from the commands themselves by `go test ./cmd/holdfast -run Reference -rewrite`.\n")
 	root := (&app{}).rootCommand(nil)
 	fmt.Fprintf(&page, "\nEvery command takes:\n\n```\n%s```\n", root.PersistentFlags().FlagUsages())
 	describe(&page, root)
-	if *rewriteReference {
+	if *rewrite {
 		if err := os.WriteFile(referencePage, page.Bytes(), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -32,7 +29,7 @@ func TestReferenceIsCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(have, page.Bytes()) {
-		t.Errorf("docs/reference/cli.md is not what the commands say; run go test ./cmd/holdfast -run Reference -rewrite-reference")
+		t.Errorf("docs/reference/cli.md is not what the commands say; run go test ./cmd/holdfast -run Reference -rewrite")
 	}
 }
 
