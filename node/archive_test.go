@@ -323,8 +323,9 @@ func TestVerifyNoticesDamage(t *testing.T) {
 		disk.Damage("archive/"+name, at)
 		r, err := node.VerifyDir(dir, "", nil)
 		disk.Damage("archive/"+name, at) // it is whole again
-		if err == nil && (name != lastSegment || r.TornTail == 0) {
-			t.Fatalf("the change of %s at %d was not noticed: %+v", name, at, r)
+		var found *node.VerifyError
+		if err == nil && (name != lastSegment || r.TornTail == 0) || err != nil && !errors.As(err, &found) {
+			t.Fatalf("the change of %s at %d was not found: %+v, %v", name, at, r, err)
 		}
 	})
 	if _, err := node.VerifyDir(dir, "", nil); err != nil {
@@ -342,8 +343,9 @@ func TestVerifyNoticesDamage(t *testing.T) {
 		}
 		must(t, a.Close())
 		copied.Remove("archive/" + name)
-		if _, err := node.VerifyDir(dir, "", nil); err == nil {
-			t.Errorf("without %s it is whole all the same", name)
+		var found *node.VerifyError
+		if _, err := node.VerifyDir(dir, "", nil); !errors.As(err, &found) {
+			t.Errorf("that %s is missing is not found: %v", name, err)
 		}
 	}
 }

@@ -20,10 +20,12 @@ const (
 	// of it would make the log's syncs on the same disk wait for hundreds.
 	syncEvery = 4 << 20
 
-	sumBytes    = 4
-	fileBuffer  = 256 << 10
-	sumMismatch = "its checksum differs: the file is damaged"
+	sumBytes   = 4
+	fileBuffer = 256 << 10
 )
+
+// errDamaged is a sealed file that is not what was written.
+var errDamaged = errors.New("the file is damaged")
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
@@ -110,7 +112,7 @@ func checkSealed(dir Dir, name string) error {
 		return err
 	}
 	if binary.LittleEndian.Uint32(last) != sum.Sum32() {
-		return fmt.Errorf("%s: %s", name, sumMismatch)
+		return fmt.Errorf("%s: its checksum differs: %w", name, errDamaged)
 	}
 	return nil
 }
@@ -130,7 +132,7 @@ func openSealed(dir Dir, name string) (*sealed, error) {
 	}
 	size, err := file.Size()
 	if err == nil && size < sumBytes {
-		err = io.ErrUnexpectedEOF
+		err = errDamaged
 	}
 	if err != nil {
 		file.Close()

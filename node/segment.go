@@ -167,8 +167,11 @@ func openBase(dir Dir, shard holdfast.ShardID, index uint64) (*sealed, error) {
 	}
 	b := make([]byte, baseHeadBytes)
 	_, err = io.ReadFull(body, b)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = fmt.Errorf("%s is too short: %w", name, errDamaged)
+	}
 	if err == nil && (string(b[:8]) != baseMagic || binary.LittleEndian.Uint32(b[8:]) != uint32(shard) || binary.LittleEndian.Uint64(b[12:]) != index) {
-		err = fmt.Errorf("%s is not a base of shard %d at index %d", name, shard, index)
+		err = fmt.Errorf("%s is not a base of shard %d at index %d: %w", name, shard, index, errDamaged)
 	}
 	if err != nil {
 		body.Close()

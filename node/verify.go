@@ -36,9 +36,10 @@ type VerifyReport struct {
 // Gap says that no entry was archived after After, and that the replay went on from the state at From.
 type Gap struct{ After, From uint64 }
 
-// VerifyError says where an archive and the rules of the state machine part.
+// VerifyError is what Verify found: where an archive and the rules of the state machine part, or where the archive is
+// damaged. Any other error of Verify says that it could not look.
 type VerifyError struct {
-	Index uint64 // of the entry
+	Index uint64 // of the entry; of the last one before the damage
 	// Slot is the command's place in it; -1 when it is not a command: the clock, or the entry itself.
 	Slot   int
 	Broken []string // what does not hold
@@ -52,8 +53,14 @@ func (e *VerifyError) Error() string {
 	return at + ": " + strings.Join(e.Broken, "; ")
 }
 
-// checkEvery is how many commands are replayed between two checks of everything. A check of a million units takes
-// about as long as the replay of so many commands.
+// damaged is a VerifyError about files.
+func damaged(after uint64, format string, args ...any) error {
+	return &VerifyError{Index: after, Slot: -1, Broken: []string{fmt.Sprintf(format, args...)}}
+}
+
+// checkEvery is how many commands, or entries without any, are replayed between two checks of everything. A check of a
+// million units takes about as long as the replay of so many commands. What is replayed in between is kept, to find
+// the place where something broke.
 const checkEvery = 1 << 18
 
 // Archives lists the archives in a node's folder, for Verify.
@@ -102,7 +109,7 @@ type verifier struct {
 	// What lies between the last check, which found nothing, and now.
 	good      []byte // snapshot then; nil: an empty machine
 	since     []record
-	unchecked int // commands in them
+	unchecked int // commands in them, and entries without any
 }
 
 // archiveFiles are the numbers of an archive's files, ascending.
@@ -162,7 +169,7 @@ func (v *verifier) finish() error {
 		return nil
 	}
 	if v.report.TornTail > 0 { // what is before a base was synced before it was written
-		return fmt.Errorf("the state at %d was saved, and the entries up to it are damaged after %d", v.files.bases[n-1], v.machine.Index())
+		return damaged(v.machine.Index(), "the state at %d was saved, and the entries up to it are damaged", v.files.bases[n-1])
 	}
 	return v.skipTo(v.files.bases[n-1])
 }
@@ -209,6 +216,9 @@ func (v *verifier) segment(before uint64, isLast bool) error {
 		v.report.TornTail = size - whole
 		return err
 	}
+	if errors.Is(err, errTorn) {
+		return damaged(v.last, "%s: %v", name, err)
+	}
 	if !errors.Is(err, io.EOF) {
 		return fmt.Errorf("%s: %w", name, err)
 	}
@@ -224,7 +234,7 @@ func (v *verifier) join(head segmentHead) error {
 	}
 	switch {
 	case head.Shard != v.report.Shard:
-		return fmt.Errorf("a segment of shard %d is among those of shard %d", head.Shard, v.report.Shard)
+		return damaged(head.Before, "a segment of shard %d is among those of shard %d", head.Shard, v.report.Shard)
 	case first && head.Before == 0:
 		return v.begin(nil)
 	case first:
@@ -237,7 +247,7 @@ func (v *verifier) join(head segmentHead) error {
 		}
 		return v.skipTo(head.Before)
 	}
-	return fmt.Errorf("a segment goes on after entry %d, and the one before it ends with entry %d: a file is missing or was changed", head.Before, v.last)
+	return damaged(v.last, "a segment ends here, and the next goes on after entry %d: a file is missing or was changed", head.Before)
 }
 
 // beginAtBase begins with the oldest base from which on there is everything.
@@ -248,7 +258,7 @@ func (v *verifier) beginAtBase(before uint64) error {
 			return v.load(index)
 		}
 	}
-	return fmt.Errorf("the entries begin after %d, and there is no base to begin with", before)
+	return damaged(before, "the entries begin after this one, and there is no base to begin with")
 }
 
 // load makes the machine that a base holds.
@@ -262,6 +272,9 @@ func (v *verifier) load(index uint64) error {
 
 func (v *verifier) readBase(index uint64) ([]byte, error) {
 	body, err := openBase(v.dir, v.report.Shard, index)
+	if errors.Is(err, errDamaged) {
+		return nil, damaged(index, "%v", err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +313,7 @@ func (v *verifier) apply(rec record) error {
 		return v.locate()
 	}
 	v.report.Entries, v.report.Commands = v.report.Entries+1, v.report.Commands+uint64(entry.Count)
-	if v.unchecked += entry.Count; v.unchecked >= checkEvery {
+	if v.unchecked += max(entry.Count, 1); v.unchecked >= checkEvery {
 		if err := v.check(); err != nil {
 			return err
 		}

@@ -90,3 +90,20 @@ func TestVerifyFindsTheFirstBrokenSlot(t *testing.T) {
 		}
 	})
 }
+
+// A shard on which nothing happens writes an empty entry a few times a second, for months.
+func TestVerifyKeepsNoMoreThanWhatIsBetweenTwoChecks(t *testing.T) {
+	v := &verifier{restore: func([]byte) (replica, error) { return &counter{breaksAt: 1}, nil }}
+	if err := v.begin(nil); err != nil {
+		t.Fatal(err)
+	}
+	empty := command.FinishEntry(command.BeginEntry(nil), 0, 0, 0)
+	for i := range uint64(checkEvery) {
+		if err := v.apply(record{Index: i + 1, Entry: empty}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if v.report.Checks != 2 || len(v.since) != 0 {
+		t.Errorf("after %d empty entries: %d checks, %d entries kept", checkEvery, v.report.Checks, len(v.since))
+	}
+}
