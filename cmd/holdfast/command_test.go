@@ -255,11 +255,28 @@ func TestEveryKindAndOutcomeHasItsCode(t *testing.T) {
 	}
 	for err, want := range map[error]int{
 		nil: exitOK, errors.New("x"): exitFailure, &usageError{}: exitUsage, &checkFailed{}: exitUnhealthy,
-		context.Canceled: exitInterrupted,
+		context.Canceled: exitInterrupted, &holdfast.Error{Kind: 200}: exitFailure,
 		&holdfast.Error{Kind: holdfast.Unknown, Err: context.Canceled}: exitUnavailable, // what may have happened is said first
 	} {
 		if got := exitCode(err); got != want {
 			t.Errorf("%v: exit code %d, want %d", err, got, want)
+		}
+	}
+}
+
+// TestVerifyTellsOfEveryArchive: of one that is damaged too, and the exit code says that something was found.
+func TestVerifyTellsOfEveryArchive(t *testing.T) {
+	dir := t.TempDir()
+	for _, shard := range []string{"shard-1", "shard-2"} {
+		archive := filepath.Join(dir, shard, "archive")
+		if err := errors.Join(os.MkdirAll(archive, 0o755), os.WriteFile(filepath.Join(archive, "00000000000000000000.seg"), []byte("no"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, format := range []string{formatTable, formatJSON} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), []string{"verify", dir, "-o", format}, &out, &errs); code != exitUnhealthy || strings.Count(out.String(), "not a whole record") != 2 {
+			t.Errorf("exit code %d, %s%s", code, out.String(), errs.String())
 		}
 	}
 }

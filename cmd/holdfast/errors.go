@@ -111,9 +111,11 @@ func exitCode(err error) int {
 	case errors.Is(err, context.Canceled) && !errors.Is(err, holdfast.Unknown):
 		return exitInterrupted
 	case errors.As(err, &failure):
-		return kindCodes[failure.Kind]
+		if code, ok := kindCodes[failure.Kind]; ok {
+			return code
+		}
 	}
-	return exitFailure
+	return exitFailure // also for a kind that a newer server knows
 }
 
 // errorOut is an error for programs.

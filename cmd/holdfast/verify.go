@@ -61,7 +61,7 @@ func (a *app) verify(path string) error {
 		return err
 	}
 	if failed > 0 {
-		return &checkFailed{fmt.Sprintf("%d of %d archives break a rule", failed, len(archives))}
+		return &checkFailed{fmt.Sprintf("%d of %d archives break a rule or are damaged", failed, len(archives))}
 	}
 	return nil
 }
