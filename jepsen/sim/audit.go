@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
@@ -22,6 +23,8 @@ import (
 // quietAfter is how long a cluster without faults may take until every node is of use.
 const quietAfter = 30 * time.Second
 
+const rowSeats = 100
+
 // open starts the nodes and opens a sale.
 func (w *world) open() error {
 	for i := range Members {
@@ -35,7 +38,11 @@ func (w *world) open() error {
 		Rules: command.Rules{
 			HoldTTLMs: ms(w.plan.Rules.HoldTTL), PayWindowMs: ms(w.plan.Rules.PayWindow), CoolDownMs: ms(w.plan.Rules.CoolDown),
 		},
-		Sections: []command.Section{{Name: "floor", Rows: []command.Row{{Label: "1", First: 1, Seats: uint16(w.plan.Load.Seats), Tier: holdfast.AnyTier}}}},
+		Sections: []command.Section{{Name: "floor"}},
+	}
+	for row, left := 1, w.plan.Load.Seats; left > 0; row, left = row+1, left-rowSeats {
+		spec.Sections[0].Rows = append(spec.Sections[0].Rows,
+			command.Row{Label: strconv.Itoa(row), First: 1, Seats: uint16(min(left, rowSeats)), Tier: holdfast.AnyTier})
 	}
 	assigned, _, err := w.decide(holdfast.Directory, &command.AssignEvent{Header: w.admin(0, 1), Spec: spec})
 	if err != nil {
@@ -115,8 +122,10 @@ func (w *world) judge(r *Report) {
 		r.violation("liveness", "%v", err)
 	}
 	for _, cl := range w.clients {
-		r.Unknown += len(cl.open)
 		cl.resolve()
+		for _, c := range cl.open {
+			w.recorder.Add(c.Operation)
+		}
 	}
 	if err := w.readBack(r); err != nil {
 		r.violation("liveness", "the end cannot be read back: %v", err)
@@ -130,24 +139,16 @@ func (w *world) judge(r *Report) {
 	}
 }
 
-// resolve repeats the commands of which nobody knows what became of them, one by one, and records all.
-func (cl *client) resolve() {
-	open := cl.open
-	cl.open = nil
-	for _, c := range open {
-		cl.do(c)
-	}
-	for _, c := range cl.open {
-		cl.world.recorder.Add(c.Operation)
-	}
-}
-
 // readBack reads the seats and the orders from the leader, and the log from what was taped.
 func (w *world) readBack(r *Report) error {
+	r.Operations = w.recorder.Operations()
 	var at node.ReadStamp
 	err := w.await("a leader shows its state", func() bool {
 		for i := range Members {
 			l := w.cluster.at(i)
+			if l == nil {
+				continue
+			}
 			ctx, cancel := context.WithTimeout(context.Background(), patience)
 			cut, stamp, err := l.node.Cut(ctx, Shard, false)
 			cancel()
@@ -162,7 +163,7 @@ func (w *world) readBack(r *Report) error {
 	if err != nil {
 		return err
 	}
-	r.Operations, r.Entries, r.Terms = w.recorder.Operations(), at.Index, at.Term
+	r.Entries, r.Terms = at.Index, at.Term
 	places, err := w.cluster.tape.places(Shard, at.Index)
 	if err != nil {
 		return err

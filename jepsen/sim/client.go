@@ -145,6 +145,9 @@ func (cl *client) do(claims ...*claim) {
 			for _, c := range claims {
 				c.reached = c.reached || !errors.Is(r.Err, errRefused)
 			}
+			if cl.world.cluster.broken.FreshIDs {
+				cl.anew(b.Commands)
+			}
 		}
 		cl.turn(failure)
 	}
@@ -155,6 +158,31 @@ func (cl *client) do(claims ...*claim) {
 		case c.reached:
 			cl.open = append(cl.open, c)
 		}
+	}
+}
+
+// resolve asks again, one by one, for the commands of which nobody knows what became.
+func (cl *client) resolve() {
+	open := cl.open
+	cl.open = nil
+	for _, c := range open {
+		if c.Command.ValidUntil() > cl.clock { // else the answer would be that it is too late
+			cl.do(c)
+		} else {
+			cl.open = append(cl.open, c)
+		}
+	}
+}
+
+// anew gives packed commands other ids: what no client may do with commands whose outcome is unknown.
+func (cl *client) anew(packed []byte) {
+	for rest := packed; len(rest) > 0; {
+		var cmd []byte
+		var err error
+		if cmd, rest, err = command.Split(rest); err != nil {
+			panic(err) // we packed it
+		}
+		command.SetID(cmd, cl.id())
 	}
 }
 

@@ -24,10 +24,11 @@ type Cluster struct {
 	tape    *tape
 	logger  *slog.Logger
 
-	mu     sync.Mutex // guards what is below, and the members' lives; never held while anything is waited for
-	layers []*layer
-	ended  sync.WaitGroup // of lives
-	failed []string       // what must not be, besides what clients are told
+	mu      sync.Mutex // guards what is below, and the members' lives; never held while anything is waited for
+	layers  []*layer
+	selling bool           // the load has begun
+	ended   sync.WaitGroup // of processes
+	failed  []string       // what must not be, besides what clients are told
 }
 
 // member is a machine. Its node may be running or not.
@@ -58,6 +59,7 @@ func NewCluster(p Plan, broken Sabotage, logger *slog.Logger) *Cluster {
 		}
 		c.members[i].disk.SetFaults(c.usual())
 	}
+	c.relink(func() {})
 	return c
 }
 
@@ -65,7 +67,7 @@ const diskBytes = 4 << 30
 
 // usual is what is wrong with every disk.
 func (c *Cluster) usual() memory.Faults {
-	return memory.Faults{TearTails: true, ForgetSyncs: c.broken.Forget}
+	return memory.Faults{TearTails: true, ForgetSyncs: c.broken.Forget && c.selling}
 }
 
 // up lets a node start, unless other faults keep it down.
@@ -101,15 +103,15 @@ func (c *Cluster) config(i int) node.Config {
 	m := c.members[i]
 	cfg := node.Config{
 		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: m.name + ":8000", BootstrapExpect: Members, Shards: int(Shard),
-		SnapshotEntries: c.plan.Snapshot, Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name), Disk: c.tape.on(m.disk.Mount()), Version: "sim",
+		SnapshotEntries: c.plan.Snapshot, Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name), Disk: tapedDisk{m.disk.Mount(), c.tape, m.name, c.broken.Alter}, Version: "sim",
 	}
 	for j := range Members {
 		cfg.Peers = append(cfg.Peers, nodeName(j)+":7000")
 	}
 	if c.broken.Clock != nil {
-		cfg.Clock = c.broken.Clock(i, cfg.Clock)
+		cfg.Clock = c.broken.Clock(cfg.Clock)
 	}
-	if i == c.plan.Sluggish {
+	if c.plan.Sluggish[i] {
 		const long = 5 * time.Second
 		cfg.Timing = node.Timing{Heartbeat: long, Election: long, Lease: long, RPC: long}
 	}
@@ -216,7 +218,7 @@ func (c *Cluster) relink(change func()) {
 	change()
 	for from := range Members {
 		for to := range Members {
-			var sum memory.Link
+			sum := memory.Link{Delay: 50 * time.Microsecond, Jitter: 200 * time.Microsecond} // as in one building
 			for _, l := range c.layers {
 				if from != to && l.concerns(from, to) {
 					sum.Cut = sum.Cut || l.link.Cut

@@ -30,6 +30,16 @@ func (c *Cluster) play(told func(f Fault, node int)) {
 	playing.Wait()
 }
 
+// sell is told when the load begins.
+func (c *Cluster) sell() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.selling = true
+	for _, m := range c.members {
+		m.disk.SetFaults(c.usual())
+	}
+}
+
 // begin lets a fault begin; end ends it.
 func (c *Cluster) begin(f Fault) (end func()) {
 	of := func(from, to int) bool { return from == f.Node || to == f.Node }
@@ -106,6 +116,12 @@ func (c *Cluster) pause(i int) (end func()) {
 		close(l.paused)
 		l.paused = nil
 	}
+}
+
+func (c *Cluster) isPaused(i int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.members[i].life != nil && c.members[i].life.paused != nil
 }
 
 // slow lets a disk take its time, also after a crash of its machine.

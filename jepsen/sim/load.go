@@ -13,6 +13,9 @@ import (
 // work is the life of a client.
 func (cl *client) work(until time.Duration) {
 	for cl.world.now() < until {
+		if len(cl.open) > 0 { // whoever does not know what became of a command asks again before anything else
+			cl.resolve()
+		}
 		switch n := cl.random.IntN(10); {
 		case n == 0:
 			cl.read(cl.wanted(4))

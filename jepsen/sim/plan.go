@@ -20,8 +20,8 @@ type Plan struct {
 	Length time.Duration // of the load
 	Load   Load
 	Rules  model.Rules
-	// Sluggish is a member that believes in its leadership for seconds after it was cut off; -1: none.
-	Sluggish int
+	// Sluggish members believe in their leadership for seconds after they were cut off.
+	Sluggish [Members]bool
 	Drift    [Members]int // by how many millionths each monotonic clock is fast
 	Snapshot int          // entries between two snapshots; 0: as in production
 	Faults   []Fault      // by At
@@ -84,7 +84,7 @@ func (f Fault) String() string {
 
 func (p Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %v of load: %+v\nrules %+v, sluggish %d, drift %v ppm, a snapshot every %d entries\n", p.Seed, p.Length, p.Load, p.Rules, p.Sluggish, p.Drift, p.Snapshot)
+	fmt.Fprintf(&b, "seed %d: %v of load: %+v\nrules %+v, sluggish %v, drift %v ppm, a snapshot every %d entries\n", p.Seed, p.Length, p.Load, p.Rules, p.Sluggish, p.Drift, p.Snapshot)
 	for _, f := range p.Faults {
 		fmt.Fprintf(&b, "  %v\n", f)
 	}
@@ -95,20 +95,22 @@ func (p Plan) String() string {
 func NewPlan(seed uint64, length time.Duration) Plan {
 	r := rand.New(rand.NewPCG(seed, 11))
 	between := func(least, most time.Duration) time.Duration {
-		return least + time.Duration(r.Int64N(int64(most-least)))
+		return (least + time.Duration(r.Int64N(int64(most-least)))).Truncate(time.Millisecond)
 	}
 	p := Plan{
 		Seed: seed, Length: length,
 		Load: Load{
-			Clients: 4 + r.IntN(12), Crowd: 1 + r.IntN(6), Seats: 400 + r.IntN(1200), Think: between(20*time.Millisecond, 150*time.Millisecond),
+			Clients: 4 + r.IntN(12), Crowd: 1 + r.IntN(6), Seats: 100 + int(length.Seconds()*float64(5+r.IntN(40))), Think: between(20*time.Millisecond, 150*time.Millisecond),
 			Loss: []float64{0, 0.002, 0.02}[r.IntN(3)],
 		},
-		Rules:    model.Rules{HoldTTL: between(time.Second, 8*time.Second).Truncate(time.Millisecond), PayWindow: between(time.Second, 6*time.Second).Truncate(time.Millisecond), Grace: holdfast.GraceMax, CoolDown: between(100*time.Millisecond, 3*time.Second).Truncate(time.Millisecond)},
-		Sluggish: -1,
+		Rules: model.Rules{
+			HoldTTL: between(time.Second, 8*time.Second), PayWindow: between(time.Second, 6*time.Second),
+			Grace: holdfast.GraceMax, CoolDown: between(100*time.Millisecond, 3*time.Second),
+		},
 		Snapshot: []int{0, 50, 300}[r.IntN(3)],
 	}
 	if r.IntN(3) == 0 {
-		p.Sluggish = r.IntN(Members)
+		p.Sluggish[r.IntN(Members)] = true
 	}
 	for i := range p.Drift {
 		p.Drift[i] = r.IntN(401) - 200

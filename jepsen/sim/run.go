@@ -11,7 +11,6 @@ import (
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/jepsen/check"
 	"github.com/holdfast-db/holdfast/jepsen/history"
-	"github.com/holdfast-db/holdfast/node"
 )
 
 // Report is how a run went.
@@ -21,24 +20,27 @@ type Report struct {
 	Operations []history.Operation
 	Final      history.Final
 	Played     []string // the faults, with the node that each one met
-	Unknown    int      // operations of which nobody knew what became of them when the load ended
 	Entries    uint64   // of the shard's log
 	Terms      uint64
 	Virtual    time.Duration
 }
 
 func (r *Report) String() string {
-	outcomes, reads := map[holdfast.Outcome]int{}, 0
+	outcomes, reads, repeated := map[holdfast.Outcome]int{}, 0, 0
 	for i := range r.Operations {
-		if r.Operations[i].Kind == history.Read {
+		o := &r.Operations[i]
+		if o.Kind == history.Read {
 			reads++
 			continue
 		}
-		outcomes[r.Operations[i].Outcome]++
+		outcomes[o.Outcome]++
+		if o.Repeated {
+			repeated++
+		}
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d: %.0f virtual s, %d operations (%d reads; %d unknown at first, %d for good), %d entries, %d terms, %d faults;", r.Plan.Seed,
-		r.Virtual.Seconds(), len(r.Operations), reads, r.Unknown, outcomes[0], r.Entries, r.Terms, len(r.Played))
+	fmt.Fprintf(&b, "seed %d: %.0f virtual s, %d operations (%d reads, %d told again, %d unknown for good), %d entries, %d terms, %d faults;", r.Plan.Seed,
+		r.Virtual.Seconds(), len(r.Operations), reads, repeated, outcomes[0], r.Entries, r.Terms, len(r.Played))
 	for _, o := range holdfast.Outcomes() {
 		if outcomes[o] > 0 {
 			fmt.Fprintf(&b, " %d %s", outcomes[o], o.String())
@@ -82,9 +84,10 @@ func (r *Report) violation(name, format string, args ...any) {
 
 // load lets the clients work while the plan's faults are played.
 func (w *world) load(r *Report) {
+	w.cluster.sell()
 	var working sync.WaitGroup
 	for i := range w.plan.Load.Clients {
-		cl := &client{world: w, number: i + 1, random: rand.New(rand.NewPCG(w.plan.Seed, 100+uint64(i))), at: i % Members, clock: w.opened}
+		cl := w.newClient(i + 1)
 		w.clients = append(w.clients, cl)
 		working.Go(func() { cl.work(w.plan.Length) })
 	}
@@ -92,11 +95,6 @@ func (w *world) load(r *Report) {
 	working.Wait()
 }
 
-// Sabotage replaces parts of the system with broken ones, so that one can see whether the checks notice. The zero
-// value breaks nothing.
-type Sabotage struct {
-	Submit func(c *Cluster, i int, b node.Batch) node.Reply // in place of Submit
-	Stale  bool                                             // strict reads are answered without asking the log
-	Clock  func(i int, c node.Clock) node.Clock             // what a node gets in place of its clock
-	Forget bool                                             // disks answer syncs and do not do them
+func (w *world) newClient(number int) *client {
+	return &client{world: w, number: number, random: rand.New(rand.NewPCG(w.plan.Seed, 100+uint64(number))), at: number % Members, clock: w.opened}
 }

@@ -6,14 +6,13 @@ import (
 	"log/slog"
 	"os"
 	"testing"
-	"testing/synctest"
 	"time"
 )
 
 var (
 	seedFlag  = flag.Uint64("seed", 1, "the first seed to play")
-	seedsFlag = flag.Uint64("seeds", 5, "how many seeds to play")
-	loadFlag  = flag.Duration("load", 2*time.Minute, "how long each seed's load lasts, in virtual time")
+	seedsFlag = flag.Uint64("seeds", 8, "how many seeds to play")
+	loadFlag  = flag.Duration("load", 5*time.Minute, "how long each seed's load lasts, in virtual time")
 	logFlag   = flag.Bool("log", false, "print what the nodes log")
 )
 
@@ -33,7 +32,7 @@ func TestSimulation(t *testing.T) {
 			plan := NewPlan(seed, *loadFlag)
 			began := time.Now()
 			var r *Report
-			synctest.Test(t, func(*testing.T) { r = Run(plan, Sabotage{}, logger()) })
+			inBubble(t, func(*testing.T) { r = Run(plan, Sabotage{}, logger()) })
 			t.Logf("%.1f s: %v", time.Since(began).Seconds(), r)
 			if len(r.Violations) == 0 {
 				return

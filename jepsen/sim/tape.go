@@ -35,34 +35,45 @@ func (t *tape) store(shard holdfast.ShardID, logs []*raft.Log) {
 	}
 }
 
-// on is a disk whose logs are taped.
-func (t *tape) on(d node.Disk) node.Disk { return tapedDisk{d, t} }
-
+// tapedDisk is a node's disk whose logs are taped.
 type tapedDisk struct {
 	node.Disk
-	tape *tape
+	tape  *tape
+	name  string // of the node
+	alter func(name string, l *raft.Log)
 }
 
 func (d tapedDisk) Raft(name string, create bool) (node.RaftStore, error) {
 	store, err := d.Disk.Raft(name, create)
-	var shard holdfast.ShardID
-	if _, scanned := fmt.Sscanf(name, "shard-%d", &shard); scanned != nil {
-		return nil, scanned
+	if err != nil {
+		return nil, err
 	}
-	return tapedStore{store, d.tape, shard}, err
+	var shard holdfast.ShardID
+	if _, err := fmt.Sscanf(name, "shard-%d", &shard); err != nil {
+		return nil, err
+	}
+	return tapedStore{store, d, shard}, nil
 }
 
 type tapedStore struct {
 	node.RaftStore
-	tape  *tape
+	disk  tapedDisk
 	shard holdfast.ShardID
 }
 
 func (s tapedStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
 func (s tapedStore) StoreLogs(logs []*raft.Log) error {
-	s.tape.store(s.shard, logs)
+	s.disk.tape.store(s.shard, logs)
 	return s.RaftStore.StoreLogs(logs)
+}
+
+func (s tapedStore) GetLog(index uint64, l *raft.Log) error {
+	err := s.RaftStore.GetLog(index, l)
+	if err == nil && s.disk.alter != nil {
+		s.disk.alter(s.disk.name, l)
+	}
+	return err
 }
 
 // places says where the log has each command first, up to an index, and how many entries it has.
