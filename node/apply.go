@@ -98,6 +98,7 @@ type applier struct {
 	marks     marks
 	tally     tally
 	moved     func()             // called after each entry; must not block
+	unhurried func() bool        // whether our own snapshots have time
 	onHalt    func(*poison)      // called once, by the applying goroutine
 	onRestore func(index uint64) // called after a snapshot was taken over from the leader
 

@@ -16,6 +16,8 @@ type logStore struct {
 	under   RaftStore
 	latch   *latch
 	changes atomic.Uint64 // committed to disk since the log was opened
+
+	unhurried func() bool // whether truncations of the head have time
 }
 
 // deleteStep is how many entries one transaction removes. bbolt has one writer: removing some thousand entries at
@@ -59,13 +61,14 @@ func (s *logStore) StoreLogs(entries []*raft.Log) error {
 	return s.change("append to the log", func() error { return s.under.StoreLogs(entries) })
 }
 
-// DeleteRange removes entries first to last in small steps, so that appends get between them. A log's head is
-// removed from below and its tail from above: whenever the process dies, what is left has no hole.
+// DeleteRange removes entries first to last in small steps, so that appends get between them. A log's head is removed
+// from below, with rests, and its tail from above: whenever the process dies, what is left has no hole.
 func (s *logStore) DeleteRange(first, last uint64) error {
 	end, err := s.LastIndex()
 	if err != nil {
 		return err
 	}
+	pace := newPace(s.unhurried)
 	for tail := last >= end; first <= last; {
 		from, to := first, min(last, first+deleteStep-1)
 		if tail {
@@ -76,6 +79,9 @@ func (s *logStore) DeleteRange(first, last uint64) error {
 		}
 		if err := s.change("truncate the log", func() error { return s.under.DeleteRange(from, to) }); err != nil {
 			return err
+		}
+		if !tail {
+			pace.rest()
 		}
 	}
 	return nil

@@ -104,6 +104,8 @@ type group struct {
 	opened chan struct{} // closed when raft is set, or will not be
 	cancel context.CancelFunc
 
+	snapshotting atomic.Bool // for whoever looks from outside
+
 	stopping atomic.Bool   // somebody has called stop
 	stopped  chan struct{} // closed when ended is set
 	ended    raft.Future
@@ -132,6 +134,7 @@ func (n *Node) openGroup(s *shard) (*group, error) {
 		return nil, err
 	}
 	g.stores = stores
+	stores.guarded.unhurried = g.unhurried
 	if removed, err := mend(stores); err != nil {
 		stores.Close()
 		return nil, fmt.Errorf("shard %d: mend the log: %w", s.id, err)
@@ -154,7 +157,7 @@ func (g *group) assemble(limits entryLimits, kind kind, place, snapshotEntries i
 	g.proposer = newProposer(g.shard, limits, g.timing.Tick, g.clock, g.leaderAddress)
 	g.applier = &applier{
 		shard: g.shard, kind: kind, log: g.log, proposer: g.proposer, archive: g.stores.Archive, snapshots: g.stores.Snapshots,
-		feed: g.feed, moved: g.moved, onHalt: g.halt, onRestore: g.restored, machine: kind.fresh(),
+		feed: g.feed, moved: g.moved, unhurried: g.unhurried, onHalt: g.halt, onRestore: g.restored, machine: kind.fresh(),
 		tally: tally{due: make(chan struct{}, 1), offset: place, entriesMax: uint64(snapshotEntries)}, marks: marks{busy: &g.ending},
 	}
 }

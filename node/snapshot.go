@@ -138,12 +138,13 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	if err := a.Sync(); err != nil {
 		return err
 	}
+	state := unhurriedCut{s.cut, s.applier.unhurried}
 	if a.WantsBase() {
-		if err := a.Base(s.cut.Index(), s.cut); err != nil {
+		if err := a.Base(s.cut.Index(), state); err != nil {
 			return err
 		}
 	}
-	bytes, err := s.cut.WriteTo(sink)
+	bytes, err := state.WriteTo(sink)
 	if err != nil {
 		return err
 	}
@@ -152,6 +153,16 @@ func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	}
 	s.applier.tally.written(s.cut.Index(), bytes, s.holds)
 	return nil
+}
+
+// unhurriedCut is a cut that is written at a pace.
+type unhurriedCut struct {
+	cut
+	unhurried func() bool
+}
+
+func (c unhurriedCut) WriteTo(to io.Writer) (int64, error) {
+	return c.cut.WriteTo(&unhurriedWriter{to: to, pace: newPace(c.unhurried)})
 }
 
 func (s *snapshot) Release() { s.cut.Release() }
@@ -237,6 +248,8 @@ func (g *group) takeSnapshots(ctx context.Context) {
 }
 
 func (g *group) takeSnapshot() error {
+	g.snapshotting.Store(true)
+	defer g.snapshotting.Store(false)
 	reload := g.raft.ReloadableConfig()
 	reload.TrailingLogs = g.applier.tally.trailing()
 	if err := g.raft.ReloadConfig(reload); err != nil {
@@ -244,6 +257,10 @@ func (g *group) takeSnapshot() error {
 	}
 	return g.raft.Snapshot().Error()
 }
+
+// unhurried says whether a snapshot of our own, and the log's shortening behind it, have time: nobody waits for them
+// unless the group is closing. For what the leader sends, Raft waits.
+func (g *group) unhurried() bool { return g.snapshotting.Load() && !g.stopping.Load() }
 
 // restored is told that a snapshot of the leader's was taken over. The library keeps entries that conflict with it
 // (hashicorp/raft#697), so that the leader sends it again, for ever. Opening the group anew removes them: see mend.

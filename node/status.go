@@ -37,6 +37,7 @@ type ShardStatus struct {
 	CommitIndex   uint64
 	AppliedIndex  uint64 // of the machine
 	SnapshotIndex uint64
+	Snapshotting  bool          // a snapshot is being written, or the log shortened behind it
 	LastContact   time.Duration // since this node heard from the leader; 0 on the leader, negative: never
 	Clock         holdfast.Clock
 
@@ -186,7 +187,7 @@ func (g *group) status() ShardStatus {
 			s.Learners = append(s.Learners, string(server.ID))
 		}
 	}
-	s.QueuedCommands = g.proposer.queued()
+	s.QueuedCommands, s.Snapshotting = g.proposer.queued(), g.snapshotting.Load()
 	g.applier.tally.report(&s)
 	return s
 }

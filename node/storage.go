@@ -156,7 +156,7 @@ func (s *storage) openFiles(shard holdfast.ShardID, under RaftStore) (*stores, e
 	if err != nil {
 		return nil, err
 	}
-	guarded := &logStore{under: under, latch: s.latch}
+	guarded := &logStore{under: under, latch: s.latch, unhurried: func() bool { return false }}
 	return &stores{
 		Log: newLogCache(guarded), Stable: &stableStore{under: under, log: guarded}, Snapshots: snapshots, Archive: archive,
 		guarded: guarded, raft: under,

@@ -34,7 +34,7 @@ func (s *members) Status(context.Context, *api.StatusRequest) (*api.StatusRespon
 		DiskFreeBytes: n.DiskFreeBytes, DiskLow: n.DiskLow}
 	for _, g := range n.Shards {
 		answer.Shards = append(answer.Shards, &api.ShardStatus{Shard: uint32(g.Shard), Role: g.Role, Leader: g.Leader, Term: g.Term,
-			LastIndex: g.LastIndex, CommitIndex: g.CommitIndex, AppliedIndex: g.AppliedIndex, SnapshotIndex: g.SnapshotIndex,
+			LastIndex: g.LastIndex, CommitIndex: g.CommitIndex, AppliedIndex: g.AppliedIndex, SnapshotIndex: g.SnapshotIndex, Snapshotting: g.Snapshotting,
 			LastContactMs: contactMs(g.LastContact), ClockUs: uint64(g.Clock), Voters: g.Voters, Learners: g.Learners,
 			Holds: uint64(g.Holds), Remembered: uint64(g.Remembered), Halted: g.Halted, QueuedCommands: uint64(g.QueuedCommands),
 			Syncs: g.Syncs, Entries: g.Entries, Commands: g.Commands})

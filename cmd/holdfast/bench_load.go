@@ -18,17 +18,18 @@ import (
 
 // The load of bench claims: the events, the plan of who wants which seat when, and the callers.
 
-// The benchmark's event has as many units as an event may have, in rows and sections like those of a stadium: what a
-// loser is told to be near is looked for in row and section.
+// A benchmark's event has rows and sections like those of a stadium: what a loser is told to be near is looked for
+// in row and section. It may have as many units as an event may have.
 const (
 	benchRowSeats      = 32
-	benchRows          = 64 // of a section
+	benchRows          = 64 // of a section, but the last
 	benchSections      = holdfast.UnitsPerEventMax / benchRowSeats / benchRows
 	_             uint = command.SectionsMax - benchSections
 	_             uint = command.RowsMax - benchSections*benchRows
 )
 
-func benchSpec(number int) command.EventSpec {
+// benchSpec describes an event with that many seats, a multiple of benchRowSeats.
+func benchSpec(number, seats int) command.EventSpec {
 	s := command.EventSpec{Name: fmt.Sprintf("bench-%d", number), Currency: "eur",
 		Rules: command.Rules{HoldTTLMs: 600_000, SkipCoolDown: true, ManyOpenHolds: true},
 		Tiers: []command.Tier{{Name: "one", PriceMinor: 4900}}}
@@ -36,8 +37,8 @@ func benchSpec(number int) command.EventSpec {
 	for i := range rows {
 		rows[i] = command.Row{Label: strconv.Itoa(i + 1), First: 1, Seats: benchRowSeats, Tier: holdfast.AnyTier}
 	}
-	for i := range benchSections {
-		s.Sections = append(s.Sections, command.Section{Name: strconv.Itoa(i + 1), Rows: rows})
+	for left := seats / benchRowSeats; left > 0; left -= benchRows {
+		s.Sections = append(s.Sections, command.Section{Name: strconv.Itoa(len(s.Sections) + 1), Rows: rows[:min(left, benchRows)]})
 	}
 	return s
 }
@@ -76,7 +77,7 @@ type callerResult struct {
 
 // nextEvent puts another event on sale. Its seats are shuffled.
 func (b *benchmark) nextEvent(ctx context.Context) error {
-	applied, err := b.client.ApplyEvent(ctx, benchSpec(len(b.events)+1))
+	applied, err := b.client.ApplyEvent(ctx, benchSpec(len(b.events)+1, holdfast.UnitsPerEventMax))
 	if err != nil {
 		return err
 	}

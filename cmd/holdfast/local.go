@@ -51,11 +51,12 @@ type memberFlags struct {
 	peers  []string // raft addresses of all
 }
 
-// startLocal starts a cluster of as many members as nodes, with their folders and logs in dir.
-func startLocal(dir string, nodes, shards int) (*localCluster, error) {
+// startLocal starts a cluster of as many members as nodes, with their folders and logs in dir. extra are more flags
+// of node run.
+func startLocal(dir string, nodes, shards int, extra ...string) (*localCluster, error) {
 	return startProcesses(dir, nodes, func(f memberFlags) []string {
-		return []string{"node", "run", "--name", f.name, "--data-dir", f.dir, "--listen-raft", f.raft, "--listen-client", f.client,
-			"--peers", strings.Join(f.peers, ","), "--bootstrap-expect", strconv.Itoa(nodes), "--shards", strconv.Itoa(shards), "--log-level", "warn"}
+		return append([]string{"node", "run", "--name", f.name, "--data-dir", f.dir, "--listen-raft", f.raft, "--listen-client", f.client,
+			"--peers", strings.Join(f.peers, ","), "--bootstrap-expect", strconv.Itoa(nodes), "--shards", strconv.Itoa(shards), "--log-level", "warn"}, extra...)
 	})
 }
 

@@ -57,6 +57,8 @@ goes on where it was; one with an empty directory is a new member.`,
 	c.Flags().StringSliceVar(&f.Peers, "peers", nil, "the Raft addresses of all members")
 	c.Flags().IntVar(&f.BootstrapExpect, "bootstrap-expect", 0, "how many members form a new cluster; 0 joins one that exists")
 	c.Flags().IntVar(&f.Shards, "shards", 1, "how many shards the cluster has, the same on all members")
+	c.Flags().IntVar(&f.SnapshotEntries, "snapshot-entries", 0, "")
+	_ = c.Flags().MarkHidden("snapshot-entries") // for benchmarks: operators have no reason to change it
 	c.Flags().StringVar(&f.logFormat, "log-format", "text", "text or json, on stderr")
 	c.Flags().TextVar(&f.logLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	return c

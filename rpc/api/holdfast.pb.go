@@ -2068,9 +2068,10 @@ type ShardStatus struct {
 	Halted         string                 `protobuf:"bytes,14,opt,name=halted,proto3" json:"halted,omitempty"`          // why, when the shard stopped on this member
 	QueuedCommands uint64                 `protobuf:"varint,15,opt,name=queued_commands,json=queuedCommands,proto3" json:"queued_commands,omitempty"`
 	SnapshotIndex  uint64                 `protobuf:"varint,16,opt,name=snapshot_index,json=snapshotIndex,proto3" json:"snapshot_index,omitempty"`
-	Syncs          uint64                 `protobuf:"varint,17,opt,name=syncs,proto3" json:"syncs,omitempty"`       // syncs of the log to disk since start
-	Entries        uint64                 `protobuf:"varint,18,opt,name=entries,proto3" json:"entries,omitempty"`   // entries applied since start
-	Commands       uint64                 `protobuf:"varint,19,opt,name=commands,proto3" json:"commands,omitempty"` // commands applied since start
+	Syncs          uint64                 `protobuf:"varint,17,opt,name=syncs,proto3" json:"syncs,omitempty"`               // syncs of the log to disk since start
+	Entries        uint64                 `protobuf:"varint,18,opt,name=entries,proto3" json:"entries,omitempty"`           // entries applied since start
+	Commands       uint64                 `protobuf:"varint,19,opt,name=commands,proto3" json:"commands,omitempty"`         // commands applied since start
+	Snapshotting   bool                   `protobuf:"varint,20,opt,name=snapshotting,proto3" json:"snapshotting,omitempty"` // a snapshot is being written, or the log shortened behind it
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -2236,6 +2237,13 @@ func (x *ShardStatus) GetCommands() uint64 {
 		return x.Commands
 	}
 	return 0
+}
+
+func (x *ShardStatus) GetSnapshotting() bool {
+	if x != nil {
+		return x.Snapshotting
+	}
+	return false
 }
 
 type DigestRequest struct {
@@ -2509,7 +2517,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0fdisk_free_bytes\x18\n" +
 	" \x01(\x04R\rdiskFreeBytes\x12\x19\n" +
 	"\bdisk_low\x18\v \x01(\bR\adiskLow\x12\x18\n" +
-	"\awaiting\x18\f \x01(\tR\awaiting\"\xab\x04\n" +
+	"\awaiting\x18\f \x01(\tR\awaiting\"\xcf\x04\n" +
 	"\vShardStatus\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +
@@ -2533,7 +2541,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0esnapshot_index\x18\x10 \x01(\x04R\rsnapshotIndex\x12\x14\n" +
 	"\x05syncs\x18\x11 \x01(\x04R\x05syncs\x12\x18\n" +
 	"\aentries\x18\x12 \x01(\x04R\aentries\x12\x1a\n" +
-	"\bcommands\x18\x13 \x01(\x04R\bcommands\";\n" +
+	"\bcommands\x18\x13 \x01(\x04R\bcommands\x12\"\n" +
+	"\fsnapshotting\x18\x14 \x01(\bR\fsnapshotting\";\n" +
 	"\rDigestRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\":\n" +
