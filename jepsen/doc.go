@@ -1,9 +1,16 @@
-// Package jepsen proves the cluster under faults. It is a program with a design of its own:
+// Package jepsen breaks holdfast and looks whether its promises held. It is in parts that know as little as possible of
+// each other:
 //
-//	history/  what clients saw
-//	model/    an independent specification, small enough to be believed
-//	check/    verdicts over a history; they are themselves checked, by histories with planted faults
-//	sim/      several nodes in one process on virtual time, with a network and disks that fail
+//   - history: what clients saw. It knows nothing of the system.
+//   - model: what an event is, in a few lines: one seat, and a whole house on a hold clock.
+//   - check: judges a history by the model, by the log and by real time. Its own tests show it histories that are wrong,
+//     each of which it must refuse.
+//   - sim: whole clusters in virtual time, on disks and a network that break as a seed plans it; minutes in a second.
+//     Broken parts are planted there, which the checks must notice.
+//   - this package: real processes on real disks, killed and stopped while clients claim seats.
 //
-// The tests of this package run the real binary in real processes and kill them.
+// All of it runs with go test ./jepsen/...; for longer:
+//
+//	go test ./jepsen/sim -run TestSimulation -seed 1 -seeds 100
+//	go test ./jepsen -run TestKill -for 5m -v
 package jepsen

@@ -44,7 +44,7 @@ func (w *world) open() error {
 		spec.Sections[0].Rows = append(spec.Sections[0].Rows,
 			command.Row{Label: strconv.Itoa(row), First: 1, Seats: uint16(min(left, rowSeats)), Tier: holdfast.AnyTier})
 	}
-	assigned, _, err := w.decide(holdfast.Directory, &command.AssignEvent{Header: w.admin(0, 1), Spec: spec})
+	assigned, _, err := w.decide(holdfast.Directory, &command.AssignEvent{Header: w.admin(0, idAssign), Spec: spec})
 	if err != nil {
 		return err
 	}
@@ -52,12 +52,18 @@ func (w *world) open() error {
 	if err := w.await("the shard has the event", w.created); err != nil {
 		return err
 	}
-	_, at, err := w.decide(Shard, &command.SetSale{Header: w.admin(0, 2), State: holdfast.SaleOpen})
+	_, at, err := w.decide(Shard, &command.SetSale{Header: w.admin(0, idOpen), State: holdfast.SaleOpen})
 	w.opened = at.Clock
 	return err
 }
 
 func ms(d time.Duration) uint32 { return uint32(d / time.Millisecond) }
+
+// The numbers of commands that are no client's; marks count up to them.
+const (
+	idAssign = 1<<16 - 1
+	idOpen   = 1<<16 - 2
+)
 
 // admin gives the header of a command that is no client's.
 func (w *world) admin(clock holdfast.Clock, n uint16) command.Header {
@@ -190,49 +196,72 @@ func (w *world) final(cut *fsm.Cut) (f history.Final) {
 // compare has every replica take its state hash at one entry, and work out all invariants from scratch.
 func (w *world) compare(r *Report) {
 	for shard := holdfast.Directory; shard <= Shard; shard++ {
-		_, at, err := w.decide(shard, &command.Mark{Header: w.admin(r.Final.Clock, 3)})
+		var sums [][32]byte
+		var at holdfast.Stamp
+		var last error
+		err := w.await("all replicas have a hash at one entry", func() bool {
+			sums, at, last = w.hashes(shard, r.Final.Clock)
+			return last == nil
+		})
 		if err != nil {
-			r.violation("liveness", "no mark in shard %d: %v", shard, err)
+			r.violation("liveness", "shard %d: %v: %v", shard, err, last)
 			continue
 		}
-		var first [32]byte
-		for i := range Members {
-			sum, err := w.inspect(r, i, shard, at.Index)
-			switch {
-			case err != nil:
-				r.violation("liveness", "%s does not tell its state of shard %d: %v", nodeName(i), shard, err)
-			case first == [32]byte{}:
-				first = sum
-			case sum != first:
-				r.violation("replicas", "%s differs in shard %d at entry %d", nodeName(i), shard, at.Index)
+		for i, sum := range sums {
+			if sum != sums[0] {
+				r.violation("replicas", "%s differs from %s in shard %d at entry %d", nodeName(i), nodeName(0), shard, at.Index)
 			}
+		}
+	}
+	for i := range Members {
+		if err := w.inspect(r, i); err != nil {
+			r.violation("liveness", "%s does not show its state: %v", nodeName(i), err)
 		}
 	}
 }
 
-// inspect takes one replica's hash, and checks its invariants.
-func (w *world) inspect(r *Report, i int, shard holdfast.ShardID, index uint64) (sum [32]byte, err error) {
-	l := w.cluster.at(i)
-	if l == nil {
-		return sum, errRefused
+// hashes marks an entry and asks every replica for its hash there. One that was given a snapshot of after it has none.
+func (w *world) hashes(shard holdfast.ShardID, clock holdfast.Clock) (sums [][32]byte, at holdfast.Stamp, err error) {
+	w.marks++
+	if _, at, err = w.decide(shard, &command.Mark{Header: w.admin(clock, w.marks)}); err != nil {
+		return nil, at, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), quietAfter)
 	defer cancel()
-	if sum, err = l.node.Digest(ctx, shard, index); err != nil {
-		return sum, err
+	for i := range Members {
+		l := w.cluster.at(i)
+		if l == nil {
+			return nil, at, errRefused
+		}
+		sum, err := l.node.Digest(ctx, shard, at.Index)
+		if err != nil {
+			return nil, at, err
+		}
+		sums = append(sums, sum)
 	}
-	if shard == holdfast.Directory {
-		_, err = l.node.ReadDirectory(ctx, true, func(m *directory.Machine) {
-			for _, v := range m.Check() {
-				r.violation("invariants", "%s: %v", nodeName(i), v)
-			}
-		})
-		return sum, err
+	return sums, at, nil
+}
+
+// inspect checks the invariants of a node's replicas.
+func (w *world) inspect(r *Report, i int) error {
+	l := w.cluster.at(i)
+	if l == nil {
+		return errRefused
 	}
-	_, err = l.node.Read(ctx, shard, true, func(m *fsm.Machine) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	_, err := l.node.ReadDirectory(ctx, true, func(m *directory.Machine) {
+		for _, v := range m.Check() {
+			r.violation("invariants", "%s, directory: %v", nodeName(i), v)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	_, err = l.node.Read(ctx, Shard, true, func(m *fsm.Machine) {
 		for _, v := range m.Check() {
 			r.violation("invariants", "%s: %v", nodeName(i), v)
 		}
 	})
-	return sum, err
+	return err
 }

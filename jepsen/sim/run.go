@@ -58,6 +58,7 @@ type world struct {
 	began    time.Time
 	clients  []*client
 	opened   holdfast.Clock // when the sale was opened
+	marks    uint16         // set so far
 }
 
 // now is the test's clock. It is never 0.
