@@ -106,7 +106,7 @@ func (f *feed) since(from uint64, to []fsm.Change) (n int, changed <-chan struct
 	case f.over != nil:
 		return 0, nil, false, f.over
 	case f.next-from > feedChanges || f.ring == nil && f.next != from:
-		return 0, nil, false, nil
+		return 0, f.waking, false, nil
 	}
 	n = int(min(f.next-from, uint64(len(to))))
 	if at := from % feedChanges; n > 0 {
