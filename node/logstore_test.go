@@ -17,6 +17,12 @@ import (
 	"github.com/holdfast-db/holdfast/node/sim"
 )
 
+// leave closes at the end what a crash, or a failure, has left behind; it may have no way to close well.
+func leave[C io.Closer](t interface{ Cleanup(func()) }, c C) C {
+	t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
 // doubt is a storage on a disk that is expected to give rise to doubt; what stopped it comes out of stopped.
 func doubt(t testing.TB, disk node.Disk) (s *node.Storage, stopped chan error) {
 	t.Helper()
@@ -26,7 +32,7 @@ func doubt(t testing.TB, disk node.Disk) (s *node.Storage, stopped chan error) {
 		Fatal: func(err error) { stopped <- err },
 	})
 	must(t, err)
-	return s, stopped
+	return leave(t, s), stopped
 }
 
 // TestTheFirstErrorIsFinal: the second sync after a failed one is answered with success by Linux, which has dropped
@@ -34,7 +40,7 @@ func doubt(t testing.TB, disk node.Disk) (s *node.Storage, stopped chan error) {
 func TestTheFirstErrorIsFinal(t *testing.T) {
 	disk := sim.NewDisk(1, 1<<32)
 	s, stopped := doubt(t, disk.Mount())
-	one := stores(t, s, 1)
+	one := leave(t, stores(t, s, 1))
 	must(t, one.Log.StoreLogs(entries(1, 3)))
 
 	disk.SetFaults(sim.Faults{SyncError: syscall.EIO})
@@ -83,7 +89,7 @@ func TestAVoteIsSavedWhole(t *testing.T) {
 		return term, string(candidate)
 	}
 	s, _ := doubt(t, disk.Mount())
-	stable := stores(t, s, 1).Stable
+	stable := leave(t, stores(t, s, 1)).Stable
 	if term, candidate := vote(stable); term != 0 || candidate != "" {
 		t.Errorf("before any vote: %d %q", term, candidate)
 	}
@@ -92,7 +98,7 @@ func TestAVoteIsSavedWhole(t *testing.T) {
 	must(t, stable.SetUint64([]byte("LastVoteTerm"), 6))
 
 	s, _ = doubt(t, disk.Mount())
-	stable = stores(t, s, 1).Stable
+	stable = leave(t, stores(t, s, 1)).Stable
 	if term, candidate := vote(stable); term != 5 || candidate != "a:1" {
 		t.Errorf("after the crash it has voted in term %d for %q, want 5 for a:1", term, candidate)
 	}
@@ -146,11 +152,11 @@ func TestACrashInATruncationLeavesNoHole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			out, err := s.Stores(1)
+			out, err := leave(t, s).Stores(1)
 			if err != nil {
 				t.Fatal(err)
 			}
-			return out
+			return leave(t, out)
 		}
 		log := open(broken).Log
 		if err := log.StoreLogs(entries(1, last)); err != nil {
@@ -178,10 +184,10 @@ func TestADamagedEntryStopsTheNodeThatHasIt(t *testing.T) {
 	s, stopped := doubt(t, disk.Mount())
 	bad := entry(2, 1)
 	bad.Data[5] ^= 1
-	must(t, stores(t, s, 1).Log.StoreLogs([]*raft.Log{entry(1, 1), bad}))
+	must(t, leave(t, stores(t, s, 1)).Log.StoreLogs([]*raft.Log{entry(1, 1), bad}))
 
 	s, stopped = doubt(t, disk.Mount())
-	log := stores(t, s, 1).Log
+	log := leave(t, stores(t, s, 1)).Log
 	var e raft.Log
 	must(t, log.GetLog(1, &e))
 	if err := log.GetLog(2, &e); err == nil || !strings.Contains(err.Error(), "entry 2") {
@@ -285,7 +291,7 @@ func TestSnapshotsComeBack(t *testing.T) {
 func TestADamagedSnapshotIsNotRestored(t *testing.T) {
 	disk := sim.NewDisk(1, 1<<32)
 	s, _ := doubt(t, disk.Mount())
-	one := stores(t, s, 1)
+	one := leave(t, stores(t, s, 1))
 	sink, err := one.Snapshots.Create(1, 10, 2, raft.Configuration{}, 7, nil)
 	must(t, err)
 	fmt.Fprint(sink, strings.Repeat("state ", 1000))
@@ -300,13 +306,13 @@ func TestASnapshotThatWasAnsweredSurvives(t *testing.T) {
 	disk := sim.NewDisk(3, 1<<32)
 	disk.SetFaults(sim.Faults{TearTails: true})
 	s, _ := doubt(t, disk.Mount())
-	one := stores(t, s, 1)
+	one := leave(t, stores(t, s, 1))
 	sink, err := one.Snapshots.Create(1, 10, 2, raft.Configuration{}, 7, nil)
 	must(t, err)
 	fmt.Fprint(sink, strings.Repeat("state ", 1000))
 	must(t, sink.Close())
 	s, _ = doubt(t, disk.Mount())
-	list, err := stores(t, s, 1).Snapshots.List()
+	list, err := leave(t, stores(t, s, 1)).Snapshots.List()
 	if must(t, err); len(list) != 1 {
 		t.Errorf("%d snapshots came back, want 1", len(list))
 	}
