@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -142,7 +143,7 @@ func (g *group) takeIn(ctx context.Context) {
 		g.log.Info("a node joins as a learner", "shard", uint32(g.shard), "id", peer.ID, "address", peer.Address)
 		// No two servers may have the same address in a configuration, and the old one still has it.
 		at := raft.ServerAddress(peer.Address + addressMark + peer.ID)
-		if err := wait(ctx, g.raft.AddNonvoter(raft.ServerID(peer.ID), at, 0, 0)); err != nil {
+		if err := g.wait(ctx, g.raft.AddNonvoter(raft.ServerID(peer.ID), at, 0, 0)); err != nil {
 			g.log.Warn("the node could not be added", "shard", uint32(g.shard), "id", peer.ID, "error", err)
 		}
 		return // one change at a time
@@ -199,7 +200,7 @@ func (g *group) handOver(ctx context.Context, to ...raft.Server) (err error) {
 		return err
 	}
 	for _, server := range to {
-		if err = wait(ctx, g.raft.LeadershipTransferToServer(server.ID, server.Address)); err == nil || g.raft.State() != raft.Leader {
+		if err = g.wait(ctx, g.raft.LeadershipTransferToServer(server.ID, server.Address)); err == nil || g.raft.State() != raft.Leader {
 			return nil
 		}
 	}
@@ -224,14 +225,54 @@ func (g *group) successors() (voters []raft.Server) {
 	return voters
 }
 
-// wait waits for the library. Some of its futures are never answered when it ends, so the wait is given up then.
-func wait(ctx context.Context, f raft.Future) error {
-	done := make(chan error, 1)
-	go func() { done <- f.Error() }()
+// wait waits for the library until ctx ends. A future that is given up is answered later, if Raft lives on: see stop.
+func (g *group) wait(ctx context.Context, f raft.Future) error {
+	result, answered := make(chan error, 1), make(chan struct{})
+	g.asked.add(answered)
+	go func() {
+		defer close(answered)
+		result <- f.Error()
+	}()
 	select {
-	case err := <-done:
+	case err := <-result:
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
+	}
+}
+
+// asked are the futures that somebody waits for, or has waited for.
+type asked struct {
+	mu      sync.Mutex
+	answers []<-chan struct{} // closed when a future is answered
+}
+
+func (a *asked) add(answered <-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.answers = slices.DeleteFunc(a.answers, func(c <-chan struct{}) bool {
+		select {
+		case <-c:
+			return true
+		default:
+			return false
+		}
+	})
+	a.answers = append(a.answers, answered)
+}
+
+// settle waits until all are answered, or for so long.
+func (a *asked) settle(patience time.Duration) {
+	a.mu.Lock()
+	answers := slices.Clone(a.answers)
+	a.mu.Unlock()
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for _, answered := range answers {
+		select {
+		case <-answered:
+		case <-timer.C:
+			return
+		}
 	}
 }

@@ -205,7 +205,7 @@ func (n *Node) found(ctx context.Context) {
 		if g == nil || len(g.servers()) > 0 {
 			continue
 		}
-		if err := wait(ctx, g.raft.BootstrapCluster(configuration)); err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
+		if err := g.wait(ctx, g.raft.BootstrapCluster(configuration)); err != nil && !errors.Is(err, raft.ErrCantBootstrap) {
 			n.log.Error("the group could not be founded", "shard", uint32(s.id), "error", err)
 		}
 	}

@@ -46,55 +46,122 @@ type flight struct {
 func benchHolds(b *testing.B, size, flying int, limits node.Limits) {
 	c := loopback(b, limits)
 	defer c.closeAll()
-	const seats = 1_000_000
-	event, shard := c.event("bench", seats, command.Rules{ManyOpenHolds: true, HoldTTLMs: 3_600_000})
-	leader := c.nodes[c.awaitLeader(shard)]
-	validUntil := c.id(shard)
+	l := newLoad(b, c)
+	b.ResetTimer()
+	began, used := time.Now(), cpuTime(b)
+	waits := l.run(b.N, size, flying)
+	elapsed := time.Since(began)
+	used = cpuTime(b) - used
+	b.StopTimer()
+	b.ReportMetric(float64(b.N)/elapsed.Seconds(), "op/s")
+	b.ReportMetric(float64(used.Nanoseconds())/float64(b.N), "cpu-ns/op") // of all three nodes, and of packing the holds
+	b.ReportMetric(float64(waits[len(waits)/2].Microseconds()), "p50-µs")
+	b.ReportMetric(float64(waits[len(waits)*99/100].Microseconds()), "p99-µs")
+	b.ReportMetric(float64(l.again), "repeats")
+	s := l.leader.Status().Shards[l.shard]
+	b.ReportMetric(float64(s.Commands)/float64(s.Entries), "op/entry")
+}
+
+// BenchmarkHoldsDuringSnapshots compares how long holds take while snapshots are written one after the other, on
+// all three nodes, with how long they take otherwise: with a million seats, half of them held.
+func BenchmarkHoldsDuringSnapshots(b *testing.B) {
+	c := loopback(b, node.Limits{})
+	defer c.closeAll()
+	l := newLoad(b, c)
+	l.run(1_000_000, 1000, 32) // every seat that is wanted is held once, and wanted once in vain
+	for _, writing := range []bool{false, true} {
+		b.Run(fmt.Sprintf("writing=%v", writing), func(b *testing.B) {
+			stop, done := make(chan struct{}), make(chan int)
+			go func() {
+				for taken := 0; ; taken++ {
+					select {
+					case <-stop:
+						done <- taken
+						return
+					default:
+						if writing {
+							if err := c.nodes[taken%3].TakeSnapshot(l.shard); err != nil {
+								b.Error(err)
+							}
+						} else {
+							<-stop
+							done <- 0
+							return
+						}
+					}
+				}
+			}()
+			waits := l.run(b.N, 1, 256)
+			close(stop)
+			b.ReportMetric(float64(<-done), "snapshots")
+			b.ReportMetric(float64(waits[len(waits)/2].Microseconds()), "p50-µs")
+			b.ReportMetric(float64(waits[len(waits)*99/100].Microseconds()), "p99-µs")
+			b.ReportMetric(float64(waits[len(waits)-1].Microseconds()), "max-µs")
+		})
+	}
+}
+
+// load makes holds of single seats of one event: each seat is wanted by two, one after the other.
+type load struct {
+	c      *cluster
+	event  holdfast.EventID
+	shard  holdfast.ShardID
+	leader *node.Node
+	valid  holdfast.CommandID // the validity of all
+	next   uint64
+	again  int // batches that had to be repeated
+}
+
+const loadSeats = 1_000_000
+
+func newLoad(b *testing.B, c *cluster) *load {
+	l := &load{c: c}
+	l.event, l.shard = c.event("bench", loadSeats, command.Rules{ManyOpenHolds: true, HoldTTLMs: 3_600_000})
+	l.leader = c.nodes[c.awaitLeader(l.shard)]
+	l.valid = c.id(l.shard)
+	return l
+}
+
+// run has so many holds decided, in batches of size, with so many batches under way, and gives how long each took,
+// sorted.
+func (l *load) run(holds, size, flying int) (waits []time.Duration) {
 	done := make(chan *flight, flying)
 	submit := func(f *flight) {
-		leader.Submit(node.Batch{Shard: shard, Commands: f.commands, Count: f.count, Done: func(r node.Reply) {
+		l.leader.Submit(node.Batch{Shard: l.shard, Commands: f.commands, Count: f.count, Done: func(r node.Reply) {
 			f.reply = r
 			done <- f
 		}})
 	}
-	var waits []time.Duration
-	sent, answered, again, next := 0, 0, 0, uint64(0)
-	b.ResetTimer()
-	began, used := time.Now(), cpuTime(b)
-	for answered < b.N {
-		for ; sent < b.N && sent-answered < size*flying; sent += min(size, b.N-sent) {
-			f := &flight{count: min(size, b.N-sent), start: time.Now(), commands: make([]byte, 0, size*64)}
-			for range f.count {
-				next++
-				h := command.Hold{Wants: []command.Want{{Kind: command.WantSeats, Count: 1, Seats: []holdfast.SeatIndex{holdfast.SeatIndex(next / 2 % seats)}}}}
-				h.ID, h.Event = validUntil, event
-				binary.LittleEndian.PutUint64(h.ID[8:], next)
-				binary.LittleEndian.PutUint64(h.Buyer[:], next)
-				f.commands = h.Append(f.commands)
-			}
+	for sent, answered := 0, 0; answered < holds; {
+		for ; sent < holds && sent-answered < size*flying; sent += min(size, holds-sent) {
+			f := l.pack(min(size, holds-sent))
 			submit(f)
 		}
 		f := <-done
 		if f.reply.Err != nil { // whatever it was: the ids are the same
-			again++
-			leader = c.nodes[c.awaitLeader(shard)]
+			l.again++
+			l.leader = l.c.nodes[l.c.awaitLeader(l.shard)]
 			submit(f)
 			continue
 		}
 		waits = append(waits, time.Since(f.start))
 		answered += f.count
 	}
-	elapsed := time.Since(began)
-	used = cpuTime(b) - used
-	b.StopTimer()
 	slices.Sort(waits)
-	b.ReportMetric(float64(b.N)/elapsed.Seconds(), "op/s")
-	b.ReportMetric(float64(used.Nanoseconds())/float64(b.N), "cpu-ns/op") // of all three nodes, and of packing the holds
-	b.ReportMetric(float64(waits[len(waits)/2].Microseconds()), "p50-µs")
-	b.ReportMetric(float64(waits[len(waits)*99/100].Microseconds()), "p99-µs")
-	b.ReportMetric(float64(again), "repeats")
-	s := leader.Status().Shards[shard]
-	b.ReportMetric(float64(s.Commands)/float64(s.Entries), "op/entry")
+	return waits
+}
+
+func (l *load) pack(count int) *flight {
+	f := &flight{count: count, start: time.Now(), commands: make([]byte, 0, count*64)}
+	for range count {
+		l.next++
+		h := command.Hold{Wants: []command.Want{{Kind: command.WantSeats, Count: 1, Seats: []holdfast.SeatIndex{holdfast.SeatIndex(l.next / 2 % loadSeats)}}}}
+		h.ID, h.Event = l.valid, l.event
+		binary.LittleEndian.PutUint64(h.ID[8:], l.next)
+		binary.LittleEndian.PutUint64(h.Buyer[:], l.next)
+		f.commands = h.Append(f.commands)
+	}
+	return f
 }
 
 // cpuTime is what this process has used of all cores: it says more than the time that passes when others use them too.

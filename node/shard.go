@@ -97,6 +97,7 @@ type group struct {
 	proposer  *proposer
 	feed      *feed
 	duties    duties
+	asked     asked
 	storm     storm
 
 	notify chan bool     // Raft tells whether we lead
@@ -279,6 +280,7 @@ func (g *group) leaderAddress() string {
 func (g *group) stop(patience time.Duration) raft.Future {
 	if g.stopping.CompareAndSwap(false, true) {
 		g.proposer.close(patience)
+		g.asked.settle(patience)
 		g.ended = g.raft.Shutdown() // only the first caller is given something to wait for
 		close(g.stopped)
 	}
