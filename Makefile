@@ -13,8 +13,12 @@ test: ## all tests
 race: ## the concurrent packages under the race detector
 	go test -race -short ./fsm/... ./node/... ./client/...
 
-fuzz: ## every decoder for half a minute
-	@for t in FuzzDecoder FuzzDecodeResult FuzzOpenEntry FuzzDecodeSpec; do go test -run '^$$' -fuzz "^$$t$$" -fuzztime 30s ./fsm/command || exit 1; done
+fuzz: ## every fuzz target for half a minute
+	@grep -rl --include='*_test.go' '^func Fuzz' . | while read -r file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z]*\).*/\1/p' $$file); do \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s -fuzzminimizetime 1x ./$$(dirname $$file) || exit 1; \
+		done; \
+	done
 
 demo: ## an on-sale on a three-node cluster, with an audit
 	go run ./cmd/holdfast demo
