@@ -327,7 +327,7 @@ func TestSnapshotsAreDueByWhatWasAppliedAndInTurn(t *testing.T) {
 	const size = 100_000
 	counts := func(t *tally) (entries int) {
 		for ; len(t.due) == 0; entries++ {
-			t.count(1000, size)
+			t.count(500, size)
 		}
 		<-t.due
 		t.written(1, 0, t.sofar())
@@ -346,7 +346,7 @@ func TestSnapshotsAreDueByWhatWasAppliedAndInTurn(t *testing.T) {
 	if after := counts(a); after < 2*first-2 {
 		t.Errorf("after a snapshot of twice the least size the next is due after %d entries", after)
 	}
-	a.count(1000, size)
+	a.count(500, size)
 	if got := a.trailing(); got != trailingBytes/(size+1) {
 		t.Errorf("%d trailing entries", got)
 	}

@@ -20,7 +20,7 @@ import (
 // snapshots never costs more than writing the log; within bounds that keep a restart short.
 const (
 	snapshotBytesMin    = 64 << 20
-	snapshotCommandsMax = 2_000_000 // to be applied again at a restart: about a second
+	snapshotCommandsMax = 1_000_000 // to be applied again at a restart: about a second of a processor
 	snapshotEntriesMax  = 200_000   // empty ones cost reading too
 
 	// trailingBytes is the log that is kept before a snapshot, for followers that are a little behind; a follower

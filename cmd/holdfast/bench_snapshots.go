@@ -32,6 +32,10 @@ type snapshotFlags struct {
 // snapshotMembers is a cluster's usual size: a leader, one follower that may be slow, one that is needed.
 const snapshotMembers = 3
 
+// settling is how long a new cluster is left alone before it is measured: within about ten seconds leadership moves
+// once to the member that the shard prefers, which holds claims up, and is no snapshot's doing.
+const settling = 12 * time.Second
+
 func (a *app) benchSnapshots() *cobra.Command {
 	var f snapshotFlags
 	c := &cobra.Command{
@@ -153,6 +157,9 @@ func (a *app) steady(ctx context.Context, f snapshotFlags, cluster *localCluster
 	a.progress("%d of %d seats are held", f.holds, f.seats)
 	if err := s.fill(ctx); err != nil {
 		return event, nil, err
+	}
+	if !pause(ctx, settling) {
+		return event, nil, ctx.Err()
 	}
 	a.progress("%d callers hold and release a seat every %v, for %v", f.callers, f.pace, f.duration)
 	watch := &snapshotWatch{client: c, shard: s.event.Shard}
