@@ -16,7 +16,7 @@ type Timing struct {
 	// Election is how long a candidate waits for votes, and a leadership transfer for its target to catch up.
 	Election time.Duration
 	// Lease is how long a leader goes on without hearing from a majority before it steps down. It decides
-	// nothing but that: reads go through the log.
+	// nothing but that: reads go through the log. At most Heartbeat.
 	Lease time.Duration
 	// Commit is how long an idle leader waits before it tells followers the commit index.
 	Commit time.Duration
@@ -38,7 +38,7 @@ func DefaultTiming() Timing {
 	return Timing{
 		Heartbeat: 300 * time.Millisecond,
 		Election:  300 * time.Millisecond,
-		Lease:     150 * time.Millisecond,
+		Lease:     300 * time.Millisecond, // with half of it, leaders on busy machines stepped down without need; see decision 13
 		Commit:    100 * time.Millisecond,
 		Tick:      250 * time.Millisecond,
 		Hello:     time.Second,
