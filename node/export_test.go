@@ -2,6 +2,7 @@ package node
 
 import (
 	"github.com/hashicorp/raft"
+	"io"
 
 	"github.com/holdfast-db/holdfast"
 )
@@ -106,3 +107,8 @@ func (n *Node) GroupOf(shard holdfast.ShardID) any {
 
 // Restored tells a group that it has taken over a snapshot.
 func (n *Node) Restored(shard holdfast.ShardID, index uint64) { n.shards[shard].get().restored(index) }
+
+// FallBack gives a replica a state that it had before, as the library does when the leader sends an older snapshot.
+func (n *Node) FallBack(shard holdfast.ShardID, snapshot io.Reader) error {
+	return n.shards[shard].get().applier.Restore(io.NopCloser(snapshot))
+}

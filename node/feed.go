@@ -138,7 +138,7 @@ func (n *Node) Watch(ctx context.Context, shard holdfast.ShardID, event holdfast
 		return err
 	}
 	for {
-		changed, err := w.catchUp()
+		changed, err := w.catchUp(ctx)
 		if err != nil {
 			return err
 		}
@@ -166,7 +166,7 @@ type watcher struct {
 // begin finds where from is, waiting for a replica that is behind it, or sends a cut.
 func (w *watcher) begin(ctx context.Context, from holdfast.Revision) error {
 	if from == 0 {
-		return w.cut()
+		return w.cut(ctx)
 	}
 	w.revision = from - 1
 	for patience := time.Now().Add(watchPatience); ; {
@@ -189,51 +189,69 @@ func (w *watcher) begin(ctx context.Context, from holdfast.Revision) error {
 			return err
 		case found && !behind:
 			return nil
-		case time.Now().After(patience) && found:
-			return &holdfast.Error{Kind: holdfast.Unavailable, Op: "watch", Shard: w.group.shard, RetryAfter: electedAfter,
-				Message: "this node is behind what you have seen; watch on another one"}
-		case time.Now().After(patience):
-			return w.unknown()
 		}
-		_, changed, _, err := w.group.feed.since(w.group.feed.head(), nil)
-		if err != nil {
-			return err
-		}
-		if err := pause(ctx, watchPause, changed); err != nil {
+		if err := w.later(ctx, patience, found); err != nil {
 			return err
 		}
 	}
+}
+
+// later waits for a replica that is behind what the watcher has seen, or tells it to go to another one.
+func (w *watcher) later(ctx context.Context, patience time.Time, found bool) error {
+	switch late := time.Now().After(patience); {
+	case late && found:
+		return &holdfast.Error{Kind: holdfast.Unavailable, Op: "watch", Shard: w.group.shard, RetryAfter: electedAfter,
+			Message: "this node is behind what you have seen; watch on another one"}
+	case late:
+		return w.unknown()
+	}
+	_, changed, _, err := w.group.feed.since(w.group.feed.head(), nil)
+	if err != nil {
+		return err
+	}
+	return pause(ctx, watchPause, changed)
 }
 
 func (w *watcher) unknown() error {
 	return &holdfast.Error{Kind: holdfast.NotFound, Op: "watch", Shard: w.group.shard, Message: w.event.String() + " is not on this shard"}
 }
 
-// cut sends every unit's state.
-func (w *watcher) cut() error {
-	var cut *fsm.Cut
-	at, err := w.group.applier.change(func(m machine) {
-		if seats, ok := m.(inventory); ok {
-			if view, found := seats.Event(w.event); found {
+// cut sends every unit's state, once the replica has come as far as the watcher: it may fall back, since the library
+// takes over a snapshot that is older than what was applied, and applies the entries after it again.
+func (w *watcher) cut(ctx context.Context) error {
+	for patience := time.Now().Add(watchPatience); ; {
+		var cut *fsm.Cut
+		found := false
+		at, err := w.group.applier.change(func(m machine) {
+			seats, ok := m.(inventory)
+			if !ok {
+				return
+			}
+			var view fsm.EventView
+			if view, found = seats.Event(w.event); found && view.Revision >= w.revision {
 				cut, w.sale = seats.Cut(), view.Sale
 			}
+			w.next = w.group.feed.head()
+		})
+		switch {
+		case err != nil:
+			return err
+		case cut != nil:
+			states, revision, _ := cut.Seats(w.event)
+			cut.Release()
+			w.revision = revision
+			return w.send(Changes{Stamp: w.group.stale(at), Revision: revision, Cut: true, States: states, Sale: w.sale})
+		case w.revision == 0:
+			return w.unknown()
 		}
-		w.next = w.group.feed.head()
-	})
-	if err != nil {
-		return err
+		if err := w.later(ctx, patience, found); err != nil {
+			return err
+		}
 	}
-	if cut == nil {
-		return w.unknown()
-	}
-	states, revision, _ := cut.Seats(w.event)
-	cut.Release()
-	w.revision = revision
-	return w.send(Changes{Stamp: w.group.stale(at), Revision: revision, Cut: true, States: states, Sale: w.sale})
 }
 
 // catchUp sends what has changed. changed is closed when more has.
-func (w *watcher) catchUp() (changed <-chan struct{}, err error) {
+func (w *watcher) catchUp(ctx context.Context) (changed <-chan struct{}, err error) {
 	w.changes.Seats, w.changes.SeatStates = w.changes.Seats[:0], w.changes.SeatStates[:0]
 	clear(w.slots)
 	whole, was := true, w.revision
@@ -248,7 +266,8 @@ func (w *watcher) catchUp() (changed <-chan struct{}, err error) {
 		}
 	}
 	if !whole || w.revision < w.must {
-		return changed, w.cut()
+		w.revision = was
+		return changed, w.cut(ctx)
 	}
 	if w.revision == was {
 		return changed, nil
