@@ -137,6 +137,7 @@ func (w *world) judge(r *Report) {
 		r.violation("liveness", "the end cannot be read back: %v", err)
 	}
 	r.Violations = append(r.Violations, check.All(w.plan.Rules, r.Operations, r.Final)...)
+	w.checkWatchers(r)
 	w.compare(r)
 	w.cluster.mu.Lock()
 	defer w.cluster.mu.Unlock()

@@ -115,7 +115,7 @@ func (c *Cluster) seats(i int, event holdfast.EventID, stale bool) (states []byt
 	}
 	a, err := ask(c, i, func(ctx context.Context, n *node.Node) (a answer) {
 		var cut *fsm.Cut
-		if cut, a.at, a.err = n.Cut(ctx, Shard, stale || c.broken.Stale); a.err == nil {
+		if cut, a.at, a.err = n.Cut(ctx, Shard, stale || c.broken.Stale != nil && c.broken.Stale(n)); a.err == nil {
 			defer cut.Release()
 			a.states, _, _ = cut.Seats(event)
 		}

@@ -227,6 +227,9 @@ func (cl *client) hear(claims []*claim, r node.Reply) {
 // read reads some seats, strictly, once. A read that fails tells nothing.
 func (cl *client) read(seats []holdfast.SeatIndex) {
 	o := history.Operation{Client: cl.number, Kind: history.Read, Seats: seats, Call: cl.world.now()}
+	if cl.world.cluster.broken.Stale != nil {
+		cl.at = cl.random.IntN(Members)
+	}
 	states, at, err := cl.world.cluster.seats(cl.at, cl.world.event, false)
 	if err != nil {
 		var failure *holdfast.Error

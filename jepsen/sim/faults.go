@@ -48,6 +48,12 @@ func (c *Cluster) begin(f Fault) (end func()) {
 	case Crash:
 		c.crash(f.Node)
 		return func() { c.up(f.Node) }
+	case Wipe:
+		c.crash(f.Node)
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.members[f.Node].disk.Wipe()
+		return func() { c.up(f.Node) }
 	case CrashAll:
 		for i := range Members {
 			c.crash(i)

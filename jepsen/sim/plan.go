@@ -45,6 +45,7 @@ const (
 	CrashAll Kind = "crash-all" // all nodes at once
 	Restart  Kind = "restart"   // in an orderly way
 	Pause    Kind = "pause"     // nothing goes in or out of the node
+	Wipe     Kind = "wipe"      // the node comes back with an empty disk, as another member
 
 	Isolate   Kind = "isolate"    // the node is cut off from the others; clients still reach it
 	Deaf      Kind = "deaf"       // it hears nobody
@@ -131,6 +132,9 @@ func NewPlan(seed uint64, length time.Duration) Plan {
 			p.Faults = append(p.Faults, f)
 			at += f.For + between(200*time.Millisecond, 8*time.Second)
 		}
+	}
+	if r.IntN(4) == 0 { // once at most: of three voters one is gone for good
+		p.Faults = append(p.Faults, Fault{At: between(5*time.Second, length), For: between(time.Second, 5*time.Second), Kind: Wipe, Node: Leader})
 	}
 	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
 	return p

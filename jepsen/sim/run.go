@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -57,6 +58,7 @@ type world struct {
 	event    holdfast.EventID
 	began    time.Time
 	clients  []*client
+	watchers []*watcher
 	opened   holdfast.Clock // when the sale was opened
 	marks    uint16         // set so far
 }
@@ -73,8 +75,10 @@ func Run(p Plan, broken Sabotage, logger *slog.Logger) *Report {
 		r.violation("liveness", "the sale does not open: %v", err)
 		return r
 	}
+	stop := w.watch()
 	w.load(r)
 	w.judge(r)
+	stop()
 	r.Virtual = w.now()
 	return r
 }
@@ -94,6 +98,21 @@ func (w *world) load(r *Report) {
 	}
 	w.cluster.play(func(f Fault, met int) { r.Played = append(r.Played, fmt.Sprintf("%v (%s)", f, nodeName(met))) })
 	working.Wait()
+}
+
+// watch starts the watchers.
+func (w *world) watch() (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var watching sync.WaitGroup
+	for i := range watchers {
+		watcher := &watcher{world: w, random: rand.New(rand.NewPCG(w.plan.Seed, 50+uint64(i)))}
+		w.watchers = append(w.watchers, watcher)
+		watching.Go(func() { watcher.watch(ctx) })
+	}
+	return func() {
+		cancel()
+		watching.Wait()
+	}
 }
 
 func (w *world) newClient(number int) *client {

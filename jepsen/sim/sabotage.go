@@ -11,8 +11,8 @@ import (
 type Sabotage struct {
 	// Submit is what clients call in place of Cluster.Submit.
 	Submit func(c *Cluster, i int, b node.Batch) node.Reply
-	// Stale reads are answered by whoever is asked, without asking the log.
-	Stale bool
+	// Stale says of a node that it answers strict reads without asking the log.
+	Stale func(n *node.Node) bool
 	// FreshIDs: a client that does not know what became of a command makes it anew, under another id.
 	FreshIDs bool
 	// Clock is what a node gets in place of its clock.
