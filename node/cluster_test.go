@@ -86,8 +86,8 @@ func (c *cluster) openAll() {
 // kill ends a node as a power failure would, as seen from outside: the network and the disk are gone at once.
 func (c *cluster) kill(i int) {
 	c.net.Crash(fmt.Sprintf("n%d", i+1))
-	c.disks[i].Crash()
-	_ = c.nodes[i].Close() // what it tries to say reaches nobody
+	c.disks[i] = c.disks[i].PowerOff() // the library panics when its disk fails under it: the old one is left to it
+	_ = c.nodes[i].Close()             // what it tries to say reaches nobody
 	c.nodes[i] = nil
 }
 

@@ -138,6 +138,9 @@ func (tr *tracer) call(tid int, pending map[int]func()) error {
 		return nil
 	}
 	path, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%d", tid, regs.Rdi))
+	if errors.Is(err, os.ErrNotExist) {
+		return nil // the process was killed meanwhile: this sync will make nothing durable
+	}
 	if err != nil {
 		return err
 	}
