@@ -152,7 +152,6 @@ func compareReplicas(t *testing.T, p *processes, cl *client.Client, shard holdfa
 
 // report prints what was done, and for how long nobody could buy.
 func report(t *testing.T, operations []history.Operation, final history.Final, faults []fault) {
-	var written []time.Duration
 	outcomes, reads, again := map[holdfast.Outcome]int{}, 0, 0
 	for i := range operations {
 		o := &operations[i]
@@ -164,22 +163,11 @@ func report(t *testing.T, operations []history.Operation, final history.Final, f
 		if o.Repeated {
 			again++
 		}
-		if !o.Unknown() {
-			written = append(written, o.Return)
-		}
 	}
-	slices.Sort(written)
+	answers := history.AnswersOf(operations)
 	byKind := map[string][]time.Duration{}
 	for _, f := range faults {
-		from, _ := slices.BinarySearch(written, f.at)
-		before, longest := f.at, time.Duration(0)
-		for _, at := range written[from:] {
-			if before > f.until {
-				break
-			}
-			longest, before = max(longest, at-before), at
-		}
-		byKind[f.kind] = append(byKind[f.kind], longest)
+		byKind[f.kind] = append(byKind[f.kind], answers.Gap(f.at, f.until))
 	}
 	t.Logf("%d commands (%d ok, %d told again, %d unknown for good) and %d reads in %v; %d orders; %d faults",
 		len(operations)-reads, outcomes[holdfast.OK], again, outcomes[0], reads, *forFlag, len(final.Orders), len(faults))

@@ -32,7 +32,7 @@ func inBubble(t *testing.T, test func(t *testing.T)) {
 var inBubbleNumber = regexp.MustCompile(`synctest bubble \d+\]`)
 
 // abandoned are the library's goroutines that do the transfer and await its end, and ours that waits for their answer.
-var abandoned = regexp.MustCompile(`raft\.\(\*Raft\)\.(leadershipTransfer|leaderLoop\.func2)\(|node\.wait\.func1\(`)
+var abandoned = regexp.MustCompile(`raft\.\(\*Raft\)\.(leadershipTransfer|leaderLoop\.func2)\(|node\.\(\*group\)\.wait\.func`)
 
 // leftBehind gives the goroutines of a bubble that are not known.
 func leftBehind(bubble string) (left []string) {

@@ -24,7 +24,7 @@ var (
 const (
 	tripMost = 2 * time.Millisecond // from a client to a node, or back
 	// patience is how long a client waits for one answer.
-	patience = 2 * time.Second
+	patience = time.Second
 )
 
 func trip() { time.Sleep(rand.N(tripMost)) }

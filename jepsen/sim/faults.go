@@ -9,7 +9,7 @@ import (
 )
 
 // play plays the plan's faults and returns when the last has ended. Each is announced to told.
-func (c *Cluster) play(told func(f Fault, node int)) {
+func (c *Cluster) play(told func(Fault)) {
 	began := time.Now()
 	random := rand.New(rand.NewPCG(c.plan.Seed, 12))
 	var playing sync.WaitGroup
@@ -20,7 +20,7 @@ func (c *Cluster) play(told func(f Fault, node int)) {
 				f.Node = random.IntN(Members)
 			}
 		}
-		told(f, f.Node)
+		told(f)
 		end := c.begin(f)
 		playing.Go(func() {
 			time.Sleep(f.For)

@@ -28,6 +28,19 @@ func (cl *client) work(until time.Duration) {
 	}
 }
 
+// pulse is the life of a client that never waits.
+func (cl *client) pulse(until time.Duration) {
+	for cl.world.now() < until {
+		h := cl.hold(cl.wanted(1))
+		cl.do(h)
+		if h.Outcome == holdfast.OK {
+			cl.do(cl.release(h))
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	cl.resolve()
+}
+
 func (cl *client) think() {
 	time.Sleep(time.Duration(cl.random.ExpFloat64() * float64(cl.world.plan.Load.Think)))
 }

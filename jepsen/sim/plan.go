@@ -34,6 +34,7 @@ type Load struct {
 	Seats   int           // in the house
 	Think   time.Duration // on average, between two steps of a client
 	Loss    float64       // the part of the answers that are lost on the way
+	Pulse   bool          // one client more does nothing but hold and give back, without rest, so that gaps are seen
 }
 
 // Kind is what goes wrong.

@@ -20,10 +20,17 @@ type Report struct {
 	Violations []check.Violation
 	Operations []history.Operation
 	Final      history.Final
-	Played     []string // the faults, with the node that each one met
-	Entries    uint64   // of the shard's log
+	Played     []Played
+	Entries    uint64 // of the shard's log
 	Terms      uint64
 	Virtual    time.Duration
+}
+
+// Played is a fault as it came.
+type Played struct {
+	Fault               // with the node that it met
+	Began time.Duration // on the test's clock
+	Gap   time.Duration // for how long nobody could buy, from its begin to a while after its end
 }
 
 func (r *Report) String() string {
@@ -49,6 +56,9 @@ func (r *Report) String() string {
 	}
 	return b.String()
 }
+
+// gapAfter is how long after its end a fault is blamed for a gap.
+const gapAfter = 500 * time.Millisecond
 
 // world is what the clients of a run share.
 type world struct {
@@ -79,6 +89,11 @@ func Run(p Plan, broken Sabotage, logger *slog.Logger) *Report {
 	w.load(r)
 	w.judge(r)
 	stop()
+	answers := history.AnswersOf(r.Operations)
+	for i := range r.Played {
+		p := &r.Played[i]
+		p.Gap = answers.Gap(p.Began, p.Began+p.For+gapAfter)
+	}
 	r.Virtual = w.now()
 	return r
 }
@@ -96,7 +111,12 @@ func (w *world) load(r *Report) {
 		w.clients = append(w.clients, cl)
 		working.Go(func() { cl.work(w.plan.Length) })
 	}
-	w.cluster.play(func(f Fault, met int) { r.Played = append(r.Played, fmt.Sprintf("%v (%s)", f, nodeName(met))) })
+	if w.plan.Load.Pulse {
+		cl := w.newClient(w.plan.Load.Clients + 1)
+		w.clients = append(w.clients, cl)
+		working.Go(func() { cl.pulse(w.plan.Length) })
+	}
+	w.cluster.play(func(f Fault) { r.Played = append(r.Played, Played{Fault: f, Began: w.now()}) })
 	working.Wait()
 }
 

@@ -1,10 +1,12 @@
 package sim
 
 import (
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -26,25 +28,46 @@ func logger() *slog.Logger {
 // TestSimulation plays seeds. One that failed is played again with
 //
 //	go test ./jepsen/sim -run TestSimulation -seed N -seeds 1
+//
+// and with -artifacts its history is kept. Since a seed is no schedule, it is played a few times more at once, to see how
+// often it fails.
 func TestSimulation(t *testing.T) {
 	for seed := *seedFlag; seed < *seedFlag+*seedsFlag; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			plan := NewPlan(seed, *loadFlag)
-			began := time.Now()
-			var r *Report
-			inBubble(t, func(*testing.T) { r = Run(plan, Sabotage{}, logger()) })
+			plan, began := NewPlan(seed, *loadFlag), time.Now()
+			r := play(t, plan)
 			t.Logf("%.1f s: %v", time.Since(began).Seconds(), r)
-			if len(r.Violations) == 0 {
-				return
+			if len(r.Violations) > 0 {
+				explain(t, r)
 			}
-			for _, v := range r.Violations {
-				t.Error(v)
-			}
-			t.Logf("%v", plan)
-			for _, f := range r.Played {
-				t.Log(f)
-			}
-			t.Logf("again: go test ./jepsen/sim -run TestSimulation -seed %d -seeds 1 -load %v", seed, *loadFlag)
 		})
 	}
+}
+
+func play(t *testing.T, p Plan) (r *Report) {
+	inBubble(t, func(*testing.T) { r = Run(p, Sabotage{}, logger()) })
+	return r
+}
+
+// explain fails the test and says what there is to know.
+func explain(t *testing.T, r *Report) {
+	for _, v := range r.Violations {
+		t.Error(v)
+	}
+	t.Logf("%v", r.Plan)
+	for _, p := range r.Played {
+		t.Logf("at %.2fs: %v", p.Began.Seconds(), p.Fault)
+	}
+	if text, err := json.MarshalIndent(r, "", " "); err == nil {
+		path := filepath.Join(t.ArtifactDir(), "report.json")
+		t.Logf("history: %s (%v)", path, os.WriteFile(path, text, 0o644))
+	}
+	const more = 5
+	again := 0
+	for range more {
+		if len(play(t, r.Plan).Violations) > 0 {
+			again++
+		}
+	}
+	t.Logf("of %d times more it failed %d; again: go test ./jepsen/sim -run TestSimulation -seed %d -seeds 1 -load %v", more, again, r.Plan.Seed, r.Plan.Length)
 }
