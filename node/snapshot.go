@@ -183,7 +183,8 @@ func (r *applier) Restore(from io.ReadCloser) error {
 		}
 		return err
 	}
-	if index := m.Index(); index > r.archive.Last() { // the entries between are nowhere on this node
+	index, timed, remembered := m.Index(), m.Timed(), m.remembered() // once it is set, it is the applying goroutine's
+	if index > r.archive.Last() {                                    // the entries between are nowhere on this node
 		base := m.cut()
 		defer base.Release()
 		if err := r.archive.Base(index, base); err != nil {
@@ -195,10 +196,10 @@ func (r *applier) Restore(from io.ReadCloser) error {
 	r.machine, r.term = m, newest.Term
 	r.mu.Unlock()
 	r.feed.restart()
-	r.proposer.noted(m.Timed(), m.remembered())
-	r.tally.written(m.Index(), newest.Size, r.tally.sofar())
+	r.proposer.noted(timed, remembered)
+	r.tally.written(index, newest.Size, r.tally.sofar())
 	if r.opened.Load() {
-		r.onRestore(m.Index())
+		r.onRestore(index)
 	}
 	r.progress.wake()
 	r.moved()
