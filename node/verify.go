@@ -89,6 +89,15 @@ func Verify(path string, progress func(VerifyReport)) (VerifyReport, error) {
 	return verifyDir(osDir(path), only, progress)
 }
 
+// VerifyDisk is Verify of one shard's archive on any Disk, which no node has open.
+func VerifyDisk(disk Disk, shard holdfast.ShardID) (VerifyReport, error) {
+	dir, err := disk.Dir(shardDir(shard) + "/" + archiveDir)
+	if err != nil {
+		return VerifyReport{}, err
+	}
+	return verifyDir(dir, "", nil)
+}
+
 func dirExists(path string) bool {
 	st, err := os.Stat(path)
 	return err == nil && st.IsDir()

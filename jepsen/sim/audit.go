@@ -266,3 +266,18 @@ func (w *world) inspect(r *Report, i int) error {
 	})
 	return err
 }
+
+// verifyArchives replays what each node archived, as an auditor would: it must lead to a state without faults.
+func (w *world) verifyArchives(r *Report) {
+	for i, m := range w.cluster.members {
+		for shard := holdfast.Directory; shard <= Shard; shard++ {
+			v, err := node.VerifyDisk(m.disk.Mount(), shard)
+			switch {
+			case err != nil:
+				r.violation("archive", "%s, shard %d: %v", nodeName(i), shard, err)
+			case shard == Shard && v.Index < r.Entries-min(r.Entries, 100):
+				r.violation("archive", "%s has archived %d entries of %d", nodeName(i), v.Index, r.Entries)
+			}
+		}
+	}
+}

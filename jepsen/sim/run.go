@@ -89,6 +89,8 @@ func Run(p Plan, broken Sabotage, logger *slog.Logger) *Report {
 	w.load(r)
 	w.judge(r)
 	stop()
+	w.cluster.Close()
+	w.verifyArchives(r)
 	answers := history.AnswersOf(r.Operations)
 	for i := range r.Played {
 		p := &r.Played[i]
