@@ -19,14 +19,12 @@ func AnswersOf(operations []Operation) (a Answers) {
 	return a
 }
 
-// Gap is the longest time without an answer that overlaps the time from one instant to another.
+// Gap is the longest time without an answer from one instant to another.
 func (a Answers) Gap(from, until time.Duration) (longest time.Duration) {
 	at, _ := slices.BinarySearch(a, from)
 	before := from
-	for _, next := range a[at:] {
-		if before > until {
-			break
-		}
+	for _, next := range append(a[at:len(a):len(a)], until) {
+		next = min(next, until)
 		longest, before = max(longest, next-before), next
 	}
 	return longest

@@ -29,8 +29,8 @@ const (
 
 func trip() { time.Sleep(rand.N(tripMost)) }
 
-// ask does something at a node. A paused node comes to it when it goes on, even if nobody waits any more: late
-// duplicates are what happens. do must return when ctx is over, and gets the life that it concerns.
+// ask does something at a node. A paused node comes to it when it goes on, even if nobody waits any more: so commands
+// come late, and twice. do must return when ctx is over, or the node is closed.
 func ask[T any](c *Cluster, i int, do func(ctx context.Context, n *node.Node) T) (answer T, err error) {
 	l := c.at(i)
 	trip()

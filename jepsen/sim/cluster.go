@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
@@ -37,6 +38,7 @@ type member struct {
 	clock *clock
 	disk  *memory.Disk
 	life  *life // nil: it is down
+	last  *life // life, or the one before
 	down  int   // how many faults keep it down
 }
 
@@ -44,7 +46,7 @@ type member struct {
 type life struct {
 	node    *node.Node
 	gone    chan struct{} // closed when it has crashed, or is stopped
-	crashed bool          // what it says at its end means nothing
+	crashed atomic.Bool   // what it says at its end means nothing
 	paused  chan struct{} // closed when it goes on; nil: it runs
 }
 
@@ -87,14 +89,16 @@ func (c *Cluster) up(i int) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	l := &life{node: n, gone: make(chan struct{})}
 	switch {
 	case m.down > 0 && err == nil: // it crashed while it started
-		c.end(m, &life{node: n, gone: make(chan struct{}), crashed: true})
+		l.crashed.Store(true)
+		c.end(m, l)
 	case m.down > 0:
 	case err != nil:
 		c.failed = append(c.failed, fmt.Sprintf("%s does not start: %v", m.name, err))
 	default:
-		m.life = &life{node: n, gone: make(chan struct{})}
+		m.life, m.last = l, l
 	}
 }
 
@@ -103,7 +107,8 @@ func (c *Cluster) config(i int) node.Config {
 	m := c.members[i]
 	cfg := node.Config{
 		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: m.name + ":8000", BootstrapExpect: Members, Shards: int(Shard),
-		SnapshotEntries: c.plan.Snapshot, Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name), Disk: tapedDisk{m.disk.Mount(), c.tape, m.name, c.broken.Alter}, Version: "sim",
+		SnapshotEntries: c.plan.Snapshot, Version: "sim", Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name),
+		Disk: tapedDisk{m.disk.Mount(), c.tape, m.name, c.broken.Alter},
 	}
 	for j := range Members {
 		cfg.Peers = append(cfg.Peers, nodeName(j)+":7000")
@@ -125,8 +130,8 @@ func (c *Cluster) crash(i int) {
 	defer c.mu.Unlock()
 	m.down++
 	c.network.Crash(m.name)
-	if m.life != nil {
-		m.life.crashed = true
+	if m.last != nil { // it runs, or is about to end
+		m.last.crashed.Store(true)
 	}
 	m.disk = m.disk.PowerOff()
 	c.end(m, m.life)
@@ -150,7 +155,7 @@ func (c *Cluster) end(m *member, l *life) {
 	}
 	close(l.gone)
 	c.ended.Go(func() {
-		if err := l.node.Close(); err != nil && !l.crashed {
+		if err := l.node.Close(); err != nil && !l.crashed.Load() {
 			c.fail("%s: close: %v", m.name, err)
 		}
 	})

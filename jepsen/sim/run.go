@@ -58,7 +58,7 @@ func (r *Report) String() string {
 }
 
 // gapAfter is how long after its end a fault is blamed for a gap.
-const gapAfter = 500 * time.Millisecond
+const gapAfter = 5 * time.Second
 
 // world is what the clients of a run share.
 type world struct {
