@@ -17,6 +17,7 @@ func TestAWatcherIsNotSentBack(t *testing.T) {
 	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
 		event, shard := c.event("one", 100, command.Rules{ManyOpenHolds: true})
 		follower := c.nodes[(c.awaitLeader(shard)+1)%len(c.nodes)]
+		time.Sleep(time.Second) // until the follower has the event too
 		cut, _, err := follower.Cut(t.Context(), shard, true)
 		must(t, err)
 		var older bytes.Buffer
