@@ -31,6 +31,7 @@ type Effect struct {
 	Total  holdfast.Money
 	Method holdfast.CaptureMethod
 	Begun  time.Time
+	Life   holdfast.Incarnation // in which it began
 
 	NotBefore holdfast.Clock // on the hold clock
 	Latest    time.Time      // by the shard's wall clock; zero: none
@@ -103,7 +104,7 @@ func effectOf(shard holdfast.ShardID, e *api.Effect) Effect {
 		Kind: holdfast.EffectKind(e.GetKind()), Attempt: holdfast.Attempt(e.GetAttempt()), Payment: e.GetPayment(),
 		Amount: holdfast.Money{AmountMinor: e.GetAmountMinor(), Currency: holdfast.Currency(e.GetCurrency())},
 		Total:  holdfast.Money{AmountMinor: e.GetTotalMinor(), Currency: holdfast.Currency(e.GetCurrency())},
-		Method: holdfast.CaptureMethod(e.GetMethod()), Begun: timeOf(e.GetBegunMs()),
+		Method: holdfast.CaptureMethod(e.GetMethod()), Begun: timeOf(e.GetBegunMs()), Life: holdfast.Incarnation(e.GetLife()),
 		NotBefore: holdfast.Clock(e.GetNotBeforeUs()), Latest: timeOf(e.GetLatestMs()), Urgent: e.GetUrgent(), Parked: e.GetParked(),
 		Tries: int(e.GetTries()), Code: e.GetCode(), Topic: holdfast.Topic(e.GetTopic())}
 	copy(effect.Hold[:], e.GetHold())

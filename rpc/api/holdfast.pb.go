@@ -2546,6 +2546,7 @@ type Effect struct {
 	Tries         uint32                 `protobuf:"varint,16,opt,name=tries,proto3" json:"tries,omitempty"`
 	Code          string                 `protobuf:"bytes,17,opt,name=code,proto3" json:"code,omitempty"`    // with what it was last put off
 	Topic         uint32                 `protobuf:"varint,18,opt,name=topic,proto3" json:"topic,omitempty"` // holdfast.Topic of a receipt or a notification
+	Life          uint64                 `protobuf:"varint,19,opt,name=life,proto3" json:"life,omitempty"`   // incarnation in which the attempt began
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2702,6 +2703,13 @@ func (x *Effect) GetCode() string {
 func (x *Effect) GetTopic() uint32 {
 	if x != nil {
 		return x.Topic
+	}
+	return 0
+}
+
+func (x *Effect) GetLife() uint64 {
+	if x != nil {
+		return x.Life
 	}
 	return 0
 }
@@ -3837,7 +3845,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\aeffects\x18\x02 \x03(\v2\x13.holdfast.v1.EffectR\aeffects\x12\x19\n" +
 	"\blease_ms\x18\x03 \x01(\rR\aleaseMs\x12\x18\n" +
 	"\acluster\x18\x04 \x01(\tR\acluster\x12 \n" +
-	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\xce\x03\n" +
+	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\xe2\x03\n" +
 	"\x06Effect\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12\x12\n" +
@@ -3858,7 +3866,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x06parked\x18\x0f \x01(\bR\x06parked\x12\x14\n" +
 	"\x05tries\x18\x10 \x01(\rR\x05tries\x12\x12\n" +
 	"\x04code\x18\x11 \x01(\tR\x04code\x12\x14\n" +
-	"\x05topic\x18\x12 \x01(\rR\x05topic\"\xdb\x01\n" +
+	"\x05topic\x18\x12 \x01(\rR\x05topic\x12\x12\n" +
+	"\x04life\x18\x13 \x01(\x04R\x04life\"\xdb\x01\n" +
 	"\fGrantRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12(\n" +
 	"\x10reads_per_second\x18\x02 \x01(\rR\x0ereadsPerSecond\x12*\n" +
