@@ -31,10 +31,10 @@ var arrows = map[string][]string{
 	"fsm/command":     {""},
 	"fsm":             {"", "fsm/command"},
 	"fsm/directory":   {"", "fsm/command"},
-	"node":            {"", "fsm", "fsm/command", "fsm/directory"},
+	"node":            {"", "fsm", "fsm/command", "fsm/directory", "payment"}, // payment: the arithmetic of its budget
 	"rpc/api":         nil,
 	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/directory", "rpc/api"},
-	"rpc":             {"", "fsm", "fsm/command", "fsm/directory", "node", "rpc/api", "rpc/convert"},
+	"rpc":             {"", "fsm", "fsm/command", "fsm/directory", "node", "payment", "rpc/api", "rpc/convert"},
 	"client":          {"", "fsm/command", "rpc/api"},
 	"payment":         {""},
 	"frontend":        {"", "fsm/command", "client", "rpc/api", "payment"},

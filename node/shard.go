@@ -97,6 +97,7 @@ type group struct {
 	proposer  *proposer
 	feed      *feed
 	duties    duties
+	outbox    outbox
 	asked     asked
 	storm     storm
 

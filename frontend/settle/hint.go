@@ -53,8 +53,16 @@ func (w *Worker) HintHandler(signatureHeader string) http.Handler {
 // nobody here; a forged one is a *payment.Error of that kind; after any other the provider should come again.
 func (w *Worker) Hint(ctx context.Context, body []byte, signature string) error {
 	hint, err := w.cfg.Provider.ParseHint(body, signature)
-	if err != nil {
+	switch kind := payment.KindOf(err); {
+	case kind == payment.Forged:
 		w.stats.HintsForged.Add(1)
+		return err
+	case kind == payment.WrongAccount: // of the other mode, live or test
+		w.stats.HintsForeign.Add(1)
+		return nil
+	case err != nil: // of a configuration that can be mended
+		w.stats.HintsLater.Add(1)
+		w.log.Error("A WEBHOOK CANNOT BE READ", "error", err)
 		return err
 	}
 	if hint.Kind == payment.HintNone || hint.Payment == "" {

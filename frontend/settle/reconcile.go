@@ -77,9 +77,10 @@ type Report struct {
 	Event       client.EventRef
 	From, To    time.Time // of the provider's list
 	Index       uint64    // of the shard's log at which its books were read
-	Known       int       // payments in the shard's books
-	Listed      int       // payments of the event at the provider
-	Settling    int       // under way: begun, or something is owed about them
+	Incarnation holdfast.Incarnation
+	Known       int // payments in the shard's books
+	Listed      int // payments of the event at the provider
+	Settling    int // under way: begun, or something is owed about them
 	Ledger      client.Ledger
 	Captured    int64 // by the provider, minor units
 	Refunded    int64
@@ -126,7 +127,7 @@ func (w *Worker) reconcile(ctx context.Context, event client.EventRef, span Span
 			return Report{}, err
 		}
 	}
-	r := Report{Event: event, From: listed.span.From, To: listed.span.To, Index: b.Stamp.Index, Known: len(b.Payments), Ledger: b.Ledger}
+	r := Report{Event: event, From: listed.span.From, To: listed.span.To, Index: b.Stamp.Index, Incarnation: b.Incarnation, Known: len(b.Payments), Ledger: b.Ledger}
 	first := b.compare(listed.events[event.ID], &r)
 	if len(first) == 0 {
 		return r, nil
