@@ -31,10 +31,11 @@ var arrows = map[string][]string{
 	"fsm/command":     {""},
 	"fsm":             {"", "fsm/command"},
 	"fsm/directory":   {"", "fsm/command"},
-	"node":            {"", "fsm", "fsm/command", "fsm/directory", "payment"}, // payment: the arithmetic of its budget
+	"node/outbox":     {"", "fsm", "fsm/command", "payment"}, // payment: the arithmetic of a provider's budget
+	"node":            {"", "fsm", "fsm/command", "fsm/directory", "node/outbox", "payment"},
 	"rpc/api":         nil,
-	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/directory", "rpc/api"},
-	"rpc":             {"", "fsm", "fsm/command", "fsm/directory", "node", "payment", "rpc/api", "rpc/convert"},
+	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/directory", "node/outbox", "payment", "rpc/api"},
+	"rpc":             {"", "fsm", "fsm/command", "fsm/directory", "node", "node/outbox", "payment", "rpc/api", "rpc/convert"},
 	"client":          {"", "fsm/command", "rpc/api"},
 	"payment":         {""},
 	"frontend":        {"", "fsm/command", "client", "rpc/api", "payment"},

@@ -7,26 +7,27 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm"
+	"github.com/holdfast-db/holdfast/node/outbox"
 )
 
 // What the leader of a shard tells settlement workers: which of the shard's effects are theirs for a while, and, as
 // the directory's leader, how many calls to the payment provider they may make. All of it is in memory, of one reign.
 
-// outbox is that memory.
-type outbox struct {
+// handouts is that memory.
+type handouts struct {
 	mu      sync.Mutex
 	reign   uint64
-	leases  Leases
-	budgets Budgets // the directory's leader's
+	leases  outbox.Leases
+	budgets outbox.Budgets // the directory's leader's
 }
 
-// enter gives the outbox of our present reign, locked; whoever calls must unlock mu. It fails when we do not lead.
-func (g *group) enterOutbox() (*outbox, error) {
+// enterHandouts gives that of our present reign, locked; whoever calls must unlock mu. It fails when we do not lead.
+func (g *group) enterHandouts() (*handouts, error) {
 	reign, err := g.proposer.reigns()
 	if err != nil {
 		return nil, err
 	}
-	o := &g.outbox
+	o := &g.handouts
 	o.mu.Lock()
 	if o.reign != reign {
 		o.reign = reign
@@ -36,20 +37,11 @@ func (g *group) enterOutbox() (*outbox, error) {
 	return o, nil
 }
 
-// LeaseQuery asks for effects of a shard.
-type LeaseQuery struct {
-	Shard  holdfast.ShardID
-	Worker string              // unique among workers
-	Kinds  uint32              // a bit for each holdfast.EffectKind that the worker carries out: 1 << kind
-	Max    int                 // more effects at most; 0: only take back
-	Have   []holdfast.EffectID // what the worker still has in hand; it has finished with all others
-}
-
 // Leased is what a worker was given.
 type Leased struct {
 	Stamp       holdfast.Stamp
 	Cluster     string
-	Incarnation uint64
+	Incarnation holdfast.Incarnation
 	For         time.Duration // how long the effects are the worker's
 	Effects     []fsm.EffectView
 }
@@ -57,22 +49,22 @@ type Leased struct {
 // lookAgainAfter spaces the looks of a worker that waits, so that a busy log does not wake it for every entry.
 const lookAgainAfter = 20 * time.Millisecond
 
-// Lease gives due effects to a worker, the most urgent first, and takes back what the worker does not have any more: what
-// it has finished with, and what was given to it in an answer that it did not get. When none is due it waits for some until ctx ends, and
-// then gives none. Nothing of it is in the log: see Leases.
-func (n *Node) Lease(ctx context.Context, q LeaseQuery) (Leased, error) {
-	g, err := n.group(q.Shard)
+// Lease gives due effects to a worker, the most urgent first, and takes back what the worker does not have any more:
+// what it has finished with, and what was given to it in an answer that it did not get. When none is due it waits for
+// some until ctx ends, and then gives none. Nothing of it is in the log: see outbox.Leases.
+func (n *Node) Lease(ctx context.Context, shard holdfast.ShardID, q outbox.Query) (Leased, error) {
+	g, err := n.group(shard)
 	if err != nil {
 		return Leased{}, err
 	}
-	if q.Shard == holdfast.Directory {
+	if shard == holdfast.Directory {
 		return Leased{}, invalid("shard", "the directory has no effects")
 	}
 	for {
 		moving := g.applier.progress.next()
 		given, err := g.lease(q)
-		if err != nil || len(given.Effects) > 0 || q.Max == 0 {
-			given.Cluster = n.storage.Identity().Cluster
+		given.Cluster = n.storage.Identity().Cluster
+		if err != nil || len(given.Effects) > 0 || q.Max <= 0 {
 			return given, err
 		}
 		select {
@@ -80,27 +72,40 @@ func (n *Node) Lease(ctx context.Context, q LeaseQuery) (Leased, error) {
 		case <-ctx.Done():
 		}
 		if pause(ctx, lookAgainAfter, nil) != nil {
-			given.Cluster = n.storage.Identity().Cluster
 			return given, nil
 		}
 	}
 }
 
 // lease looks once.
-func (g *group) lease(q LeaseQuery) (given Leased, err error) {
-	o, err := g.enterOutbox()
+func (g *group) lease(q outbox.Query) (given Leased, err error) {
+	o, err := g.enterHandouts()
 	if err != nil {
 		return given, err
 	}
 	defer o.mu.Unlock()
-	now := g.clock.Monotonic()
-	o.leases.Keep(q.Worker, q.Have)
-	room := o.leases.Room(now, q.Max)
-	given.For = LeaseFor
+	given.For = outbox.LeaseFor
 	given.Stamp, err = g.applier.view(func(m machine) {
-		seats := m.(inventory)
-		given.Incarnation = uint64(seats.Incarnation())
-		given.Effects = o.leases.Due(seats.Machine, now, q.Worker, q.Kinds, room)
+		seats := m.(inventory).Machine
+		given.Incarnation, _ = seats.Incarnation()
+		given.Effects = o.leases.Due(seats, g.clock.Monotonic(), q)
 	})
 	return given, err
 }
+
+// Grant asks the directory's leader for acts at a payment provider: see outbox.Budgets.
+func (n *Node) Grant(q outbox.Ask) (outbox.Granted, error) {
+	g, err := n.group(holdfast.Directory)
+	if err != nil {
+		return outbox.Granted{}, err
+	}
+	o, err := g.enterHandouts()
+	if err != nil {
+		return outbox.Granted{}, err
+	}
+	defer o.mu.Unlock()
+	return o.budgets.Grant(g.clock.Monotonic(), q), nil
+}
+
+// Cluster is the name of the cluster that the node belongs to; empty while there is none.
+func (n *Node) Cluster() string { return n.storage.Identity().Cluster }

@@ -97,7 +97,7 @@ type group struct {
 	proposer  *proposer
 	feed      *feed
 	duties    duties
-	outbox    outbox
+	handouts  handouts
 	asked     asked
 	storm     storm
 

@@ -163,7 +163,7 @@ func (w *Worker) books(ctx context.Context, event client.EventRef) (*books, erro
 			b.byRef[payment.Ref(p.Ref)] = p
 		}
 		b.byHold[p.Hold] = append(b.byHold[p.Hold], p)
-		standing[p.Hold] = standing[p.Hold] || p.Order != 0
+		standing[p.Hold] = standing[p.Hold] || p.Ordered
 	}
 	for o, err := range w.client().Orders(ctx, event) {
 		if err != nil {
