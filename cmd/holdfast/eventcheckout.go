@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"math"
 	"slices"
@@ -98,8 +99,11 @@ func (f *eventFile) promo(n *yaml.Node, field string) {
 			coded++
 		},
 		"hash": func(n *yaml.Node) {
-			var err error
-			if p.Code, err = holdfast.ParsePromoCode(f.text(n, field+".hash")); err != nil {
+			raw, err := hex.DecodeString(strings.TrimPrefix(f.text(n, field+".hash"), "promo_"))
+			if err == nil && len(raw) == len(p.Code) {
+				p.Code = holdfast.PromoCode(raw)
+			}
+			if p.Code.String() != n.Value {
 				f.fail(n.Line, field+".hash", "%q is not a hash like promo_ and 32 hex digits", n.Value)
 			}
 			coded++
