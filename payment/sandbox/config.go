@@ -71,7 +71,7 @@ const (
 	endpointsMax  = 16
 	faultsMax     = 64
 	bodyBytesMax  = 64 << 10
-	senders       = 8 // deliveries under way at once
+	sendersMax    = 8 // deliveries under way at once
 	retriesFor    = 72 * time.Hour
 	keyKept       = 24 * time.Hour
 )
