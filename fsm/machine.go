@@ -108,6 +108,7 @@ func (m *Machine) derive(seed uint64) {
 		m.byHold.add(hash16(m.seed, h.ID), slot)
 		if h.State == holdfast.HoldSold {
 			m.state.events[h.Event].orders++
+			m.state.buyers.edit(h.Buyer).Orders++
 		} else {
 			m.state.events[h.Event].holds++
 		}

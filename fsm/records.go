@@ -100,14 +100,15 @@ type orderRecord struct {
 func (o *orderRecord) ref() []byte { return o.Ref[:o.RefBytes] }
 
 // buyerRecord is what is known about one buyer of one event. It is dropped by the sweep when it means nothing any
-// more: no units, no holds, no cool-down.
+// more: no units, no holds, no orders, no cool-down.
 type buyerRecord struct {
 	ID        holdfast.BuyerID
 	CoolUntil holdfast.Clock // nothing new can be held before; 0 or past: no cool-down
 	Units     uint32         // held, in payment and sold
 	Newest    uint32         // slot of the hold made last of those that are not sold
 	Event     uint16         // place in events
-	_         [6]uint8
+	_         [2]uint8
+	Orders    uint32 // that name it, those whose units went back included; derived
 }
 
 // event is one event of the shard. Spec and price lists are never written after they are made, only

@@ -212,5 +212,6 @@ func (m *Machine) addOrder(e *event, o orderRecord) uint32 {
 		m.byPayment.add(hash64(m.seed, o.ref()), slot)
 	}
 	e.orders++
+	m.state.buyers.edit(m.state.holds.at(o.Hold).Buyer).Orders++
 	return slot
 }
