@@ -225,6 +225,14 @@ func (w *world) attempt(ctx context.Context, b *begun, number holdfast.Attempt, 
 	return w.client.AttachPayment(ctx, client.AttemptRef{Event: w.event, Hold: b.hold.ID, Attempt: number, Payment: string(b.paying.Ref)})
 }
 
+// offline lets the webhooks that are on their way arrive, and no further ones.
+func (w *world) offline() {
+	time.Sleep(2 * time.Second)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.online = false
+}
+
 // must is for buyers whom nothing may go wrong with.
 func (w *world) must(b begun, err error) begun {
 	w.t.Helper()
