@@ -52,6 +52,7 @@ type Identity struct {
 type LeaseRequest struct {
 	Shard  holdfast.ShardID
 	Worker string                // unique among workers
+	Number uint64                // of the question: a worker's later ones have higher numbers
 	Kinds  []holdfast.EffectKind // that the worker carries out
 	// Whose payments it can touch. Effects of events with another account, or another mode, are left to others.
 	Account string
@@ -76,7 +77,7 @@ func (c *Client) LeaseEffects(ctx context.Context, q LeaseRequest) (Lease, error
 	if q.Shard == holdfast.Directory {
 		return Lease{}, named(op, invalid("shard", "the directory has no effects"))
 	}
-	ask := &api.LeaseRequest{Shard: uint32(q.Shard), Worker: q.Worker, Account: q.Account, Mode: uint32(q.Mode), Max: uint32(max(q.Max, 0)), WaitMs: uint32(q.Wait.Milliseconds())}
+	ask := &api.LeaseRequest{Shard: uint32(q.Shard), Worker: q.Worker, Number: q.Number, Account: q.Account, Mode: uint32(q.Mode), Max: uint32(max(q.Max, 0)), WaitMs: uint32(q.Wait.Milliseconds())}
 	for _, kind := range q.Kinds {
 		ask.Kinds |= 1 << kind
 	}

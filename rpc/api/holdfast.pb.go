@@ -2456,6 +2456,7 @@ type LeaseRequest struct {
 	WaitMs        uint32                 `protobuf:"varint,6,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"` // how long to wait when none is due
 	Account       string                 `protobuf:"bytes,7,opt,name=account,proto3" json:"account,omitempty"`              // whose payments the worker can touch: effects of events with another account, or of
 	Mode          uint32                 `protobuf:"varint,8,opt,name=mode,proto3" json:"mode,omitempty"`                   // another holdfast.PaymentMode, are left to others
+	Number        uint64                 `protobuf:"varint,9,opt,name=number,proto3" json:"number,omitempty"`               // of the question: a worker's later ones have higher numbers, and overtake earlier ones
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2542,6 +2543,13 @@ func (x *LeaseRequest) GetAccount() string {
 func (x *LeaseRequest) GetMode() uint32 {
 	if x != nil {
 		return x.Mode
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
 	}
 	return 0
 }
@@ -4013,7 +4021,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\":\n" +
 	"\x0eDigestResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xbf\x01\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xd7\x01\n" +
 	"\fLeaseRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x14\n" +
@@ -4022,7 +4030,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04have\x18\x05 \x03(\x04R\x04have\x12\x17\n" +
 	"\await_ms\x18\x06 \x01(\rR\x06waitMs\x12\x18\n" +
 	"\aaccount\x18\a \x01(\tR\aaccount\x12\x12\n" +
-	"\x04mode\x18\b \x01(\rR\x04mode\"\xbf\x01\n" +
+	"\x04mode\x18\b \x01(\rR\x04mode\x12\x16\n" +
+	"\x06number\x18\t \x01(\x04R\x06number\"\xbf\x01\n" +
 	"\rLeaseResponse\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12-\n" +
 	"\aeffects\x18\x02 \x03(\v2\x13.holdfast.v1.EffectR\aeffects\x12\x19\n" +

@@ -144,7 +144,7 @@ func LeaseQuery(q *api.LeaseRequest) (outbox.Query, error) {
 	if n := len(q.GetHave()); n > outbox.LeasesMax {
 		return outbox.Query{}, &holdfast.Error{Kind: holdfast.Invalid, Field: "have", Message: fmt.Sprintf("%d effects in hand, at most %d", n, outbox.LeasesMax)}
 	}
-	ask := outbox.Query{Worker: q.GetWorker(), Account: q.GetAccount(), Mode: holdfast.PaymentMode(q.GetMode()), Kinds: q.GetKinds(), Max: int(q.GetMax())}
+	ask := outbox.Query{Worker: q.GetWorker(), Number: q.GetNumber(), Account: q.GetAccount(), Mode: holdfast.PaymentMode(q.GetMode()), Kinds: q.GetKinds(), Max: int(q.GetMax())}
 	for _, id := range q.GetHave() {
 		ask.Have = append(ask.Have, holdfast.EffectID(id))
 	}
