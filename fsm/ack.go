@@ -23,6 +23,8 @@ func (m *Machine) ackEffect(c *command.AckEffect) holdfast.Outcome {
 		return holdfast.AmountMismatch
 	case x.Payment != 0 && !m.mayAttach(x.Payment, c.Payment):
 		return holdfast.PaymentReused
+	case x.Kind == holdfast.EffectVoid && c.Amount.AmountMinor > 0 && c.Payment == "" && m.state.payments.at(x.Payment).RefBytes == 0:
+		return holdfast.PaymentUnknown // money was taken, and nobody says by which payment
 	}
 
 	if x.Payment != 0 {

@@ -23,6 +23,10 @@ func FuzzApply(f *testing.F) {
 			{Name: "stalls", Rows: []command.Row{{Label: "A", First: 1, Seats: 9, Tier: holdfast.AnyTier}, {Label: "B", First: 1, Seats: 5, Tier: 1}}},
 			{Name: "floor", Places: 5}},
 		Allocations: []command.Allocation{{Name: "sponsor", Spans: []command.Span{{Section: 0, Row: 0, First: 7, Last: 8}}}}}
+	withCheckout := spec
+	withCheckout.Name, withCheckout.Checkout = "paid", command.Checkout{Mode: holdfast.ModeTest, Account: "a", FeeBps: 100, KeepFees: true, PayAgainMs: 300, AtOnceMs: 300,
+		Promos: []command.Promo{{Code: holdfast.PromoCode{1}, Bps: 5000, UsesMax: 1}}}
+	through := func(n byte) command.Header { return command.Header{ID: id(n), Event: 2} }
 	larger := spec
 	larger.Tiers = []command.Tier{{Name: "std", PriceMinor: 1200}, {Name: "free"}, {Name: "vip", PriceMinor: 1}}
 	larger.Sections = append([]command.Section{}, spec.Sections...)
@@ -44,6 +48,19 @@ func FuzzApply(f *testing.F) {
 			&command.Block{Header: head(3), Seats: []holdfast.SeatIndex{9, 2}}, &command.Block{Header: head(4), Seats: []holdfast.SeatIndex{2}, Unblock: true}},
 		{&command.Hold{Header: head(1), Buyer: ann, Allocation: 1, Wants: seats(7, 8)}, &command.PutEvent{Header: head(2), Expect: 1, Spec: larger},
 			&command.Swap{Header: head(3), Buyer: ann, Hold: holdfast.HoldID(id(1)), Wants: best}, &command.SetSale{Header: head(4), State: holdfast.SalePaused}, &command.Mark{Header: head(5)}},
+		{&command.Hold{Header: through(1), Buyer: ann, Wants: seats(0)}, &command.BeginPayment{Header: through(2), Buyer: ann, Hold: holdfast.HoldID(id(1)), Attempt: 1,
+			Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}, Contact: holdfast.ContactID{1}},
+			&command.Sell{Header: through(3), Hold: holdfast.HoldID(id(1)), As: command.SalePaid, Attempt: 1, Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}, Payment: "p", Mode: holdfast.ModeTest, Account: "a"},
+			&command.Refund{Header: through(4), Order: holdfast.OrderID(id(1)), Reason: holdfast.RefundBuyer, ReturnSeats: true},
+			&command.AckEffect{Header: through(5), Effect: 1, Result: holdfast.EffectDone, Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}},
+			&command.Dispute{Header: through(6), State: holdfast.DisputeLost, Amount: holdfast.Money{AmountMinor: 500, Currency: "eur"}, Payment: "p"}},
+		{&command.Hold{Header: through(1), Buyer: ann, Wants: seats(0, 1)}, &command.BeginPayment{Header: through(2), Buyer: ann, Hold: holdfast.HoldID(id(1)), Attempt: 1,
+			Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}, Capture: holdfast.CaptureAtOnce, Promo: holdfast.PromoCode{1}},
+			&command.FailPayment{Header: through(3), Hold: holdfast.HoldID(id(1)), Attempt: 1, Payment: "p"}, &command.AttachPayment{Header: through(4), Hold: holdfast.HoldID(id(1)), Attempt: 1, Payment: "p"},
+			&command.StrayMoney{Header: through(5), Hold: holdfast.HoldID(id(1)), Attempt: 1, Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}, Captured: true, Mode: holdfast.ModeTest, Account: "a", Payment: "p"},
+			&command.AckEffect{Header: through(6), Effect: 1, Result: holdfast.EffectRetry, Amount: holdfast.Money{Currency: "eur"}}, &command.RetryEffect{Header: through(7), Effect: 1},
+			&command.PutPerson{Header: through(8), Hold: holdfast.HoldID(id(1)), Blob: []byte{1}}, &command.ForgetPerson{Header: through(9), Hold: holdfast.HoldID(id(1))},
+			&command.SetIncarnation{Header: through(10), Incarnation: 1}},
 	} {
 		var batch []byte
 		for _, c := range cmds {
@@ -76,8 +93,10 @@ func FuzzApply(f *testing.F) {
 		m := fsm.New(fsm.Config{})
 		opening := (&command.PutEvent{Header: head(100), Spec: spec}).Append(command.BeginEntry(nil))
 		opening = (&command.SetSale{Header: head(101), State: holdfast.SaleOpen}).Append(opening)
+		opening = (&command.PutEvent{Header: through(102), Spec: withCheckout}).Append(opening)
+		opening = (&command.SetSale{Header: through(103), State: holdfast.SaleOpen}).Append(opening)
 		out := command.Output{Answer: true}
-		m.Apply(1, command.FinishEntry(opening, 0, 0, 2), &out)
+		m.Apply(1, command.FinishEntry(opening, 0, 0, 4), &out)
 		m.Apply(2, command.FinishEntry(append(command.BeginEntry(nil), batch...), step, 1, count), &out)
 		if len(out.Ends) != count {
 			t.Fatalf("%d commands, %d results", count, len(out.Ends))
