@@ -41,6 +41,24 @@ func (i *inbox) RoundTrip(r *http.Request) (*http.Response, error) {
 	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader("")), Request: r}, nil
 }
 
+// answer says how many deliveries to refuse from now on.
+func (i *inbox) answer(refuse int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.refuse = refuse
+}
+
+// after says when deliveries came, and forgets them.
+func (i *inbox) after(began time.Time) (after []time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, l := range i.got {
+		after = append(after, l.at.Sub(began))
+	}
+	i.got = nil
+	return after
+}
+
 // hints parses what came, and forgets it.
 func (i *inbox) hints(t *testing.T, b *bank) (hints []payment.Hint) {
 	t.Helper()
@@ -103,14 +121,11 @@ func TestWebhooksTellWhatHappened(t *testing.T) {
 func TestWebhooksAreRepeatedUntilTheyAreTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, in := openWithInbox(t, sandbox.Webhooks{})
-		in.refuse = 4
+		in.answer(4)
 		began := time.Now()
 		b.create(b.intent(10_00))
 		time.Sleep(time.Hour)
-		var after []time.Duration
-		for _, l := range in.got {
-			after = append(after, l.at.Sub(began))
-		}
+		after := in.after(began)
 		if len(after) != 5 || after[4] != 15*time.Second { // 1 + 2 + 4 + 8
 			t.Errorf("sent after %v", after)
 		}
@@ -118,7 +133,7 @@ func TestWebhooksAreRepeatedUntilTheyAreTaken(t *testing.T) {
 			t.Errorf("counted %+v", c)
 		}
 
-		in.refuse = 1 << 30
+		in.answer(1 << 30)
 		b.create(b.intent(10_00))
 		time.Sleep(100 * time.Hour)
 		if c := b.Counts(); c.WebhooksLost != 1 || c.WebhooksWaiting != 0 {
