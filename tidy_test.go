@@ -43,6 +43,10 @@ var arrows = map[string][]string{
 	"jepsen/check":    {"", "jepsen/history", "jepsen/model"},
 	"jepsen/model":    {""},
 	"jepsen/workload": {"", "client", "fsm/command", "fsm/draw", "rpc/api", "jepsen/history"},
+
+	"payment/stripe":      {"", "payment"},
+	"payment/sandbox":     {"", "payment"},
+	"payment/paymenttest": {"", "payment"},
 }
 
 // foreign says which third-party modules a package may reach, directly or not: none for the pure ones.
@@ -54,6 +58,10 @@ var foreign = map[string]*regexp.Regexp{
 	"fsm/directory": regexp.MustCompile(`^$`),
 	"rpc/api":       regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
 	"client":        regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
+
+	"payment":         regexp.MustCompile(`^$`),
+	"payment/sandbox": regexp.MustCompile(`^$`),
+	"payment/stripe":  regexp.MustCompile(`^github\.com/stripe/stripe-go/v76`),
 }
 
 type listed struct {

@@ -89,6 +89,7 @@ func (c *Config) complete() error {
 			*d.have = d.want
 		}
 	}
+	c.Webhooks.RetryAfter = min(c.Webhooks.RetryAfter, time.Hour)
 	if c.Account == "" {
 		c.Account = "acct_sandbox"
 	}

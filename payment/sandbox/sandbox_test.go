@@ -233,11 +233,11 @@ func TestRefundsTakeTheirCourse(t *testing.T) {
 func TestDisputes(t *testing.T) {
 	b := open(t, sandbox.Config{})
 	p := b.captured("pm_card_createDispute")
-	if got := b.look(p).Dispute; got.State != payment.DisputeNone {
+	if got := b.look(p).Dispute; got.State != 0 {
 		t.Errorf("disputed at once: %+v", got)
 	}
 	b.Advance(30 * time.Second)
-	if got := b.look(p).Dispute; got != (payment.Dispute{State: payment.DisputeOpen, AmountMinor: 100_00}) {
+	if got := b.look(p).Dispute; got != (payment.Dispute{State: holdfast.DisputeOpened, AmountMinor: 100_00}) {
 		t.Errorf("the dispute is %+v", got)
 	}
 	_, err := b.client.Refund(t.Context(), b.refund(p, 1, 1_00))
@@ -245,7 +245,7 @@ func TestDisputes(t *testing.T) {
 		t.Errorf("a disputed payment was refunded: %v", err)
 	}
 	b.must(b.Act(p.Ref, sandbox.ActWinDispute, sandbox.Arguments{}))
-	if got := b.look(p).Dispute.State; got != payment.DisputeWon {
+	if got := b.look(p).Dispute.State; got != holdfast.DisputeWon {
 		t.Errorf("the dispute that was won is %v", got)
 	}
 	if _, err := b.client.Refund(t.Context(), b.refund(p, 1, 1_00)); err != nil {
@@ -254,7 +254,7 @@ func TestDisputes(t *testing.T) {
 	lost := b.captured("pm_card_visa")
 	b.must(b.Act(lost.Ref, sandbox.ActDispute, sandbox.Arguments{}))
 	b.must(b.Act(lost.Ref, sandbox.ActLoseDispute, sandbox.Arguments{}))
-	if got := b.look(lost).Dispute.State; got != payment.DisputeLost {
+	if got := b.look(lost).Dispute.State; got != holdfast.DisputeLost {
 		t.Errorf("the dispute that was lost is %v", got)
 	}
 }

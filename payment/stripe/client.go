@@ -30,7 +30,7 @@ import (
 // Metadata that every payment and refund of ours carries at Stripe.
 const (
 	MetadataKey    = "holdfast_key"    // payment.Key, as it prints
-	MetadataEffect = "holdfast_effect" // of a refund: the number of the effect
+	MetadataEffect = "holdfast_effect" // of a refund: the effect that owed it, as eff_7
 )
 
 // Config says how to reach an account. Only Key is required.
