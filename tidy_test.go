@@ -39,6 +39,7 @@ var arrows = map[string][]string{
 	"client":          {"", "fsm/command", "fsm/draw", "rpc/api"},
 	"payment":         {""},
 	"frontend":        {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment"},
+	"frontend/visitor":    {},
 	"jepsen/history":  {""},
 	"jepsen/check":    {"", "jepsen/history", "jepsen/model"},
 	"jepsen/model":    {""},
