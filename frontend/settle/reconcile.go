@@ -244,7 +244,7 @@ func (b *books) compare(listed []payment.Payment, r *Report) (found []Difference
 			seen[known] = true
 		}
 		// A list does not tell how a dispute stands: whatever is disputed gets a second look.
-		if known != nil && known.Dispute != 0 && known.Dispute != holdfast.DisputeLost && p.Dispute.State != payment.DisputeNone {
+		if known != nil && known.Dispute != 0 && known.Dispute != holdfast.DisputeLost && p.Dispute.State != 0 {
 			found = append(found, difference(DisputeDiffers, known, p))
 			continue
 		}
@@ -340,7 +340,7 @@ func differCaptured(known *client.Payment, p *payment.Payment) DifferenceKind {
 		return RefundedOutside
 	case p.RefundedMinor < known.RefundedMinor:
 		return RefundMissing
-	case disputes[p.Dispute.State] != known.Dispute && !(known.Dispute == holdfast.DisputeLost && p.Dispute.State != payment.DisputeNone):
+	case p.Dispute.State != known.Dispute && !(known.Dispute == holdfast.DisputeLost && p.Dispute.State != 0):
 		return DisputeDiffers
 	}
 	return ""

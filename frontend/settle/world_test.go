@@ -212,7 +212,7 @@ func (w *world) attempt(ctx context.Context, b *begun, number holdfast.Attempt, 
 		Capture: capture}); err != nil {
 		return err
 	}
-	key := payment.Key{Cluster: b.quote.Cluster, Incarnation: uint64(b.quote.Incarnation), Event: w.event.ID, Hold: b.hold.ID, Attempt: number}
+	key := payment.Key{Cluster: b.quote.Cluster, Incarnation: b.quote.Incarnation, Event: w.event.ID, Hold: b.hold.ID, Attempt: number}
 	for try := 0; try < 5; try++ {
 		if b.paying, err = w.provider.Create(ctx, payment.Intent{Key: key, Amount: b.quote.Total, Capture: capture, Since: since}); !payment.KindOf(err).Again() {
 			break

@@ -8,6 +8,7 @@ import (
 
 	api "github.com/stripe/stripe-go/v76"
 
+	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/payment"
 )
 
@@ -54,8 +55,8 @@ func (c *Client) dispute(ctx context.Context, op string, ref payment.Ref) (payme
 	}
 	d := list.Dispute()
 	state := disputeStates[d.Status]
-	if state == payment.DisputeNone {
-		state = payment.DisputeOpen // a state that is new to us is not yet an end
+	if state == 0 {
+		state = holdfast.DisputeOpened // a state that is new to us is not yet an end
 	}
 	return payment.Dispute{State: state, AmountMinor: fromStripe(d.Amount, d.Currency).AmountMinor}, nil
 }
@@ -89,7 +90,7 @@ func (c *Client) list(ctx context.Context, op string, span payment.Span, after p
 			return payment.Page{}, err
 		}
 		if intent.LatestCharge != nil && intent.LatestCharge.Disputed {
-			p.Dispute.State = payment.DisputeOpen // how it stands is told by Look
+			p.Dispute.State = holdfast.DisputeOpened // how it stands is told by Look
 		}
 		page.Payments = append(page.Payments, p)
 	}
