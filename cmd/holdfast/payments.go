@@ -13,7 +13,7 @@ import (
 
 func (a *app) paymentsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "payments", Short: "See what is owed to buyers and the payment provider, repeat it, reconcile"}
-	c.AddCommand(a.paymentsStatus(), a.paymentsEffects(), a.paymentsRetry(), a.paymentsReconcile(), a.paymentsResume())
+	c.AddCommand(a.paymentsStatus(), a.paymentsEffects(), a.paymentsRetry(), a.paymentsReconcile(), a.paymentsResume(), a.paymentsSandbox())
 	return c
 }
 
