@@ -32,6 +32,8 @@ type Effect struct {
 	Method holdfast.CaptureMethod
 	Begun  time.Time
 	Life   holdfast.Incarnation // in which it began
+	// RefundedMinor was given back of the payment before.
+	RefundedMinor int64
 
 	NotBefore holdfast.Clock // on the hold clock
 	Latest    time.Time      // by the shard's wall clock; zero: none
@@ -105,7 +107,7 @@ func effectOf(shard holdfast.ShardID, e *api.Effect) Effect {
 		Kind: holdfast.EffectKind(e.GetKind()), Attempt: holdfast.Attempt(e.GetAttempt()), Payment: e.GetPayment(),
 		Amount: holdfast.Money{AmountMinor: e.GetAmountMinor(), Currency: holdfast.Currency(e.GetCurrency())},
 		Total:  holdfast.Money{AmountMinor: e.GetTotalMinor(), Currency: holdfast.Currency(e.GetCurrency())},
-		Method: holdfast.CaptureMethod(e.GetMethod()), Begun: timeOf(e.GetBegunMs()), Life: holdfast.Incarnation(e.GetLife()),
+		Method: holdfast.CaptureMethod(e.GetMethod()), Begun: timeOf(e.GetBegunMs()), Life: holdfast.Incarnation(e.GetLife()), RefundedMinor: e.GetRefundedMinor(),
 		NotBefore: holdfast.Clock(e.GetNotBeforeUs()), Latest: timeOf(e.GetLatestMs()), Urgent: e.GetUrgent(), Parked: e.GetParked(),
 		Tries: int(e.GetTries()), Code: e.GetCode(), Topic: holdfast.Topic(e.GetTopic())}
 	copy(effect.Hold[:], e.GetHold())

@@ -2648,9 +2648,10 @@ type Effect struct {
 	Urgent        bool                   `protobuf:"varint,14,opt,name=urgent,proto3" json:"urgent,omitempty"`                                // seats wait for it
 	Parked        bool                   `protobuf:"varint,15,opt,name=parked,proto3" json:"parked,omitempty"`                                // nobody carries it out until somebody asks for it again
 	Tries         uint32                 `protobuf:"varint,16,opt,name=tries,proto3" json:"tries,omitempty"`
-	Code          string                 `protobuf:"bytes,17,opt,name=code,proto3" json:"code,omitempty"`    // with what it was last put off
-	Topic         uint32                 `protobuf:"varint,18,opt,name=topic,proto3" json:"topic,omitempty"` // holdfast.Topic of a receipt or a notification
-	Life          uint64                 `protobuf:"varint,19,opt,name=life,proto3" json:"life,omitempty"`   // incarnation in which the attempt began
+	Code          string                 `protobuf:"bytes,17,opt,name=code,proto3" json:"code,omitempty"`                                         // with what it was last put off
+	Topic         uint32                 `protobuf:"varint,18,opt,name=topic,proto3" json:"topic,omitempty"`                                      // holdfast.Topic of a receipt or a notification
+	Life          uint64                 `protobuf:"varint,19,opt,name=life,proto3" json:"life,omitempty"`                                        // incarnation in which the attempt began
+	RefundedMinor int64                  `protobuf:"varint,20,opt,name=refunded_minor,json=refundedMinor,proto3" json:"refunded_minor,omitempty"` // given back of the payment before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2814,6 +2815,13 @@ func (x *Effect) GetTopic() uint32 {
 func (x *Effect) GetLife() uint64 {
 	if x != nil {
 		return x.Life
+	}
+	return 0
+}
+
+func (x *Effect) GetRefundedMinor() int64 {
+	if x != nil {
+		return x.RefundedMinor
 	}
 	return 0
 }
@@ -4037,7 +4045,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\aeffects\x18\x02 \x03(\v2\x13.holdfast.v1.EffectR\aeffects\x12\x19\n" +
 	"\blease_ms\x18\x03 \x01(\rR\aleaseMs\x12\x18\n" +
 	"\acluster\x18\x04 \x01(\tR\acluster\x12 \n" +
-	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\xe2\x03\n" +
+	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\x89\x04\n" +
 	"\x06Effect\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12\x12\n" +
@@ -4059,7 +4067,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05tries\x18\x10 \x01(\rR\x05tries\x12\x12\n" +
 	"\x04code\x18\x11 \x01(\tR\x04code\x12\x14\n" +
 	"\x05topic\x18\x12 \x01(\rR\x05topic\x12\x12\n" +
-	"\x04life\x18\x13 \x01(\x04R\x04life\"\xdb\x01\n" +
+	"\x04life\x18\x13 \x01(\x04R\x04life\x12%\n" +
+	"\x0erefunded_minor\x18\x14 \x01(\x03R\rrefundedMinor\"\xdb\x01\n" +
 	"\fGrantRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12(\n" +
 	"\x10reads_per_second\x18\x02 \x01(\rR\x0ereadsPerSecond\x12*\n" +
