@@ -99,6 +99,21 @@ func (r *moneyMuddle) ack(s *shard) command.Command {
 	return c
 }
 
+// aMoneyMuddle is a sale with every rule, after so many entries.
+func aMoneyMuddle(t testing.TB, seed uint64, entries int) *shard {
+	s := newCheckout(t, func(spec *command.EventSpec) {
+		spec.Rules = command.Rules{HoldTTLMs: 8000, PayWindowMs: 5000, CoolDownMs: 1000}
+		spec.Checkout.AtOnceMs, spec.Checkout.PayAgainMs, spec.Checkout.FeePerOrderMinor, spec.Checkout.TaxBps = 5000, 9000, 150, 700
+		spec.Checkout.KeepFees, spec.Checkout.Notify, spec.Checkout.Invoices = true, true, seed%2 == 0
+		spec.Checkout.Promos = []command.Promo{{Code: holdfast.PromoCode{1}, Bps: 10_000, UsesMax: 3}, {Code: holdfast.PromoCode{2}, AmountMinor: 777, UsesMax: 5}}
+	})
+	r := &moneyMuddle{Rand: rand.New(rand.NewPCG(seed, 5))}
+	for range entries {
+		s.entry([]uint32{0, 3, 500, 500}[r.IntN(4)], r.command(s), r.command(s))
+	}
+	return s
+}
+
 // TestAMuddleOfMoneyKeepsItsBooks: Check after every entry, and a machine that is restored now and then answers the
 // same and is the same, whatever is asked of it. Every kind of outcome that there is for money comes up.
 func TestAMuddleOfMoneyKeepsItsBooks(t *testing.T) {
@@ -108,12 +123,7 @@ func TestAMuddleOfMoneyKeepsItsBooks(t *testing.T) {
 	}
 	outcomes, states := map[holdfast.Outcome]int{}, map[string]int{}
 	for seed := range seeds {
-		s := newCheckout(t, func(spec *command.EventSpec) {
-			spec.Rules = command.Rules{HoldTTLMs: 8000, PayWindowMs: 5000, CoolDownMs: 1000}
-			spec.Checkout.AtOnceMs, spec.Checkout.PayAgainMs, spec.Checkout.FeePerOrderMinor, spec.Checkout.TaxBps = 5000, 9000, 150, 700
-			spec.Checkout.KeepFees, spec.Checkout.Notify, spec.Checkout.Invoices = true, true, seed%2 == 0
-			spec.Checkout.Promos = []command.Promo{{Code: holdfast.PromoCode{1}, Bps: 10_000, UsesMax: 3}, {Code: holdfast.PromoCode{2}, AmountMinor: 777, UsesMax: 5}}
-		})
+		s := aMoneyMuddle(t, seed, 0)
 		twin := &shard{TB: t, m: restored(t, snapshot(t, s.m)), index: s.index}
 		r := &moneyMuddle{Rand: rand.New(rand.NewPCG(seed, 4))}
 		for i := range 800 {
