@@ -114,9 +114,27 @@ func (m *Machine) sweepBuyers(commands int) {
 		if !buyers.holds(slot) {
 			continue
 		}
-		if b := buyers.at(slot); b.Units == 0 && b.Orders == 0 && b.Newest == 0 && b.CoolUntil <= m.state.clock {
+		if b := buyers.at(slot); b.Units == 0 && m.named.of(slot) == 0 && b.Newest == 0 && b.CoolUntil <= m.state.clock && m.mayForget(b) {
 			m.byBuyer.drop(m.hashBuyer(b.Event, b.ID), slot)
 			buyers.drop(slot)
 		}
 	}
+}
+
+// naming counts by how many orders each buyer is named, by the buyer's slot: orders whose units went back name their
+// buyer still. It can be worked out from the orders, so it is in no snapshot.
+type naming struct{ orders pages[uint32] }
+
+func (n *naming) add(buyer uint32) {
+	if int(buyer) >= n.orders.len() {
+		n.orders.grow(int(buyer) + 1)
+	}
+	*n.orders.edit(buyer)++
+}
+
+func (n *naming) of(buyer uint32) uint32 {
+	if int(buyer) >= n.orders.len() {
+		return 0
+	}
+	return *n.orders.at(buyer)
 }

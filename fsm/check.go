@@ -49,6 +49,7 @@ func (m *Machine) Check() []Violation {
 	c.checkPayments()
 	c.checkEvents()
 	c.checkMemory()
+	c.checkLines()
 	return c.found
 }
 
@@ -207,7 +208,7 @@ func (c *checker) checkBuyers() {
 		found := c.findBuyer(c.state.events[b.Event], b.ID)
 		c.require(found == slot, RuleIndex, "%s in slot %d is found in %d", b.ID, slot, found)
 		c.require(b.Units == units[slot], RuleBuyer, "%s has %d units, in holds and orders %d", b.ID, b.Units, units[slot])
-		c.require(b.Orders == orders[slot], RuleBuyer, "%s is named by %d orders, counted are %d", b.ID, orders[slot], b.Orders)
+		c.require(c.named.of(slot) == orders[slot], RuleBuyer, "%s is named by %d orders, counted are %d", b.ID, orders[slot], c.named.of(slot))
 		chained, newer := 0, uint32(0)
 		for at := b.Newest; at != 0 && chained <= live[slot]; chained++ {
 			if !c.state.holds.holds(at) || c.state.holds.at(at).Buyer != slot || c.state.holds.at(at).Newer != newer {

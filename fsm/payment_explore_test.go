@@ -74,7 +74,7 @@ func TestThePlaysFindPlantedFaults(t *testing.T) {
 			for slot, p := range m.state.payments.all() {
 				if p.State == holdfast.PaymentCondemned {
 					m.dropEffect(p.Effect)
-					m.enter(slot, holdfast.PaymentVoided)
+					m.becomes(slot, holdfast.PaymentVoided)
 				}
 			}
 		}}, "the authorisation of attempt 1 hangs"},
@@ -93,7 +93,7 @@ func TestThePlaysFindPlantedFaults(t *testing.T) {
 				if p.State == holdfast.PaymentCapturing {
 					m.dropEffect(p.Effect)
 					m.state.payments.edit(slot).Captured = p.Quote.TotalMinor
-					m.enter(slot, holdfast.PaymentCaptured)
+					m.becomes(slot, holdfast.PaymentCaptured)
 					m.paid(p.Order)
 				}
 			}

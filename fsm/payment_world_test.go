@@ -236,7 +236,7 @@ func (x *explorer) hint(a holdfast.Attempt, status uint8) bool {
 		}
 		if slot := x.m.findAttempt(x.hold, a); x.revives && slot != 0 && x.m.state.payments.at(slot).State == holdfast.PaymentCondemned && x.m.findHold(x.hold) != 0 {
 			x.m.dropEffect(x.m.state.payments.at(slot).Effect)
-			x.m.enter(slot, holdfast.PaymentBegun)
+			x.m.becomes(slot, holdfast.PaymentBegun)
 			x.m.state.holds.edit(x.m.findHold(x.hold)).Attempt = a
 		}
 		o := x.ask(&command.Sell{Hold: x.hold, As: command.SalePaid, Attempt: a, Amount: eur(seatPrice), Payment: ref(a), Mode: holdfast.ModeTest, Account: "acct"})

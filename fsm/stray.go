@@ -33,7 +33,7 @@ func (m *Machine) strayMoney(c *command.StrayMoney) holdfast.Outcome {
 	case c.Captured:
 		m.takeStray(payment, c.Amount.AmountMinor)
 	case p.State != holdfast.PaymentCondemned:
-		m.enter(payment, holdfast.PaymentCondemned)
+		m.becomes(payment, holdfast.PaymentCondemned)
 		m.owe(payment, holdfast.EffectVoid, false)
 	}
 	return holdfast.OK
@@ -76,7 +76,7 @@ func (m *Machine) takeStray(payment uint32, amount int64) {
 	p := *m.state.payments.at(payment)
 	m.dropEffect(p.Effect)
 	m.state.payments.edit(payment).Captured = amount
-	m.enter(payment, holdfast.PaymentCaptured)
+	m.becomes(payment, holdfast.PaymentCaptured)
 	if !p.Stray { // a hold does not wait for what no attempt of its began
 		m.endWaiting(p.Hold, p.Attempt)
 	}
