@@ -17,8 +17,9 @@ type Challenge struct {
 	Bits  int
 	// Other is another way for people without JavaScript; may be nil.
 	Other *Link
-	// Script and SiteKey are the captcha provider's; the answer is sent in the field captcha.
-	Script, SiteKey string
+	// Script, SiteKey and Class are the captcha provider's: its script fills the element of this class, and puts its answer
+	// into the form under a name of its own.
+	Script, SiteKey, Class string
 }
 
 // Join is the form by which a visitor enters the line.
@@ -346,8 +347,6 @@ type DrawView struct {
 type OwnPlace struct {
 	Number uint32   // in order of arrival, from 0
 	Key    string   // k, in hex
-	Base   uint32   // the first number of its block
-	Index  uint16   // in its block
 	Path   []string // in hex, from the leaf up
 }
 

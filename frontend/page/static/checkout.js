@@ -1,1 +1,112 @@
+// The checkout: begins the payment when the buyer presses Pay, confirms it with the provider, then asks the server, which
+// asks the bank. What the provider tells the browser is only a hint.
+import { $, $$, api, key, pause, retryAfter, say, trouble } from './live.js';
 
+const root = $('#checkout'), data = root?.dataset, hold = data && `/api/v1/holds/${data.hold}`;
+const form = $('#pay'), direct = $('#sandbox-pay');
+const back = () => new URL(data.return || location.href, location.href).href; // where a bank's page leads to
+let stripe, elements, begun, asking;
+
+if (root && data.provider === 'stripe' && form && window.Stripe) {
+  stripe = window.Stripe(data.key);
+  const of = name => getComputedStyle(document.body).getPropertyValue(name).trim();
+  elements = stripe.elements({
+    mode: 'payment', amount: Number(data.amount), currency: data.currency, captureMethod: 'manual',
+    appearance: { variables: { colorPrimary: of('--accent'), colorBackground: of('--surface'), colorText: of('--text'), colorDanger: of('--bad') } },
+  });
+  elements.create('payment').mount('#payment-element');
+}
+
+function fail(text) {
+  const note = $('#pay-said');
+  busy(false);
+  if (!note) return say(text);
+  note.textContent = text;
+  note.hidden = false;
+}
+
+function busy(is) {
+  const button = $('button.main', form || direct);
+  button.disabled = is;
+  button.classList.toggle('busy', is);
+  if (is && $('#pay-said')) $('#pay-said').hidden = true;
+}
+
+// begin freezes the amount; pressing Pay again after a declined card goes on with the same attempt.
+async function begin() {
+  if (begun) return begun;
+  const f = form.elements;
+  const r = await api('POST', `${hold}/checkout`, { mail: f.mail.value, name: f.name.value, promo: f.promo.value, method: 'card' }, asking ||= key());
+  if (!r.ok) {
+    if (r.status) asking = null; // decided: another press is another request
+    const field = f[r.body.error?.field];
+    if (field?.focus) { field.setAttribute('aria-invalid', 'true'); field.focus(); }
+    fail(trouble(r));
+    return null;
+  }
+  for (const name of ['mail', 'name', 'promo']) f[name].readOnly = true;
+  return begun = r.body;
+}
+
+async function confirmStripe(secret) {
+  const { error } = await stripe.confirmPayment({
+    elements, clientSecret: secret, confirmParams: { return_url: back() }, redirect: 'if_required',
+  });
+  return error && error.type !== 'api_connection_error' ? error.message : '';
+}
+
+async function confirmSandbox(secret, publishable, method) {
+  const asked = new URLSearchParams({ key: publishable, client_secret: secret, payment_method: method, return_url: back() });
+  try {
+    const r = await fetch(`${data.sandbox}/v1/payment_intents/${secret.split('_secret_')[0]}/confirm`, { method: 'POST', body: asked });
+    const answer = await r.json(), next = answer.next_action?.redirect_to_url?.url;
+    if (next) location.assign(next);
+    return r.status === 402 || r.status === 400 ? answer.error?.message || 'The card was declined.' : '';
+  } catch {
+    return ''; // no answer is not a no: the server asks
+  }
+}
+
+// ask repeats "how did it go?" until it is known.
+async function ask() {
+  say('We are asking the bank how it went.');
+  for (;;) {
+    const r = await api('POST', `${hold}/confirm`, {});
+    if (r.body.order) return location.assign(r.body.url || `/o/${r.body.order}`);
+    if (r.body.state === 'failed') return fail(r.body.message || 'The card was declined. Nothing was taken. Try another one.');
+    if (r.body.state === 'lapsed' || [404, 409, 410].includes(r.status)) return location.reload();
+    await pause(retryAfter(r, 1500));
+  }
+}
+
+form?.addEventListener('submit', async e => {
+  if (e.submitter?.value === 'promo') return;
+  if (data.provider === 'stripe' && !stripe) return;
+  e.preventDefault();
+  $$('input', form).forEach(input => input.removeAttribute('aria-invalid'));
+  if (!form.reportValidity()) return;
+  busy(true);
+  if (stripe) {
+    const { error } = await elements.submit();
+    if (error) return fail(error.message);
+  }
+  const b = await begin();
+  if (!b) return;
+  if (b.order) return location.assign(b.url || `/o/${b.order}`);
+  pay(b.client_secret, b.publishable_key || data.key, form.elements.method?.value);
+});
+
+async function pay(secret, publishable, method) {
+  const wrong = stripe ? await confirmStripe(secret) : data.provider === 'sandbox' ? await confirmSandbox(secret, publishable, method) : '';
+  if (wrong) fail(wrong);
+  else ask();
+}
+
+direct?.addEventListener('submit', e => {
+  e.preventDefault();
+  busy(true);
+  const f = direct.elements;
+  pay(f.client_secret.value, f.key.value, f.payment_method.value);
+});
+
+if (root && !form && !direct) ask();
