@@ -40,7 +40,7 @@ func TestWhoLosesARaceIsToldTheNearest(t *testing.T) {
 		t.Errorf("the page says %q", said)
 	}
 	v.do("take the nearest", chromedp.Click(chromedp.CSS("#lost button")))
-	v.until("it is held, and the complaint is gone", `document.querySelectorAll('.seat.mine').length === 1 && !document.querySelector('#lost')`)
+	v.until("it is held, and the complaint is gone", `document.querySelectorAll('.plan .seat.mine').length === 1 && document.querySelector('#lost').hidden`)
 	v.wellBehaved()
 }
 
@@ -48,7 +48,7 @@ func TestAHoldGrowsShrinksAndSurvivesAReload(t *testing.T) {
 	v, s := onTheMap(t, 1)
 	a, b := s.FreeSeat(1, 0), s.FreeSeat(1, 0)+1
 	held := func(n int) string {
-		return fmt.Sprintf(`document.querySelectorAll('.seat.mine').length === %d && document.querySelectorAll('#held-units li').length === %d`, n, n)
+		return fmt.Sprintf(`document.querySelectorAll('.plan .seat.mine').length === %d && document.querySelectorAll('#held-units li').length === %d`, n, n)
 	}
 	v.do("hold one", chromedp.Click(chromedp.CSS(seatOf(a))))
 	v.until("one is held", held(1))
@@ -62,27 +62,27 @@ func TestAHoldGrowsShrinksAndSurvivesAReload(t *testing.T) {
 	v.do("give one back", chromedp.Click(chromedp.CSS(seatOf(a))))
 	v.until("one is held", held(1))
 	v.do("give the last back", chromedp.Click(chromedp.CSS(seatOf(b))))
-	v.until("nothing is held", `document.querySelector('#held').hidden && document.querySelectorAll('.seat.mine').length === 0`)
+	v.until("nothing is held", `document.querySelector('#held').hidden && document.querySelectorAll('.plan .seat.mine').length === 0`)
 	v.wellBehaved()
 }
 
 func TestADeclinedCardCanBeFollowedByAnother(t *testing.T) {
 	v, s := onTheMap(t, 1)
 	v.do("hold", chromedp.Click(chromedp.CSS(seatOf(s.FreeSeat(1, 0)))))
-	v.until("held", `document.querySelectorAll('.seat.mine').length === 1`)
+	v.until("held", `document.querySelectorAll('.plan .seat.mine').length === 1`)
 	v.open("/e/" + *event + "/checkout")
 	v.do("pay with a card that is declined", chromedp.SendKeys(chromedp.CSS("#mail"), "nobody"), chromedp.SendKeys(chromedp.CSS("#name"), "Ada"),
-		chromedp.Click(chromedp.CSS(`#pay input[value=pm_card_declined]`)), chromedp.Click(chromedp.CSS(`#pay button[value=pay]`)))
+		chromedp.Click(chromedp.CSS(`#pay input[value=pm_card_declined]`)), chromedp.Click(chromedp.CSS(`#pay button.large`)))
 	if !eval[bool](v, `document.querySelector('#mail:invalid') !== null`) {
 		t.Error("a mail address without @ was sent")
 	}
-	v.do("mend the address", chromedp.SendKeys(chromedp.CSS("#mail"), "@example.org"), chromedp.Click(chromedp.CSS(`#pay button[value=pay]`)),
+	v.do("mend the address", chromedp.SendKeys(chromedp.CSS("#mail"), "@example.org"), chromedp.Click(chromedp.CSS(`#pay button.large`)),
 		chromedp.WaitVisible(chromedp.CSS("#pay-said")))
 	v.shoot("checkout-declined")
 	if said := v.text("#pay-said"); !strings.Contains(said, "declined") {
 		t.Errorf("the page says %q", said)
 	}
-	v.do("pay with another", chromedp.Click(chromedp.CSS(`#pay input[value=pm_card_visa]`)), chromedp.Click(chromedp.CSS(`#pay button[value=pay]`)),
+	v.do("pay with another", chromedp.Click(chromedp.CSS(`#pay input[value=pm_card_visa]`)), chromedp.Click(chromedp.CSS(`#pay button.large`)),
 		chromedp.WaitVisible(chromedp.CSS(".ticket")))
 	v.wellBehaved()
 }

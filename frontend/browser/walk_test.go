@@ -27,7 +27,7 @@ func TestABuyerGetsATicket(t *testing.T) {
 			v.do("fill in and pay",
 				chromedp.SendKeys(chromedp.CSS("#mail"), "ada@example.org"),
 				chromedp.SendKeys(chromedp.CSS("#name"), "Ada Lovelace"),
-				chromedp.Click(chromedp.CSS(`#pay button[value=pay]`)),
+				chromedp.Click(chromedp.CSS(`#pay button.large`)),
 				chromedp.WaitVisible(chromedp.CSS(".tickets .ticket")))
 			v.shoot("walk-7-ticket")
 			v.wellBehaved()

@@ -9,10 +9,9 @@ let stripe, elements, begun, asking;
 
 if (root && data.provider === 'stripe' && form && window.Stripe) {
   stripe = window.Stripe(data.key);
-  const of = name => getComputedStyle(document.body).getPropertyValue(name).trim();
   elements = stripe.elements({
     mode: 'payment', amount: Number(data.amount), currency: data.currency, captureMethod: 'manual',
-    appearance: { variables: { colorPrimary: of('--accent'), colorBackground: of('--surface'), colorText: of('--text'), colorDanger: of('--bad') } },
+    appearance: { theme: matchMedia('(prefers-color-scheme: dark)').matches ? 'night' : 'stripe' },
   });
   elements.create('payment').mount('#payment-element');
 }
@@ -20,16 +19,14 @@ if (root && data.provider === 'stripe' && form && window.Stripe) {
 function fail(text) {
   const note = $('#pay-said');
   busy(false);
-  if (!note) return say(text);
   note.textContent = text;
   note.hidden = false;
 }
 
 function busy(is) {
-  const button = $('button.main', form || direct);
-  button.disabled = is;
-  button.classList.toggle('busy', is);
-  if (is && $('#pay-said')) $('#pay-said').hidden = true;
+  const button = $('#checkout button.main');
+  if (button) button.disabled = is;
+  if (is) $('#pay-said').hidden = true;
 }
 
 // begin freezes the amount; pressing Pay again after a declined card goes on with the same attempt.
@@ -40,7 +37,8 @@ async function begin() {
   if (!r.ok) {
     if (r.status) asking = null; // decided: another press is another request
     const field = f[r.body.error?.field];
-    if (field?.focus) { field.setAttribute('aria-invalid', 'true'); field.focus(); }
+    field?.setAttribute?.('aria-invalid', 'true');
+    field?.focus?.();
     fail(trouble(r));
     return null;
   }
@@ -73,7 +71,7 @@ async function ask() {
   for (;;) {
     const r = await api('POST', `${hold}/confirm`, {});
     if (r.body.order) return location.assign(r.body.url || `/o/${r.body.order}`);
-    if (r.body.state === 'failed') return fail(r.body.message || 'The card was declined. Nothing was taken. Try another one.');
+    if (r.body.state === 'failed') return fail(r.body.message || 'The card was declined. Nothing was taken.');
     if (r.body.state === 'lapsed' || [404, 409, 410].includes(r.status)) return location.reload();
     await pause(retryAfter(r, 1500));
   }

@@ -1,4 +1,4 @@
-// The draw, computed again by the visitor's own browser: the same arithmetic as the shard's, from the public record alone.
+// The draw, computed again by the visitor's browser: the shard's arithmetic, from the public record alone.
 import { $, count, el } from './live.js';
 
 const bytes = hex => Uint8Array.from(hex.match(/../g) || [], h => parseInt(h, 16));
@@ -54,14 +54,14 @@ async function positionOf(r, number, key) {
 }
 
 async function verify(data, said) {
-  const r = await (await fetch(data.record)).json(), secret = bytes(r.secret || '');
+  const r = await (await fetch($('#record').href)).json(), secret = bytes(r.secret || '');
   const own = data.key && { number: Number(data.number), path: data.path ? data.path.split(',') : [] };
-  await said('The record is of the draw, and of a form that this page knows', r.format === 1 && r.drawn);
-  await said('The secret is the one that was committed to before anyone joined',
+  await said('The record is of a form that this page knows', r.format === 1 && r.drawn);
+  await said('The secret is what was committed to before anyone joined',
     r.commitment === data.commit && hex(await sha([4], integer(r.event, 4), secret)) === r.commitment);
   await said(`The list of ${count(r.cohort)} people is the one that was fixed, whole and in order`, await chainOf(r) === r.chain);
-  await said('Nobody was let in after the cut-off, and the lot was drawn after it', r.frozen_ms >= Math.max(r.draw_ms, r.opened_ms) && r.drawn_ms >= r.frozen_ms);
-  if (r.beacon) await said(r.fallback ? 'The public randomness did not come in time' : 'The public randomness is the round that had to be taken, signed by its source', await beaconHolds(r));
+  await said('The list was fixed at the cut-off, and drawn after it', r.frozen_ms >= Math.max(r.draw_ms, r.opened_ms) && r.drawn_ms >= r.frozen_ms);
+  if (r.beacon) await said(r.fallback ? 'The public randomness did not come in time' : 'The public randomness is the round that had to be taken, and signed', await beaconHolds(r));
   await said('The seed follows from secret, list and public randomness',
     hex(await hmac(secret, bytes(r.chain), integer(r.cohort, 4), bytes(r.round?.signature || ''))) === r.seed);
   if (!own) return;

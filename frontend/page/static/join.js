@@ -20,7 +20,7 @@ document.addEventListener('submit', async e => {
   const button = $('button', form);
   button.disabled = true;
   button.textContent = 'One moment …';
-  say('Your browser computes something for this sale. One moment.');
+  say('One moment.');
   answer.value = await work(form.dataset.challenge, Math.min(32, form.dataset.bits));
   form.submit();
 });

@@ -1,5 +1,5 @@
-// What every page has: countdowns from the time that the server said was left, times in the visitor's own zone, a quiet
-// voice for screen readers, and the one way of asking the API.
+// What every page has: countdowns from what the server said was left, times in the visitor's own zone, a voice for
+// screen readers, and the one way of asking the API.
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 export const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
@@ -21,7 +21,7 @@ export function say(text) {
   setTimeout(() => { voice.textContent = text; }, 50);
 }
 
-// key names a request, so that it can be repeated. crypto.randomUUID is for secure contexts only; this is not.
+// key names a request, so that it can be repeated; crypto.randomUUID would want https.
 export const key = () => [...crypto.getRandomValues(new Uint8Array(16))].map(b => b.toString(16).padStart(2, '0')).join('');
 
 // api asks and gives {ok, status, body}; status 0 means that no answer came.
@@ -40,7 +40,7 @@ export async function api(method, path, body, id) {
 
 // trouble says a failed answer in words.
 export const trouble = r => r.body.error?.message
-  || (r.status ? 'That did not work. Nothing was taken.' : 'The server cannot be reached. What you hold stays held; please try again.');
+  || (r.status ? 'That did not work.' : 'The server cannot be reached. What you hold stays held; please try again.');
 export const retryAfter = (r, otherwise) => r.body.error?.retry_after_ms || r.body.next_poll_ms || otherwise;
 
 export function money(minor, currency) {
@@ -66,7 +66,7 @@ function tick() {
     element.textContent = clock(ms);
     element.classList.toggle('soon', ms < 60e3);
     const now = heardAt.find(at => ms <= at && c.heard > at);
-    if (now && element.dataset.say) say(`${element.dataset.say} ${now >= 60e3 ? now / 60e3 + ' min' : now / 1e3 + ' seconds'}`);
+    if (now && element.dataset.say) say(`${element.dataset.say} ${now / 1e3} seconds`);
     c.heard = ms;
     if (!element.isConnected) running.delete(element);
     else if (ms <= 0) {
@@ -81,10 +81,10 @@ export function scan(root = document) {
   for (const element of $$('.left[data-left]', root)) if (element.dataset.left > 0) countDown(element, Number(element.dataset.left));
   const zone = { year: 'numeric', month: 'long', day: 'numeric', hour: '2-digit', minute: '2-digit', timeZoneName: 'short' };
   for (const time of $$('time[data-when]', root)) time.textContent = new Date(Number(time.dataset.when)).toLocaleString('en-GB', zone);
-  for (const element of $$('.needs-js', root)) if (element.matches('label, p')) element.hidden = false;
+  for (const element of $$('.needs-js', root)) element.hidden = false;
 }
 
-// swap fetches this page anew and puts its content in place, so that nothing flashes and a sound may still play.
+// swap fetches this page anew and puts its content in place: nothing flashes, and a sound may still play.
 export async function swap() {
   try {
     const r = await fetch(location.href, { headers: { Accept: 'text/html' } });

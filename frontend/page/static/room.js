@@ -1,5 +1,4 @@
-// The waiting room: asks for the place when the server said to, shows what changed, and fetches the page anew when
-// there is something else to say.
+// The waiting room: asks when the server said to, shows what changed, fetches the page anew when it has more to say.
 import { $, $$, api, count, el, jitter, retryAfter, swap } from './live.js';
 import './join.js';
 
@@ -21,7 +20,6 @@ function show(place) {
   const put = (name, text) => $$(`[data-show=${name}]`).forEach(e => { e.textContent = text; });
   put('ahead', place.ahead >= 0 ? count(place.ahead) : 'unknown');
   put('wait', range(place.wait_ms));
-  put('position', count(place.position ?? 0));
   put('issued', count(place.issued ?? 0));
   const bar = $('progress[data-show=served]');
   if (bar && place.served != null) bar.value = place.served;
@@ -31,10 +29,7 @@ function show(place) {
     tag.replaceChildren(el('i', { 'aria-hidden': true }, sign), ' ' + (tone && place.odds || 'unknown'));
   }
   const cause = $('[data-show=cause]');
-  if (cause) {
-    cause.textContent = place.cause || '';
-    cause.hidden = !place.cause;
-  }
+  if (cause) cause.hidden = !(cause.textContent = place.cause || '');
 }
 
 const wait = ms => { clearTimeout(timer); timer = setTimeout(poll, jitter(ms)); };
@@ -44,7 +39,7 @@ async function poll() {
   const r = await api('GET', `/api/v1/events/${room().dataset.event}/line/place`);
   if (!r.ok) {
     const note = $('[data-show=fresh]');
-    if (note) note.textContent = 'The last answer is a while ago; asking again. Your place stays.';
+    if (note) note.textContent = 'Asking again. Your place stays.';
     return wait(retryAfter(r, 4000));
   }
   fresh = Date.now();
@@ -63,7 +58,7 @@ function listen() {
   stream = new EventSource(`/api/v1/events/${room().dataset.event}/stream?seats=no`);
   const heard = e => {
     const was = room().dataset.key.split('|'), now = JSON.parse(e.data);
-    if (['room', 'paused', 'leaderless', 'sale'].some((name, i) => i && name in now && String(now[name]) !== was[i])) wait(Math.random() * 800);
+    if (['', 'paused', 'leaderless', 'sale'].some((name, i) => name in now && String(now[name]) !== was[i])) wait(Math.random() * 800);
   };
   stream.addEventListener('line', heard);
   stream.addEventListener('sale', heard);
@@ -74,8 +69,7 @@ function ring() {
   const tone = audio.createOscillator(), volume = audio.createGain(), at = audio.currentTime;
   volume.gain.setValueAtTime(0.2, at);
   volume.gain.exponentialRampToValueAtTime(0.001, at + 0.8);
-  tone.frequency.setValueAtTime(660, at);
-  tone.frequency.setValueAtTime(880, at + 0.25);
+  tone.frequency.value = 740;
   tone.connect(volume).connect(audio.destination);
   tone.start(at);
   tone.stop(at + 0.8);

@@ -1,23 +1,23 @@
-// The seat map: one section at a time is drawn as SVG, kept true by the event's stream, and one press holds. A seat is
-// told by its shape and its label, not by colour alone; arrow keys go from seat to seat.
-import { $, $$, api, count, countDown, el, key, money, pause, retryAfter, say, trouble } from './live.js';
+// The seat map: a section is drawn as SVG and kept true by the event's stream; one press holds; arrow keys go from seat
+// to seat. A seat is told by its shape and its label, not by colour alone.
+import { $, $$, api, count, countDown, el, jitter, key, money, pause, retryAfter, say, trouble } from './live.js';
 
 const root = $('#seats'), base = `/api/v1/events/${root.dataset.event}`, perHold = Number(root.dataset.perHold) || 64;
 const FREE = 0, HELD = 1, SOLD = 3, PITCH = 34, LABEL = 46;
-let map, states = [], revision = 0, hold = root.dataset.hold || '', mine = new Set(), zoom = 1, busy = false, stream;
+let map, states = [], revision = 0, hold = root.dataset.hold || '', mine = new Set(), zoom = 1, busy = false;
 for (const u of (root.dataset.held || '').split(',')) if (u) mine.add(Number(u));
 
-const escaped = text => String(text).replace(/[&<>"]/g, c => `&#${c.charCodeAt(0)};`);
-const letter = t => String.fromCharCode(65 + t % 26) + (t > 25 ? Math.floor(t / 26) : '');
+const escaped = text => text.replace(/[&<>"]/g, c => `&#${c.charCodeAt(0)};`);
+const letter = t => String.fromCharCode(65 + t % 26) + (t > 25 ? t / 26 | 0 : '');
 
 // where finds a unit's section, row and number on the seat.
 function where(u) {
   for (const s of map.sections) for (const row of s.rows) if (u >= row.first && u < row.first + row.seats) return { s, row, number: row.number + u - row.first };
 }
 
-function name(u, short) {
+function name(u) {
   const { s, row, number } = where(u);
-  return !s.general ? `${short ? '' : s.name + ', '}row ${row.label}, seat ${number}` : s.name;
+  return s.general ? s.name : `${s.name}, row ${row.label}, seat ${number}`;
 }
 const price = t => money(map.tiers[t].price_minor, map.currency);
 
@@ -42,15 +42,14 @@ function dress(g) {
 }
 
 function redraw(u) {
-  const g = $(`.seat[data-u="${u}"]`);
-  if (g) dress(g);
+  $$(`[data-u="${u}"]`).forEach(dress);
 }
 
 function plan(s) {
   const widest = Math.max(...s.rows.map(r => r.seats)), width = LABEL * 2 + widest * PITCH, height = s.rows.length * PITCH + 16;
   const rows = s.rows.map((row, i) => {
     const y = i * PITCH + 26, from = LABEL + (widest - row.seats) * PITCH / 2, text = escaped(row.label);
-    const mark = x => `<text class="row-name" x="${x}" y="${y + 4}" aria-hidden="true">${text}</text>`;
+    const mark = x => `<text class="row-name" x="${x}" y="${y + 4}">${text}</text>`;
     let seats = mark(from - 14);
     for (let n = 0; n < row.seats; n++) {
       const x = from + (n + 0.5) * PITCH;
@@ -58,12 +57,19 @@ function plan(s) {
     }
     return `<g role="group" aria-label="Row ${text}">${seats}${mark(from + row.seats * PITCH + 14)}</g>`;
   });
-  return [width, height, `<svg viewBox="0 0 ${width} ${height}" role="group" aria-label="Seats of ${escaped(s.name)}">${rows.join('')}</svg>`];
+  return `<svg viewBox="0 0 ${width} ${height}" role="group" aria-label="Seats of ${escaped(s.name)}">${rows.join('')}</svg>`;
 }
 
-function show(index, focus) {
-  const s = map.sections[index], box = $('#section'), venue = $('svg.venue');
-  for (const a of $$('[data-section]')) a.toggleAttribute('aria-current', Number(a.dataset.section) === index);
+function size(by) {
+  const drawing = $('.plan svg'), box = drawing.viewBox.baseVal;
+  zoom = Math.min(2.2, Math.max(0.5, zoom * by));
+  drawing.setAttribute('width', box.width * zoom);
+  drawing.setAttribute('height', box.height * zoom);
+}
+
+function show(index) {
+  const s = map.sections[index], box = $('#section'), venue = $('svg.venue'), scroller = $('.plan');
+  for (const a of $$('[data-section]')) a.setAttribute('aria-current', Number(a.dataset.section) === index);
   if ($('#best-section')) $('#best-section').value = index;
   if (s?.general) {
     ($('#best-count') || $('#best-h'))?.focus();
@@ -71,30 +77,16 @@ function show(index, focus) {
   }
   box.hidden = !s;
   if (venue) venue.style.display = s ? 'none' : '';
-  box.textContent = '';
+  scroller.innerHTML = s ? plan(s) : '';
   if (!s) return $('#map-h').focus();
-  const [width, height, svg] = plan(s), scroller = el('div', { class: 'plan', role: 'region', 'aria-label': `Plan of ${s.name}; scrolls`, tabindex: '-1' });
-  scroller.innerHTML = svg;
-  const drawing = $('svg', scroller), tool = (sign, text, does) => {
-    const b = el('button', { type: 'button', 'aria-label': text }, sign);
-    b.onclick = does;
-    return b;
-  };
-  $$('[data-u]', drawing).forEach(dress);
-  const size = by => {
-    zoom = Math.min(2.2, Math.max(0.5, zoom * by));
-    drawing.setAttribute('width', width * zoom);
-    drawing.setAttribute('height', height * zoom);
-  };
-  const title = el('h3', { tabindex: '-1' }, s.name);
-  box.append(el('div', { class: 'section-head' }, title, el('div', { class: 'tools' },
-    tool('−', 'Smaller', () => size(0.8)), tool('+', 'Larger', () => size(1.25)), tool('All sections', 'Back to all sections', () => show(-1)))), scroller);
+  const seats = $$('[data-u]', scroller), title = $('h3', box), { width } = $('svg', scroller).viewBox.baseVal;
+  seats.forEach(dress);
   zoom = Math.min(1.25, Math.max(0.8, (scroller.clientWidth - 4) / width));
   size(1);
   scroller.scrollLeft = (width * zoom - scroller.clientWidth) / 2;
-  const first = $('.seat.mine', drawing) || $('.seat.free', drawing) || $('.seat', drawing);
-  first?.setAttribute('tabindex', '0');
-  if (focus) title.focus();
+  ($('.mine', scroller) || $('.free', scroller) || seats[0])?.setAttribute('tabindex', '0');
+  title.textContent = s.name;
+  title.focus();
 }
 
 let counting;
@@ -123,7 +115,7 @@ async function fetchSeats() {
 }
 
 function follow() {
-  stream = new EventSource(`${base}/stream?from=${revision}`);
+  const stream = new EventSource(`${base}/stream?from=${revision}`);
   stream.addEventListener('seats', e => {
     for (const [u, state] of JSON.parse(e.data).seats) {
       states[u] = state;
@@ -135,7 +127,7 @@ function follow() {
   stream.addEventListener('reset', fetchSeats);
   stream.onerror = async () => {
     if (stream.readyState !== EventSource.CLOSED) return; // the browser comes back by itself
-    await pause(2000 + Math.random() * 2000);
+    await pause(jitter(3000));
     follow();
   };
 }
@@ -151,25 +143,21 @@ function took(h) {
   for (const u of new Set([...before, ...units])) redraw(u);
   $('#held').hidden = !hold;
   if (!hold) return;
-  const list = el('ul', { class: 'units' });
-  for (const u of units) list.append(el('li', {}, el('span', {}, name(u)), el('span', { class: 'num' }, price(where(u).row.tier))));
-  $('#held-units').replaceChildren(list);
+  $('#held-units').replaceChildren(el('ul', { class: 'units' }, ...units.map(u => el('li', {}, el('span', {}, name(u)), el('span', { class: 'num' }, price(where(u).row.tier))))));
   $('#held-total').textContent = money(h.amount.amount_minor, h.amount.currency);
   countDown($('#held .left'), h.remaining_ms);
 }
 
-function lost(text, near, add) {
-  $('#lost')?.remove();
-  const note = el('div', { id: 'lost', class: 'notice warn lost' }, el('p', {}, el('strong', {}, 'Not held. '), text));
-  if (near?.length) {
-    const b = el('button', { type: 'button' }, near.length > 1 ? 'Hold these instead' : 'Hold it instead');
-    b.onclick = () => ask([...add, ...near], near);
-    note.append(el('p', {}, `Nearest free: ${near.map(u => name(u)).join('; ')}. `, b));
-    for (const u of near) $(`.seat[data-u="${u}"]`)?.classList.add('near');
-  }
-  $('#map-h').after(note);
+function lost(text, near = [], kept = []) {
+  const note = $('#lost'), [why, where] = $$('span', note), button = $('button', note);
+  note.hidden = false;
+  why.textContent = text;
+  where.parentNode.hidden = !near.length;
+  where.textContent = near.map(u => name(u)).join('; ');
+  button.onclick = () => ask([...kept, ...near], near);
+  for (const u of near) $(`.seat[data-u="${u}"]`)?.classList.add('near');
   note.scrollIntoView({ block: 'nearest' });
-  say(note.textContent);
+  say(`${text} ${near.length ? 'Nearest free: ' + where.textContent : ''}`);
 }
 
 async function ask(wanted, added) {
@@ -180,18 +168,18 @@ async function ask(wanted, added) {
   const gone = !wanted.length, id = key(), path = hold ? `/api/v1/holds/${hold}` : `${base}/holds`;
   const method = gone ? 'DELETE' : hold ? 'PATCH' : 'POST', body = gone ? undefined : { seats: wanted };
   let r = await api(method, path, body, id);
-  if (!r.status) {
+  if (!r.status || r.body.error?.code === 'outcome_unknown') {
     await pause(800);
     r = await api(method, path, body, id); // the same request: it is done once, whatever came of the first
   }
   busy = false;
   g?.classList.remove('asked');
   if (r.ok) {
-    $('#lost')?.remove();
+    $('#lost').hidden = true;
     took(gone ? null : r.body.hold || r.body);
-    return say(gone ? 'Given back. You hold nothing now.' : `${added.map(u => name(u, true)).join('; ')} ${mine.has(added[0]) ? 'held for you' : 'given back'}. You hold ${mine.size}, ${$('#held-total').textContent}.`);
+    return say(gone ? 'Given back. You hold nothing now.' : `${added.map(u => name(u)).join('; ')} ${mine.has(added[0]) ? 'held for you' : 'given back'}. You hold ${mine.size}, ${$('#held-total').textContent}.`);
   }
-  const { code = '', taken = [], near } = r.body.error || {};
+  const { code, taken = [], near } = r.body.error || {};
   if (['session_required', 'buyer_has_hold', 'hold_lapsed', 'hold_unknown', 'hold_released', 'hold_in_payment'].includes(code)) return location.reload();
   for (const u of taken) {
     states[u] = Math.max(states[u], HELD);
@@ -203,30 +191,38 @@ async function ask(wanted, added) {
 function press(u) {
   if ('readonly' in root.dataset) return say('Seats can be held when it is your turn.');
   if (mine.has(u)) return ask([...mine].filter(m => m !== u), [u]);
-  if (states[u] !== FREE) return say(`${name(u, true)} is ${states[u] < SOLD ? 'in other hands and may return' : 'not to be had'}.`);
+  if (states[u] !== FREE) return say(`${name(u)} is ${states[u] < SOLD ? 'in other hands and may return' : 'not to be had'}.`);
   if (mine.size >= perHold) return lost(`At most ${perHold} at a time. Give one back first.`);
   ask([...mine, u], [u]);
 }
 
+// reach makes a seat the one that Tab comes to.
+function reach(seat) {
+  $('[data-u][tabindex="0"]')?.setAttribute('tabindex', '-1');
+  seat.setAttribute('tabindex', '0');
+}
+
 function step(from, to) {
-  const x = Number(from.dataset.x), row = Number(from.dataset.row), all = $$(`.seat[data-row="${row}"]`), at = all.indexOf(from);
-  const near = r => $$(`.seat[data-row="${r}"]`).sort((a, b) => Math.abs(a.dataset.x - x) - Math.abs(b.dataset.x - x))[0];
-  return { ArrowLeft: () => all[at - 1], ArrowRight: () => all[at + 1], ArrowUp: () => near(row - 1), ArrowDown: () => near(row + 1), Home: () => all[0], End: () => all.at(-1) }[to]?.();
+  const { x, row } = from.dataset, seats = by => $$(`[data-row="${Number(row) + by}"]`), all = seats(0), at = all.indexOf(from);
+  const near = by => seats(by).sort((a, b) => Math.abs(a.dataset.x - x) - Math.abs(b.dataset.x - x))[0];
+  return { ArrowLeft: all[at - 1], ArrowRight: all[at + 1], ArrowUp: near(-1), ArrowDown: near(1), Home: all[0], End: all.at(-1) }[to];
 }
 
 root.addEventListener('click', e => {
-  const seat = e.target.closest('.seat[data-u]'), section = e.target.closest('a[data-section]');
+  const seat = e.target.closest('[data-u]'), section = e.target.closest('[data-section]'), tool = e.target.closest('[data-zoom]');
   if (seat) {
-    $('.seat[tabindex="0"]')?.setAttribute('tabindex', '-1');
-    seat.setAttribute('tabindex', '0');
+    reach(seat);
     press(Number(seat.dataset.u));
   } else if (section && map) {
     e.preventDefault();
-    show(Number(section.dataset.section), true);
+    show(Number(section.dataset.section));
+  } else if (tool) {
+    if (Number(tool.dataset.zoom)) size(tool.dataset.zoom);
+    else show(-1);
   }
 });
 root.addEventListener('keydown', e => {
-  const seat = e.target.closest('.seat[data-u]');
+  const seat = e.target.closest('[data-u]');
   if (!seat) return;
   if (e.key === 'Enter' || e.key === ' ') {
     e.preventDefault();
@@ -235,12 +231,10 @@ root.addEventListener('keydown', e => {
   const next = step(seat, e.key);
   if (!next) return;
   e.preventDefault();
-  seat.setAttribute('tabindex', '-1');
-  next.setAttribute('tabindex', '0');
+  reach(next);
   next.focus();
 });
 
-$('#map-h').tabIndex = -1;
 const geometry = await api('GET', `${base}/map`);
 if (geometry.ok) {
   map = geometry.body;
