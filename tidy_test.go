@@ -37,7 +37,8 @@ var arrows = map[string][]string{
 	"rpc":             {"", "fsm", "fsm/command", "fsm/directory", "node", "rpc/api", "rpc/convert"},
 	"client":          {"", "fsm/command", "rpc/api"},
 	"payment":         {""},
-	"frontend":        {"", "fsm/command", "client", "rpc/api", "payment"},
+	"frontend":        {"", "fsm/command", "client", "rpc/api", "payment", "frontend/page"},
+	"frontend/page":   {""},
 	"jepsen/history":  {""},
 	"jepsen/check":    {"", "jepsen/history", "jepsen/model"},
 	"jepsen/model":    {""},
@@ -50,6 +51,7 @@ var foreign = map[string]*regexp.Regexp{
 	"fsm":           regexp.MustCompile(`^$`),
 	"fsm/command":   regexp.MustCompile(`^$`),
 	"fsm/directory": regexp.MustCompile(`^$`),
+	"frontend/page": regexp.MustCompile(`^$`),
 	"rpc/api":       regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
 	"client":        regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
 }

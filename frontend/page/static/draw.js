@@ -84,7 +84,7 @@ $('#verify-go')?.addEventListener('click', async e => {
     list.after(el('p', { class: `notice ${right ? 'good' : 'bad'}`, id: 'verdict', role: 'status' },
       el('strong', {}, right ? 'The draw is as the record says.' : 'The record does not prove this draw.')));
   } catch (failure) {
-    list.append(el('li', {}, `The check could not be made here: ${failure.message}. Take the file, and holdfast queue verify-draw.`));
+    list.append(el('li', {}, `Not checked: ${failure.message}. The file can be, by holdfast queue verify-draw.`));
     button.disabled = false;
   }
 });

@@ -1,4 +1,4 @@
-// The waiting room: asks when the server said to, shows what changed, fetches the page anew when it has more to say.
+// The waiting room: asks when the server said to, shows what changed, fetches the page anew where more did.
 import { $, $$, api, count, el, jitter, retryAfter, swap } from './live.js';
 import './join.js';
 
@@ -39,7 +39,7 @@ async function poll() {
   const r = await api('GET', `/api/v1/events/${room().dataset.event}/line/place`);
   if (!r.ok) {
     const note = $('[data-show=fresh]');
-    if (note) note.textContent = 'Asking again. Your place stays.';
+    if (note) note.textContent = 'Asking again; your place stays.';
     return wait(retryAfter(r, 4000));
   }
   fresh = Date.now();
@@ -52,7 +52,7 @@ async function poll() {
   wait(Math.max(1000, p.next_poll_ms || 5000));
 }
 
-// The stream, where the page opens it, tells of a pause before the next poll would.
+// The stream, where the page opens it, tells of a pause at once.
 function listen() {
   if (stream || !room() || !('live' in room().dataset)) return;
   stream = new EventSource(`/api/v1/events/${room().dataset.event}/stream?seats=no`);
@@ -82,7 +82,7 @@ document.addEventListener('change', e => {
 
 setInterval(() => {
   const note = $('[data-show=fresh]'), s = Math.round((Date.now() - fresh) / 1000);
-  if (note && s < 60) note.textContent = s < 2 ? 'Up to date.' : `Updated ${s} s ago.`;
+  if (note && s < 60) note.textContent = `Updated ${s} s ago.`;
 }, 1000);
 addEventListener('visibilitychange', () => { if (!document.hidden && Date.now() - fresh > 5000) wait(Math.random() * 500); });
 listen();
