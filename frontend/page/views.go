@@ -251,9 +251,11 @@ type Pay struct {
 	// SandboxURL is where the browser reaches the sandbox, without a slash at the end; Methods are its test cards.
 	SandboxURL string
 	Methods    []SandboxMethod
-	// ClientSecret and ReturnURL are set with CheckoutPaying for the sandbox: the form posts straight to it, which works
-	// without JavaScript.
-	ClientSecret, ReturnURL string
+	// ClientSecret is that of the attempt under way, with CheckoutPaying: the page asks for the card again. The sandbox's
+	// form posts straight to it, which works without JavaScript. Empty: the page asks how the payment went.
+	ClientSecret string
+	// ReturnURL is where a bank's page leads back to; empty: the checkout.
+	ReturnURL string
 }
 
 // SandboxMethod is a test card, with what it does.

@@ -57,6 +57,9 @@ func buying() []State {
 		checkout("paying-sandbox", func(v *page.CheckoutView) {
 			v.State, v.Pay.ClientSecret, v.Pay.ReturnURL = page.CheckoutPaying, "pi_1_secret_2", "/e/moonlight/checkout"
 		}),
+		checkout("paying-stripe", func(v *page.CheckoutView) {
+			v.State, v.Pay = page.CheckoutPaying, page.Pay{Provider: "stripe", PublishableKey: "pk_live_sample", ClientSecret: "pi_1_secret_2"}
+		}),
 		checkout("paying", func(v *page.CheckoutView) { v.State = page.CheckoutPaying }),
 		checkout("closing", func(v *page.CheckoutView) { v.State = page.CheckoutClosing }),
 		checkout("lapsed", func(v *page.CheckoutView) { v.State = page.CheckoutLapsed }),

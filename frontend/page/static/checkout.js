@@ -1,18 +1,17 @@
-// The checkout: begins the payment when the buyer presses Pay, confirms it with the provider, then asks the server, which
-// asks the bank. What the provider tells the browser is only a hint.
+// The checkout: Pay begins the payment and confirms it with the provider; then the server is asked, which asks the bank.
+// What the provider tells the browser is a hint.
 import { $, $$, api, key, pause, retryAfter, say, trouble } from './live.js';
 
 const root = $('#checkout'), data = root?.dataset, hold = data && `/api/v1/holds/${data.hold}`;
-const form = $('#pay'), direct = $('#sandbox-pay');
-const back = () => new URL(data.return || location.href, location.href).href; // where a bank's page leads to
+const form = $('#pay'), direct = $('#pay-again'), secret = direct?.elements.client_secret.value;
+const back = () => new URL(data.return || location.href, location.href).href;
 let stripe, elements, begun, asking;
 
-if (root && data.provider === 'stripe' && form && window.Stripe) {
+if (data?.provider === 'stripe' && (form || direct) && window.Stripe) {
   stripe = window.Stripe(data.key);
-  elements = stripe.elements({
-    mode: 'payment', amount: Number(data.amount), currency: data.currency, captureMethod: 'manual',
-    appearance: { theme: matchMedia('(prefers-color-scheme: dark)').matches ? 'night' : 'stripe' },
-  });
+  const appearance = { theme: matchMedia('(prefers-color-scheme: dark)').matches ? 'night' : 'stripe' };
+  elements = stripe.elements(direct ? { clientSecret: secret, appearance }
+    : { mode: 'payment', amount: Number(data.amount), currency: data.currency, captureMethod: 'manual', appearance });
   elements.create('payment').mount('#payment-element');
 }
 
@@ -46,20 +45,20 @@ async function begin() {
   return begun = r.body;
 }
 
-async function confirmStripe(secret) {
+async function confirmStripe(clientSecret) {
   const { error } = await stripe.confirmPayment({
-    elements, clientSecret: secret, confirmParams: { return_url: back() }, redirect: 'if_required',
+    elements, clientSecret: direct ? undefined : clientSecret, confirmParams: { return_url: back() }, redirect: 'if_required',
   });
   return error && error.type !== 'api_connection_error' ? error.message : '';
 }
 
-async function confirmSandbox(secret, publishable, method) {
-  const asked = new URLSearchParams({ key: publishable, client_secret: secret, payment_method: method, return_url: back() });
+async function confirmSandbox(secret, method) {
+  const asked = new URLSearchParams({ key: data.key, client_secret: secret, payment_method: method, return_url: back() });
   try {
     const r = await fetch(`${data.sandbox}/v1/payment_intents/${secret.split('_secret_')[0]}/confirm`, { method: 'POST', body: asked });
     const answer = await r.json(), next = answer.next_action?.redirect_to_url?.url;
     if (next) location.assign(next);
-    return r.status === 402 || r.status === 400 ? answer.error?.message || 'The card was declined.' : '';
+    return r.status === 402 || r.status === 400 ? answer.error.message : '';
   } catch {
     return ''; // no answer is not a no: the server asks
   }
@@ -71,7 +70,8 @@ async function ask() {
   for (;;) {
     const r = await api('POST', `${hold}/confirm`, {});
     if (r.body.order) return location.assign(r.body.url || `/o/${r.body.order}`);
-    if (r.body.state === 'failed') return fail(r.body.message || 'The card was declined. Nothing was taken.');
+    if (r.body.state === 'failed') begun = asking = null; // the attempt is over; after a declined card it is not
+    if (/failed|declined/.test(r.body.state)) return fail(r.body.message);
     if (r.body.state === 'lapsed' || [404, 409, 410].includes(r.status)) return location.reload();
     await pause(retryAfter(r, 1500));
   }
@@ -91,11 +91,11 @@ form?.addEventListener('submit', async e => {
   const b = await begin();
   if (!b) return;
   if (b.order) return location.assign(b.url || `/o/${b.order}`);
-  pay(b.client_secret, b.publishable_key || data.key, form.elements.method?.value);
+  pay(b.client_secret, form.elements.method?.value);
 });
 
-async function pay(secret, publishable, method) {
-  const wrong = stripe ? await confirmStripe(secret) : data.provider === 'sandbox' ? await confirmSandbox(secret, publishable, method) : '';
+async function pay(secret, method) {
+  const wrong = stripe ? await confirmStripe(secret) : data.provider === 'sandbox' ? await confirmSandbox(secret, method) : '';
   if (wrong) fail(wrong);
   else ask();
 }
@@ -103,8 +103,7 @@ async function pay(secret, publishable, method) {
 direct?.addEventListener('submit', e => {
   e.preventDefault();
   busy(true);
-  const f = direct.elements;
-  pay(f.client_secret.value, f.key.value, f.payment_method.value);
+  pay(secret, direct.elements.payment_method?.value);
 });
 
 if (root && !form && !direct) ask();

@@ -30,7 +30,7 @@ async function beaconHolds(r) {
   return crypto.subtle.verify('Ed25519', key, bytes(r.round.signature), await sha(bytes(r.round.previous), integer(want, 8)));
 }
 
-// included climbs from the leaf to the header's root, as RFC 6962 does (2.1.1).
+// included climbs from the leaf to the root, as in RFC 6962, 2.1.1.
 async function included(r, number, key, path) {
   const h = r.headers.find(one => number >= one.base && number < one.base + one.count);
   if (!h) return false;

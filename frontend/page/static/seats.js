@@ -30,7 +30,7 @@ function glyph(u, t) {
   return ['sold', '<path d="M-5 -5l10 10M5 -5l-10 10"/>', 'not to be had'];
 }
 
-// dress gives a seat's element its shape and its label.
+// dress gives a seat its shape and its label.
 function dress(g) {
   const u = Number(g.dataset.u), { row, number } = where(u), [kind, inside, what] = glyph(u, row.tier);
   const set = (key, value) => g.setAttribute(key, value);
@@ -170,7 +170,7 @@ async function ask(wanted, added) {
   let r = await api(method, path, body, id);
   if (!r.status || r.body.error?.code === 'outcome_unknown') {
     await pause(800);
-    r = await api(method, path, body, id); // the same request: it is done once, whatever came of the first
+    r = await api(method, path, body, id); // the same request: done once, whatever came of the first
   }
   busy = false;
   g?.classList.remove('asked');
@@ -196,7 +196,7 @@ function press(u) {
   ask([...mine, u], [u]);
 }
 
-// reach makes a seat the one that Tab comes to.
+// reach makes Tab come to a seat.
 function reach(seat) {
   $('[data-u][tabindex="0"]')?.setAttribute('tabindex', '-1');
   seat.setAttribute('tabindex', '0');
