@@ -27,6 +27,20 @@ const pinnedOutcomes = `
 14 event_changed
 15 event_conflict
 16 events_full
+70 line_not_open
+71 line_ended
+72 line_conflict
+73 line_not_drawn
+74 line_paused
+75 line_full
+76 beacon_awaited
+77 beacon_invalid
+78 place_unproven
+79 place_spent
+80 turn_awaited
+81 turn_missed
+82 sessions_full
+83 session_required
 20 want_invalid
 21 hold_too_large
 22 hold_unknown
@@ -39,6 +53,8 @@ const pinnedOutcomes = `
 30 buyer_has_hold
 31 buyer_cooling_down
 32 buyer_over_limit
+84 returns_not_yet
+85 returns_full
 40 seat_not_for_you
 41 seat_sold
 42 seat_in_payment
@@ -50,6 +66,22 @@ const pinnedOutcomes = `
 51 amount_mismatch
 52 payment_reused
 53 payment_required
+90 payments_paused
+91 attempt_over
+92 attempts_exhausted
+93 amount_too_small
+94 promo_unknown
+95 promo_used_up
+96 payment_foreign
+97 payment_unknown
+98 payment_current
+99 invoice_refused
+100 order_unknown
+101 order_not_paid
+102 order_disputed
+103 seat_not_in_order
+104 effect_unknown
+105 incarnation_stale
 60 seat_taken
 `
 

@@ -29,20 +29,25 @@ const module = "github.com/holdfast-db/holdfast"
 var arrows = map[string][]string{
 	"":                nil,
 	"fsm/command":     {""},
-	"fsm":             {"", "fsm/command"},
+	"fsm/draw":        {""},
+	"fsm":             {"", "fsm/command", "fsm/draw"},
 	"fsm/directory":   {"", "fsm/command"},
-	"node":            {"", "fsm", "fsm/command", "fsm/directory"},
+	"node":            {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory"},
 	"rpc/api":         nil,
-	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/directory", "rpc/api"},
-	"rpc":             {"", "fsm", "fsm/command", "fsm/directory", "node", "rpc/api", "rpc/convert"},
-	"client":          {"", "fsm/command", "rpc/api"},
+	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "rpc/api"},
+	"rpc":             {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "rpc/api", "rpc/convert"},
+	"client":          {"", "fsm/command", "fsm/draw", "rpc/api"},
 	"payment":         {""},
-	"frontend":        {"", "fsm/command", "client", "rpc/api", "payment", "frontend/page"},
+	"frontend":        {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/page"},
 	"frontend/page":   {""},
 	"jepsen/history":  {""},
 	"jepsen/check":    {"", "jepsen/history", "jepsen/model"},
 	"jepsen/model":    {""},
-	"jepsen/workload": {"", "client", "fsm/command", "rpc/api", "jepsen/history"},
+	"jepsen/workload": {"", "client", "fsm/command", "fsm/draw", "rpc/api", "jepsen/history"},
+
+	"payment/stripe":      {"", "payment"},
+	"payment/sandbox":     {"", "payment"},
+	"payment/paymenttest": {"", "payment"},
 }
 
 // foreign says which third-party modules a package may reach, directly or not: none for the pure ones.
@@ -50,10 +55,15 @@ var foreign = map[string]*regexp.Regexp{
 	"":              regexp.MustCompile(`^$`),
 	"fsm":           regexp.MustCompile(`^$`),
 	"fsm/command":   regexp.MustCompile(`^$`),
+	"fsm/draw":      regexp.MustCompile(`^$`),
 	"fsm/directory": regexp.MustCompile(`^$`),
 	"frontend/page": regexp.MustCompile(`^$`),
 	"rpc/api":       regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
 	"client":        regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
+
+	"payment":         regexp.MustCompile(`^$`),
+	"payment/sandbox": regexp.MustCompile(`^$`),
+	"payment/stripe":  regexp.MustCompile(`^github\.com/stripe/stripe-go/v76`),
 }
 
 type listed struct {

@@ -19,6 +19,9 @@ func (m *Machine) addHold(h holdRecord) uint32 {
 		m.state.holds.edit(h.Older).Newer = slot
 	}
 	buyer.Newest = slot
+	if buyer.State != noPlace {
+		m.holdMade(&h)
+	}
 	m.byHold.add(hash16(m.seed, h.ID), slot)
 	m.due.add(slot, h.Deadline)
 	m.state.events[h.Event].holds++
@@ -37,7 +40,9 @@ func (m *Machine) settle(slot uint32) {
 		m.state.buyers.edit(h.Buyer).Newest = h.Older
 	}
 	h.Newer, h.Older = 0, 0
-	m.due.drop(slot)
+	if m.due.waits(slot) { // one that is cancelling does not
+		m.due.drop(slot)
+	}
 	m.state.events[h.Event].holds--
 }
 
@@ -46,12 +51,17 @@ func (m *Machine) end(slot uint32, how holdfast.Outcome) {
 	h := *m.state.holds.at(slot)
 	from, _ := unitState(h.State)
 
+	m.leaveAttempt(&h)
+	m.forgetPersonOf(h.ID)
 	m.settle(slot)
 	m.moveAll(m.state.events[h.Event], slot, from, holdfast.Free)
 	m.state.buyers.edit(h.Buyer).Units -= uint32(h.Count)
 	m.byHold.drop(hash16(m.seed, h.ID), slot)
 	m.state.holds.drop(slot)
 	m.state.ended.add(h.ID, how)
+	if m.state.buyers.at(h.Buyer).State != noPlace {
+		m.holdEnded(&h, how)
+	}
 }
 
 // postpone moves a hold's deadline.
@@ -88,6 +98,9 @@ func (m *Machine) moveAll(e *event, slot uint32, from, to holdfast.SeatState) {
 func (m *Machine) move(e *event, unit holdfast.SeatIndex, from, to holdfast.SeatState, slot uint32) {
 	e.units.move(unit, from, to, slot)
 	e.revision++
+	if to == holdfast.Free {
+		m.noteReturn(e)
+	}
 	m.last.changes = append(m.last.changes, Change{Event: e.id, Revision: e.revision, Seat: unit, State: to, Sale: e.sale})
 }
 
@@ -124,7 +137,10 @@ func (m *Machine) tellOf(id holdfast.HoldID) {
 	h := m.state.holds.at(slot)
 	e := m.state.events[h.Event]
 	r.Deadline, r.Attempt = h.Deadline, h.Attempt
-	r.Amount = holdfast.Money{AmountMinor: h.Amount, Currency: e.spec.Currency}
+	r.Amount = e.money(m.state.amountOf(h, m.currentPayment(h)))
+	if h.State == holdfast.HoldSold && e.checkout.Given() {
+		r.OrderState = m.state.orders.at(h.Order).State
+	}
 	r.Seats = e.unitsOf(h, r.Seats)
 }
 

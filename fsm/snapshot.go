@@ -17,7 +17,10 @@ import (
 
 const (
 	snapshotMagic  = "holdfast snapshot\n"
-	snapshotFormat = 1
+	snapshotFormat = 2
+
+	// formatFirst has no lines, no places in the records of buyers, and no payments.
+	formatFirst = 1
 )
 
 // The parts of a snapshot. The numbers are in snapshots: they are only ever appended.
@@ -29,7 +32,17 @@ const (
 	partBuyers  uint8 = 5
 	partMemory  uint8 = 6
 	partEnded   uint8 = 7
-	partEnd     uint8 = 255
+	partLine    uint8 = 16 // one for each event that has one
+	partReturns uint8 = 17
+
+	partOutbox   uint8 = 32
+	partPayments uint8 = 33
+	partEffects  uint8 = 34
+	partPromos   uint8 = 35
+	partPersons  uint8 = 36
+	partChunks   uint8 = 37
+
+	partEnd uint8 = 255
 )
 
 func partName(part uint8) string {
@@ -48,6 +61,22 @@ func partName(part uint8) string {
 		return "memory"
 	case partEnded:
 		return "ended"
+	case partLine:
+		return "line"
+	case partReturns:
+		return "returns"
+	case partOutbox:
+		return "outbox"
+	case partPayments:
+		return "payments"
+	case partEffects:
+		return "effects"
+	case partPromos:
+		return "promotions"
+	case partPersons:
+		return "persons"
+	case partChunks:
+		return "chunks"
 	case partEnd:
 		return "end"
 	}
@@ -100,6 +129,8 @@ func (s *state) write(f *frameWriter, shard holdfast.ShardID) {
 	s.memory.write(f)
 	f.begin(partEnded)
 	s.ended.write(f)
+	s.writeLines(f)
+	s.writePayments(f)
 }
 
 func (e *event) write(f *frameWriter) {
@@ -165,20 +196,22 @@ func (h *holdRecord) write(f *frameWriter) {
 	f.flag(h.Extended)
 }
 
-func (o *orderRecord) write(f *frameWriter) {
-	f.u64(uint64(o.SoldAtMs))
-	f.u32(o.Hold)
-	f.u8(uint8(o.As))
-	f.u8(o.RefBytes)
-	f.raw(o.ref())
-}
-
 func (b *buyerRecord) write(f *frameWriter) {
 	f.raw(b.ID[:])
 	f.u64(uint64(b.CoolUntil))
 	f.u32(b.Units)
 	f.u32(b.Newest)
 	f.u16(b.Event)
+	f.u8(b.State)
+	if b.State == noPlace {
+		return
+	}
+	f.u8(b.Deferrals)
+	f.u64(uint64(b.SessionEnds))
+	f.u64(uint64(b.IdleEnds))
+	f.u32(uint32(b.Number))
+	f.u32(uint32(b.Position))
+	f.u32(b.Returns)
 }
 
 // write writes the generations by span, and each one's outcomes in the order in which they came.
