@@ -214,6 +214,12 @@ func eval[T any](v *visitor, expression string) T {
 	return value
 }
 
+// eval does something in the page.
+func (v *visitor) eval(what, expression string) {
+	v.t.Helper()
+	v.do(what, chromedp.Evaluate[chromedp.Void](expression))
+}
+
 // until waits for an expression to become true, on whatever page the visitor is by then.
 func (v *visitor) until(what, expression string) {
 	v.t.Helper()

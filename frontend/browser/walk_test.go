@@ -50,7 +50,7 @@ func (v *visitor) joinAndWait() {
 	v.wellBehaved()
 	v.until("it is the visitor's turn", `document.querySelector('#seats, a.main[href$="/seats"], #room form[action$="/line"] button.large') !== null`)
 	v.shoot("walk-3-turn")
-	v.do("go in, where there is a door", chromedp.Evaluate[chromedp.Void](`void document.querySelector('a.main[href$="/seats"], #room form[action$="/line"] button.large')?.click()`))
+	v.eval("go in, where there is a door", `void document.querySelector('a.main[href$="/seats"], #room form[action$="/line"] button.large')?.click()`)
 	v.until("the seat map is ready", `document.body.dataset.ready === 'seats'`)
 	v.shoot("walk-3-map")
 	v.wellBehaved()

@@ -37,6 +37,7 @@ const wait = ms => { clearTimeout(timer); timer = setTimeout(poll, jitter(ms)); 
 async function poll() {
   if (!room() || over.includes(room().dataset.room)) return;
   const r = await api('GET', `/api/v1/events/${room().dataset.event}/line/place`);
+  if (r.status === 401) await swap();
   if (!r.ok) {
     const note = $('[data-show=fresh]');
     if (note) note.textContent = 'Asking again; your place stays.';
@@ -52,7 +53,7 @@ async function poll() {
   wait(Math.max(1000, p.next_poll_ms || 5000));
 }
 
-// The stream, where the page opens it, tells of a pause at once.
+// The stream tells of a pause at once.
 function listen() {
   if (stream || !room() || !('live' in room().dataset)) return;
   stream = new EventSource(`/api/v1/events/${room().dataset.event}/stream?seats=no`);
