@@ -55,6 +55,7 @@ type member struct {
 	place   int
 	address string
 	server  *grpc.Server
+	persons *persons
 }
 
 // shard is a machine and the memory of what changed in it.
@@ -81,7 +82,7 @@ func New(tb testing.TB, cfg Config) *Cluster {
 	}
 	pipes := map[string]*bufconn.Listener{}
 	for i := range orDefault(cfg.Members, 3) {
-		m := &member{cluster: c, place: i}
+		m := &member{cluster: c, place: i, persons: newPersons()}
 		var listener net.Listener
 		if cfg.Loopback {
 			tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -98,6 +99,7 @@ func New(tb testing.TB, cfg Config) *Cluster {
 		api.RegisterClaimsServer(m.server, m)
 		api.RegisterEventsServer(m.server, m)
 		api.RegisterClusterServer(m.server, m)
+		api.RegisterPersonsServer(m.server, m.persons)
 		c.members = append(c.members, m)
 		go func() { _ = m.server.Serve(listener) }()
 	}
