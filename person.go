@@ -6,6 +6,7 @@ import "errors"
 // have. Its hold says whose data it opens: what becomes an order keeps its hold's id. It is never changed. Nodes keep it
 // beside their logs, where it can be destroyed: see docs/personal-data.md.
 type PersonKey struct {
+	Event   EventID // the hold's event
 	Hold    HoldID
 	Salt    [PersonSaltBytes]byte // tells the keys of one hold apart; it is in what the key encrypts
 	Wrapped [PersonWrappedBytes]byte

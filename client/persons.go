@@ -21,12 +21,12 @@ const personsPatience = readPatience
 // PutPersonKey keeps a key: it is on the disks of a majority when there is no error. The same key may be put again. When
 // its hold was forgotten the error wraps holdfast.ErrForgotten.
 func (c *Client) PutPersonKey(ctx context.Context, k holdfast.PersonKey) error {
-	q := &api.PutPersonKeyRequest{Hold: k.Hold[:], Salt: k.Salt[:], Wrapped: k.Wrapped[:]}
+	q := &api.PutPersonKeyRequest{Hold: k.Hold[:], Salt: k.Salt[:], Wrapped: k.Wrapped[:], Event: uint32(k.Event)}
 	answers, failure := majority(ctx, c, func(ctx context.Context, conn *grpc.ClientConn) (*api.PersonKeyResponse, error) {
 		return api.NewPersonsClient(conn).Put(ctx, q)
 	})
 	if failure == nil {
-		_, failure = newestKey(answers)
+		_, failure = wholeKey(answers)
 	}
 	if failure != nil {
 		return named("put person's key", failure)
@@ -41,11 +41,12 @@ func (c *Client) PersonKey(ctx context.Context, hold holdfast.HoldID, salt [hold
 	answers, failure := majority(ctx, c, func(ctx context.Context, conn *grpc.ClientConn) (*api.PersonKeyResponse, error) {
 		return api.NewPersonsClient(conn).Get(ctx, q)
 	})
-	var wrapped []byte
+	var found *api.PersonKeyResponse
 	if failure == nil {
-		wrapped, failure = newestKey(answers)
+		found, failure = wholeKey(answers)
 	}
-	if failure == nil && copy(k.Wrapped[:], wrapped) != len(k.Wrapped) {
+	k.Event = holdfast.EventID(found.GetEvent())
+	if failure == nil && copy(k.Wrapped[:], found.GetWrapped()) != len(k.Wrapped) {
 		failure = &holdfast.Error{Kind: holdfast.NotFound, Message: "no member has such a key"}
 	}
 	if failure != nil {
@@ -54,17 +55,17 @@ func (c *Client) PersonKey(ctx context.Context, hold holdfast.HoldID, salt [hold
 	return k, nil
 }
 
-// newestKey is what several members' answers come to: one that has forgotten wins over all that have not heard of it.
-func newestKey(answers []*api.PersonKeyResponse) (wrapped []byte, failure *holdfast.Error) {
+// wholeKey is what several members' answers come to: one that has forgotten wins over all that have not heard of it.
+func wholeKey(answers []*api.PersonKeyResponse) (found *api.PersonKeyResponse, failure *holdfast.Error) {
 	for _, a := range answers {
 		if a.GetForgotten() {
 			return nil, &holdfast.Error{Kind: holdfast.Denied, Message: "the keys are destroyed", Err: holdfast.ErrForgotten}
 		}
 		if len(a.GetWrapped()) > 0 {
-			wrapped = a.GetWrapped()
+			found = a
 		}
 	}
-	return wrapped, nil
+	return found, nil
 }
 
 // Forgetting is how far members have come with forgetting.
@@ -122,6 +123,46 @@ func (c *Client) ForgetPersons(ctx context.Context, holds []holdfast.HoldID) (Fo
 	}
 	return f, nil
 }
+
+// PersonHolds gives the holds of an event to whose personal data there are keys, as a majority of members knows them; all is
+// false when more than PersonHoldsMax were left out.
+func (c *Client) PersonHolds(ctx context.Context, event holdfast.EventID) (holds []holdfast.HoldID, all bool, err error) {
+	answers, failure := majority(ctx, c, func(ctx context.Context, conn *grpc.ClientConn) (page [][]byte, err error) {
+		for from := uint32(0); len(page) <= PersonHoldsMax; {
+			answer, err := api.NewPersonsClient(conn).Holds(ctx, &api.PersonHoldsRequest{Event: uint32(event), From: from})
+			if err != nil {
+				return nil, err
+			}
+			page = append(page, answer.GetHolds()...)
+			if from = answer.GetNext(); from == 0 {
+				break
+			}
+		}
+		return page, nil
+	})
+	if failure != nil {
+		return nil, false, named("persons", failure)
+	}
+	known := map[holdfast.HoldID]bool{}
+	for _, answer := range answers {
+		for _, b := range answer {
+			if len(b) != len(holdfast.HoldID{}) {
+				return nil, false, &holdfast.Error{Kind: holdfast.Internal, Op: "persons", Message: "an id of another size"}
+			}
+			if hold := holdfast.HoldID(b); !known[hold] {
+				known[hold] = true
+				holds = append(holds, hold)
+			}
+		}
+	}
+	if all = len(holds) <= PersonHoldsMax; !all {
+		holds = holds[:PersonHoldsMax]
+	}
+	return holds, all, nil
+}
+
+// PersonHoldsMax bounds what PersonHolds gives.
+const PersonHoldsMax = 1 << 18
 
 // PersonsSummary is what a member has in its keyring. Members with the same digest have the same.
 type PersonsSummary struct {

@@ -17,7 +17,7 @@ import (
 // keys. That is why this is no bbolt file: bbolt leaves what was deleted in free pages, so that the whole file had to be
 // copied, and the disks of package sim cannot hold one.
 //
-//	segment:   "HFKEYS01", then for each key  hold [16] | salt [8] | wrapped [64] | crc32c
+//	segment:   "HFKEYS01", then for each key  event uint32 | hold [16] | salt [8] | wrapped [64] | crc32c
 //	forgotten: "HFGONE01", then for each hold  hold [16] | crc32c
 //
 // A key is acknowledged when its segment is synced; a hold is forgotten when the second file is synced, and that is
@@ -39,7 +39,7 @@ const (
 	forgottenMagic = "HFGONE01"
 	magicBytes     = 8
 
-	keyBytes             = 16 + holdfast.PersonSaltBytes + holdfast.PersonWrappedBytes
+	keyBytes             = 4 + 16 + holdfast.PersonSaltBytes + holdfast.PersonWrappedBytes
 	keyRecordBytes       = keyBytes + 4
 	forgottenRecordBytes = 16 + 4
 
@@ -48,15 +48,17 @@ const (
 )
 
 func appendKey(b []byte, k *holdfast.PersonKey) []byte {
+	b = binary.LittleEndian.AppendUint32(b, uint32(k.Event))
 	b = append(b, k.Hold[:]...)
 	b = append(b, k.Salt[:]...)
 	return append(b, k.Wrapped[:]...)
 }
 
 func readKey(b []byte) (k holdfast.PersonKey) {
-	copy(k.Hold[:], b)
-	copy(k.Salt[:], b[16:])
-	copy(k.Wrapped[:], b[16+holdfast.PersonSaltBytes:])
+	k.Event = holdfast.EventID(binary.LittleEndian.Uint32(b))
+	copy(k.Hold[:], b[4:])
+	copy(k.Salt[:], b[20:])
+	copy(k.Wrapped[:], b[20+holdfast.PersonSaltBytes:])
 	return k
 }
 
@@ -268,7 +270,7 @@ func (f *keyFiles) addForgotten(holds []holdfast.HoldID) error {
 func (f *keyFiles) rewrite(number uint32, ring *keyring) error {
 	name, kept := keysName(number), []byte(keyMagic)
 	err := readSegment(f.dir, name, func(record []byte) {
-		if !ring.isForgotten(holdfast.HoldID(record[:16])) {
+		if !ring.isForgotten(readKey(record).Hold) {
 			kept = append(kept, record...)
 		}
 	})

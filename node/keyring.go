@@ -37,7 +37,7 @@ const (
 	noSlot       = -1
 	buckets      = 1024
 
-	// keysMax and forgottenMax bound the keyring. A key takes about 150 bytes of memory and 92 of disk.
+	// keysMax and forgottenMax bound the keyring. A key takes about 150 bytes of memory and 96 of disk.
 	keysMax      = 1 << 21
 	forgottenMax = 1 << 21
 	// keysPerHoldMax bounds how often one buyer can begin anew with another name.
@@ -180,6 +180,34 @@ func (r *keyring) forget(hold holdfast.HoldID) (segments []uint32) {
 	r.forgotten[hold] = struct{}{}
 	r.change(hold, forgottenDigest(hold), 1)
 	return segments
+}
+
+// holdsMax and pagesMax bound what one look at an event's holds costs.
+const (
+	holdsMax = 4096
+	pagesMax = 64
+)
+
+// holds gives holds of an event that have keys, those in slots from a place on, and where to go on; 0: there are no more.
+// One that is forgotten meanwhile may be named, and one whose key comes meanwhile may be left out.
+func (r *keyring) holds(event holdfast.EventID, from int32) (out []holdfast.HoldID, next int32) {
+	from -= from % slotsPerPage
+	for page := int32(0); page < pagesMax && len(out) < holdsMax; page++ {
+		r.mu.Lock()
+		if from < 0 || from >= r.used {
+			r.mu.Unlock()
+			return out, 0
+		}
+		for i := range r.slots[from/slotsPerPage] {
+			s := &r.slots[from/slotsPerPage][i]
+			if s.segment != 0 && s.key.Event == event && s.next == noSlot { // one that has another before it is named with that
+				out = append(out, s.key.Hold)
+			}
+		}
+		r.mu.Unlock()
+		from += slotsPerPage
+	}
+	return out, from
 }
 
 // change keeps a bucket's digest and count. r.mu is held.

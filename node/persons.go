@@ -233,6 +233,12 @@ func (n *Node) ForgetPersons(ctx context.Context, holds []holdfast.HoldID) error
 	return n.persons.do(ctx, personsWork{forget: holds})
 }
 
+// PersonHolds gives holds of an event that have keys here, from a place on, and where to go on; 0: there are no more.
+func (n *Node) PersonHolds(event holdfast.EventID, from uint32) ([]holdfast.HoldID, uint32) {
+	holds, next := n.persons.ring.holds(event, int32(min(from, keysMax+slotsPerPage)))
+	return holds, uint32(next)
+}
+
 // Persons tells of this member's keyring.
 func (n *Node) Persons() PersonsStatus { return n.persons.ring.status() }
 

@@ -37,7 +37,7 @@ func (s *persons) Put(ctx context.Context, q *api.PutPersonKeyRequest) (*api.Per
 	if err == nil {
 		err = fill("wrapped", k.Wrapped[:], q.GetWrapped())
 	}
-	if err == nil {
+	if k.Event = holdfast.EventID(q.GetEvent()); err == nil {
 		err = s.node.PutPersonKey(ctx, k)
 	}
 	if errors.Is(err, holdfast.ErrForgotten) {
@@ -59,7 +59,7 @@ func (s *persons) Get(_ context.Context, q *api.GetPersonKeyRequest) (*api.Perso
 	case errors.Is(err, holdfast.NotFound):
 		return &api.PersonKeyResponse{}, nil
 	}
-	return &api.PersonKeyResponse{Wrapped: k.Wrapped[:]}, err
+	return &api.PersonKeyResponse{Wrapped: k.Wrapped[:], Event: uint32(k.Event)}, err
 }
 
 // Forget destroys the keys of holds.
@@ -72,6 +72,16 @@ func (s *persons) Forget(ctx context.Context, q *api.ForgetPersonsRequest) (*api
 		}
 	}
 	return &api.ForgetPersonsResponse{}, s.node.ForgetPersons(ctx, holds)
+}
+
+// Holds lists an event's holds that have keys.
+func (s *persons) Holds(_ context.Context, q *api.PersonHoldsRequest) (*api.PersonHoldsResponse, error) {
+	holds, next := s.node.PersonHolds(holdfast.EventID(q.GetEvent()), q.GetFrom())
+	answer := &api.PersonHoldsResponse{Next: next}
+	for _, hold := range holds {
+		answer.Holds = append(answer.Holds, hold[:])
+	}
+	return answer, nil
 }
 
 // Summary tells what this member has.

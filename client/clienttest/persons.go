@@ -17,11 +17,13 @@ type persons struct {
 
 	mu        sync.Mutex
 	away      bool
-	keys      map[string][]byte
+	keys      map[string]*api.PutPersonKeyRequest // by hold and salt
 	forgotten map[string]bool
 }
 
-func newPersons() *persons { return &persons{keys: map[string][]byte{}, forgotten: map[string]bool{}} }
+func newPersons() *persons {
+	return &persons{keys: map[string]*api.PutPersonKeyRequest{}, forgotten: map[string]bool{}}
+}
 
 // PersonsAway makes a member's keyring answer nobody, or answer again.
 func (c *Cluster) PersonsAway(member int, away bool) {
@@ -48,14 +50,15 @@ func (p *persons) Put(_ context.Context, q *api.PutPersonKeyRequest) (*api.Perso
 	if err := p.here(); err != nil {
 		return nil, err
 	}
-	p.keys[string(q.GetHold())+string(q.GetSalt())] = q.GetWrapped()
+	p.keys[string(q.GetHold())+string(q.GetSalt())] = q
 	return &api.PersonKeyResponse{Wrapped: q.GetWrapped()}, nil
 }
 
 func (p *persons) Get(_ context.Context, q *api.GetPersonKeyRequest) (*api.PersonKeyResponse, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return &api.PersonKeyResponse{Forgotten: p.forgotten[string(q.GetHold())], Wrapped: p.keys[string(q.GetHold())+string(q.GetSalt())]}, p.here()
+	k := p.keys[string(q.GetHold())+string(q.GetSalt())]
+	return &api.PersonKeyResponse{Forgotten: p.forgotten[string(q.GetHold())], Wrapped: k.GetWrapped(), Event: k.GetEvent()}, p.here()
 }
 
 func (p *persons) Forget(_ context.Context, q *api.ForgetPersonsRequest) (*api.ForgetPersonsResponse, error) {
@@ -73,6 +76,18 @@ func (p *persons) Forget(_ context.Context, q *api.ForgetPersonsRequest) (*api.F
 		}
 	}
 	return &api.ForgetPersonsResponse{}, nil
+}
+
+func (p *persons) Holds(_ context.Context, q *api.PersonHoldsRequest) (*api.PersonHoldsResponse, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	answer := &api.PersonHoldsResponse{}
+	for _, k := range p.keys {
+		if k.GetEvent() == q.GetEvent() {
+			answer.Holds = append(answer.Holds, k.GetHold())
+		}
+	}
+	return answer, p.here()
 }
 
 func (p *persons) Summary(context.Context, *api.PersonsSummaryRequest) (*api.PersonsSummary, error) {

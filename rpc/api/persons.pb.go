@@ -28,6 +28,7 @@ type PutPersonKeyRequest struct {
 	Hold          []byte                 `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"`
 	Salt          []byte                 `protobuf:"bytes,2,opt,name=salt,proto3" json:"salt,omitempty"`       // tells the keys of a hold apart
 	Wrapped       []byte                 `protobuf:"bytes,3,opt,name=wrapped,proto3" json:"wrapped,omitempty"` // the key, wrapped by one that no node has
+	Event         uint32                 `protobuf:"varint,4,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -81,6 +82,13 @@ func (x *PutPersonKeyRequest) GetWrapped() []byte {
 		return x.Wrapped
 	}
 	return nil
+}
+
+func (x *PutPersonKeyRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
 }
 
 type GetPersonKeyRequest struct {
@@ -140,6 +148,7 @@ type PersonKeyResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Forgotten     bool                   `protobuf:"varint,1,opt,name=forgotten,proto3" json:"forgotten,omitempty"`
 	Wrapped       []byte                 `protobuf:"bytes,2,opt,name=wrapped,proto3" json:"wrapped,omitempty"`
+	Event         uint32                 `protobuf:"varint,3,opt,name=event,proto3" json:"event,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -186,6 +195,13 @@ func (x *PersonKeyResponse) GetWrapped() []byte {
 		return x.Wrapped
 	}
 	return nil
+}
+
+func (x *PersonKeyResponse) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
 }
 
 type ForgetPersonsRequest struct {
@@ -268,6 +284,110 @@ func (*ForgetPersonsResponse) Descriptor() ([]byte, []int) {
 	return file_persons_proto_rawDescGZIP(), []int{4}
 }
 
+type PersonHoldsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Event         uint32                 `protobuf:"varint,1,opt,name=event,proto3" json:"event,omitempty"`
+	From          uint32                 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"` // as the answer before had it; 0 in the beginning
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PersonHoldsRequest) Reset() {
+	*x = PersonHoldsRequest{}
+	mi := &file_persons_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PersonHoldsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PersonHoldsRequest) ProtoMessage() {}
+
+func (x *PersonHoldsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_persons_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PersonHoldsRequest.ProtoReflect.Descriptor instead.
+func (*PersonHoldsRequest) Descriptor() ([]byte, []int) {
+	return file_persons_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *PersonHoldsRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *PersonHoldsRequest) GetFrom() uint32 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+type PersonHoldsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Holds         [][]byte               `protobuf:"bytes,1,rep,name=holds,proto3" json:"holds,omitempty"`
+	Next          uint32                 `protobuf:"varint,2,opt,name=next,proto3" json:"next,omitempty"` // 0: there are no more
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PersonHoldsResponse) Reset() {
+	*x = PersonHoldsResponse{}
+	mi := &file_persons_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PersonHoldsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PersonHoldsResponse) ProtoMessage() {}
+
+func (x *PersonHoldsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_persons_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PersonHoldsResponse.ProtoReflect.Descriptor instead.
+func (*PersonHoldsResponse) Descriptor() ([]byte, []int) {
+	return file_persons_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *PersonHoldsResponse) GetHolds() [][]byte {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+func (x *PersonHoldsResponse) GetNext() uint32 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
 type PersonsSummaryRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -276,7 +396,7 @@ type PersonsSummaryRequest struct {
 
 func (x *PersonsSummaryRequest) Reset() {
 	*x = PersonsSummaryRequest{}
-	mi := &file_persons_proto_msgTypes[5]
+	mi := &file_persons_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -288,7 +408,7 @@ func (x *PersonsSummaryRequest) String() string {
 func (*PersonsSummaryRequest) ProtoMessage() {}
 
 func (x *PersonsSummaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_persons_proto_msgTypes[5]
+	mi := &file_persons_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -301,7 +421,7 @@ func (x *PersonsSummaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonsSummaryRequest.ProtoReflect.Descriptor instead.
 func (*PersonsSummaryRequest) Descriptor() ([]byte, []int) {
-	return file_persons_proto_rawDescGZIP(), []int{5}
+	return file_persons_proto_rawDescGZIP(), []int{7}
 }
 
 type PersonsSummary struct {
@@ -315,7 +435,7 @@ type PersonsSummary struct {
 
 func (x *PersonsSummary) Reset() {
 	*x = PersonsSummary{}
-	mi := &file_persons_proto_msgTypes[6]
+	mi := &file_persons_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -327,7 +447,7 @@ func (x *PersonsSummary) String() string {
 func (*PersonsSummary) ProtoMessage() {}
 
 func (x *PersonsSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_persons_proto_msgTypes[6]
+	mi := &file_persons_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -340,7 +460,7 @@ func (x *PersonsSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonsSummary.ProtoReflect.Descriptor instead.
 func (*PersonsSummary) Descriptor() ([]byte, []int) {
-	return file_persons_proto_rawDescGZIP(), []int{6}
+	return file_persons_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PersonsSummary) GetKeys() uint64 {
@@ -368,29 +488,38 @@ var File_persons_proto protoreflect.FileDescriptor
 
 const file_persons_proto_rawDesc = "" +
 	"\n" +
-	"\rpersons.proto\x12\vholdfast.v1\"W\n" +
+	"\rpersons.proto\x12\vholdfast.v1\"m\n" +
 	"\x13PutPersonKeyRequest\x12\x12\n" +
 	"\x04hold\x18\x01 \x01(\fR\x04hold\x12\x12\n" +
 	"\x04salt\x18\x02 \x01(\fR\x04salt\x12\x18\n" +
-	"\awrapped\x18\x03 \x01(\fR\awrapped\"=\n" +
+	"\awrapped\x18\x03 \x01(\fR\awrapped\x12\x14\n" +
+	"\x05event\x18\x04 \x01(\rR\x05event\"=\n" +
 	"\x13GetPersonKeyRequest\x12\x12\n" +
 	"\x04hold\x18\x01 \x01(\fR\x04hold\x12\x12\n" +
-	"\x04salt\x18\x02 \x01(\fR\x04salt\"K\n" +
+	"\x04salt\x18\x02 \x01(\fR\x04salt\"a\n" +
 	"\x11PersonKeyResponse\x12\x1c\n" +
 	"\tforgotten\x18\x01 \x01(\bR\tforgotten\x12\x18\n" +
-	"\awrapped\x18\x02 \x01(\fR\awrapped\",\n" +
+	"\awrapped\x18\x02 \x01(\fR\awrapped\x12\x14\n" +
+	"\x05event\x18\x03 \x01(\rR\x05event\",\n" +
 	"\x14ForgetPersonsRequest\x12\x14\n" +
 	"\x05holds\x18\x01 \x03(\fR\x05holds\"\x17\n" +
-	"\x15ForgetPersonsResponse\"\x17\n" +
+	"\x15ForgetPersonsResponse\">\n" +
+	"\x12PersonHoldsRequest\x12\x14\n" +
+	"\x05event\x18\x01 \x01(\rR\x05event\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\rR\x04from\"?\n" +
+	"\x13PersonHoldsResponse\x12\x14\n" +
+	"\x05holds\x18\x01 \x03(\fR\x05holds\x12\x12\n" +
+	"\x04next\x18\x02 \x01(\rR\x04next\"\x17\n" +
 	"\x15PersonsSummaryRequest\"Z\n" +
 	"\x0ePersonsSummary\x12\x12\n" +
 	"\x04keys\x18\x01 \x01(\x04R\x04keys\x12\x1c\n" +
 	"\tforgotten\x18\x02 \x01(\x04R\tforgotten\x12\x16\n" +
-	"\x06digest\x18\x03 \x01(\fR\x06digest2\xb8\x02\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest2\x84\x03\n" +
 	"\aPersons\x12G\n" +
 	"\x03Put\x12 .holdfast.v1.PutPersonKeyRequest\x1a\x1e.holdfast.v1.PersonKeyResponse\x12G\n" +
 	"\x03Get\x12 .holdfast.v1.GetPersonKeyRequest\x1a\x1e.holdfast.v1.PersonKeyResponse\x12O\n" +
 	"\x06Forget\x12!.holdfast.v1.ForgetPersonsRequest\x1a\".holdfast.v1.ForgetPersonsResponse\x12J\n" +
+	"\x05Holds\x12\x1f.holdfast.v1.PersonHoldsRequest\x1a .holdfast.v1.PersonHoldsResponse\x12J\n" +
 	"\aSummary\x12\".holdfast.v1.PersonsSummaryRequest\x1a\x1b.holdfast.v1.PersonsSummaryB)Z'github.com/holdfast-db/holdfast/rpc/apib\x06proto3"
 
 var (
@@ -405,27 +534,31 @@ func file_persons_proto_rawDescGZIP() []byte {
 	return file_persons_proto_rawDescData
 }
 
-var file_persons_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_persons_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_persons_proto_goTypes = []any{
 	(*PutPersonKeyRequest)(nil),   // 0: holdfast.v1.PutPersonKeyRequest
 	(*GetPersonKeyRequest)(nil),   // 1: holdfast.v1.GetPersonKeyRequest
 	(*PersonKeyResponse)(nil),     // 2: holdfast.v1.PersonKeyResponse
 	(*ForgetPersonsRequest)(nil),  // 3: holdfast.v1.ForgetPersonsRequest
 	(*ForgetPersonsResponse)(nil), // 4: holdfast.v1.ForgetPersonsResponse
-	(*PersonsSummaryRequest)(nil), // 5: holdfast.v1.PersonsSummaryRequest
-	(*PersonsSummary)(nil),        // 6: holdfast.v1.PersonsSummary
+	(*PersonHoldsRequest)(nil),    // 5: holdfast.v1.PersonHoldsRequest
+	(*PersonHoldsResponse)(nil),   // 6: holdfast.v1.PersonHoldsResponse
+	(*PersonsSummaryRequest)(nil), // 7: holdfast.v1.PersonsSummaryRequest
+	(*PersonsSummary)(nil),        // 8: holdfast.v1.PersonsSummary
 }
 var file_persons_proto_depIdxs = []int32{
 	0, // 0: holdfast.v1.Persons.Put:input_type -> holdfast.v1.PutPersonKeyRequest
 	1, // 1: holdfast.v1.Persons.Get:input_type -> holdfast.v1.GetPersonKeyRequest
 	3, // 2: holdfast.v1.Persons.Forget:input_type -> holdfast.v1.ForgetPersonsRequest
-	5, // 3: holdfast.v1.Persons.Summary:input_type -> holdfast.v1.PersonsSummaryRequest
-	2, // 4: holdfast.v1.Persons.Put:output_type -> holdfast.v1.PersonKeyResponse
-	2, // 5: holdfast.v1.Persons.Get:output_type -> holdfast.v1.PersonKeyResponse
-	4, // 6: holdfast.v1.Persons.Forget:output_type -> holdfast.v1.ForgetPersonsResponse
-	6, // 7: holdfast.v1.Persons.Summary:output_type -> holdfast.v1.PersonsSummary
-	4, // [4:8] is the sub-list for method output_type
-	0, // [0:4] is the sub-list for method input_type
+	5, // 3: holdfast.v1.Persons.Holds:input_type -> holdfast.v1.PersonHoldsRequest
+	7, // 4: holdfast.v1.Persons.Summary:input_type -> holdfast.v1.PersonsSummaryRequest
+	2, // 5: holdfast.v1.Persons.Put:output_type -> holdfast.v1.PersonKeyResponse
+	2, // 6: holdfast.v1.Persons.Get:output_type -> holdfast.v1.PersonKeyResponse
+	4, // 7: holdfast.v1.Persons.Forget:output_type -> holdfast.v1.ForgetPersonsResponse
+	6, // 8: holdfast.v1.Persons.Holds:output_type -> holdfast.v1.PersonHoldsResponse
+	8, // 9: holdfast.v1.Persons.Summary:output_type -> holdfast.v1.PersonsSummary
+	5, // [5:10] is the sub-list for method output_type
+	0, // [0:5] is the sub-list for method input_type
 	0, // [0:0] is the sub-list for extension type_name
 	0, // [0:0] is the sub-list for extension extendee
 	0, // [0:0] is the sub-list for field type_name
@@ -442,7 +575,7 @@ func file_persons_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_persons_proto_rawDesc), len(file_persons_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   7,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

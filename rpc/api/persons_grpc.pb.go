@@ -24,6 +24,7 @@ const (
 	Persons_Put_FullMethodName     = "/holdfast.v1.Persons/Put"
 	Persons_Get_FullMethodName     = "/holdfast.v1.Persons/Get"
 	Persons_Forget_FullMethodName  = "/holdfast.v1.Persons/Forget"
+	Persons_Holds_FullMethodName   = "/holdfast.v1.Persons/Holds"
 	Persons_Summary_FullMethodName = "/holdfast.v1.Persons/Summary"
 )
 
@@ -39,6 +40,8 @@ type PersonsClient interface {
 	Get(ctx context.Context, in *GetPersonKeyRequest, opts ...grpc.CallOption) (*PersonKeyResponse, error)
 	// Forget destroys all keys of holds on this member, and makes it refuse later ones.
 	Forget(ctx context.Context, in *ForgetPersonsRequest, opts ...grpc.CallOption) (*ForgetPersonsResponse, error)
+	// Holds lists the holds of an event that have keys on this member.
+	Holds(ctx context.Context, in *PersonHoldsRequest, opts ...grpc.CallOption) (*PersonHoldsResponse, error)
 	// Summary tells what this member has, so that members can be compared.
 	Summary(ctx context.Context, in *PersonsSummaryRequest, opts ...grpc.CallOption) (*PersonsSummary, error)
 }
@@ -81,6 +84,16 @@ func (c *personsClient) Forget(ctx context.Context, in *ForgetPersonsRequest, op
 	return out, nil
 }
 
+func (c *personsClient) Holds(ctx context.Context, in *PersonHoldsRequest, opts ...grpc.CallOption) (*PersonHoldsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(PersonHoldsResponse)
+	err := c.cc.Invoke(ctx, Persons_Holds_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *personsClient) Summary(ctx context.Context, in *PersonsSummaryRequest, opts ...grpc.CallOption) (*PersonsSummary, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PersonsSummary)
@@ -103,6 +116,8 @@ type PersonsServer interface {
 	Get(context.Context, *GetPersonKeyRequest) (*PersonKeyResponse, error)
 	// Forget destroys all keys of holds on this member, and makes it refuse later ones.
 	Forget(context.Context, *ForgetPersonsRequest) (*ForgetPersonsResponse, error)
+	// Holds lists the holds of an event that have keys on this member.
+	Holds(context.Context, *PersonHoldsRequest) (*PersonHoldsResponse, error)
 	// Summary tells what this member has, so that members can be compared.
 	Summary(context.Context, *PersonsSummaryRequest) (*PersonsSummary, error)
 	mustEmbedUnimplementedPersonsServer()
@@ -123,6 +138,9 @@ func (UnimplementedPersonsServer) Get(context.Context, *GetPersonKeyRequest) (*P
 }
 func (UnimplementedPersonsServer) Forget(context.Context, *ForgetPersonsRequest) (*ForgetPersonsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Forget not implemented")
+}
+func (UnimplementedPersonsServer) Holds(context.Context, *PersonHoldsRequest) (*PersonHoldsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Holds not implemented")
 }
 func (UnimplementedPersonsServer) Summary(context.Context, *PersonsSummaryRequest) (*PersonsSummary, error) {
 	return nil, status.Error(codes.Unimplemented, "method Summary not implemented")
@@ -202,6 +220,24 @@ func _Persons_Forget_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Persons_Holds_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PersonHoldsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PersonsServer).Holds(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Persons_Holds_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PersonsServer).Holds(ctx, req.(*PersonHoldsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Persons_Summary_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PersonsSummaryRequest)
 	if err := dec(in); err != nil {
@@ -238,6 +274,10 @@ var Persons_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Forget",
 			Handler:    _Persons_Forget_Handler,
+		},
+		{
+			MethodName: "Holds",
+			Handler:    _Persons_Holds_Handler,
 		},
 		{
 			MethodName: "Summary",
