@@ -30,6 +30,10 @@ type Result struct {
 	Event   holdfast.EventID
 	Shard   holdfast.ShardID
 	Version uint32
+	// OrderState is that of the order that the command made or concerned.
+	OrderState holdfast.OrderState
+	// Effect is what the command left to be done outside.
+	Effect holdfast.EffectID
 }
 
 // Presence bits, in the order of the fields on the wire.
@@ -47,6 +51,8 @@ const (
 	hasEvent
 	hasShard
 	hasVersion
+	hasOrderState
+	hasEffect
 	hasAll = 1<<iota - 1
 )
 
@@ -62,7 +68,7 @@ func (r *Result) fields() (bits uint16) {
 		{hasRepeated, r.Repeated}, {hasHold, !r.Hold.IsZero()}, {hasDeadline, r.Deadline != 0}, {hasAmount, r.Amount.Currency != ""},
 		{hasSeats, len(r.Seats) > 0}, {hasAttempt, r.Attempt != 0}, {hasTaken, len(r.Taken) > 0}, {hasNear, len(r.Near) > 0},
 		{hasAllowance, r.Allowance != 0}, {hasRetryAfter, r.RetryAfterMs != 0}, {hasEvent, r.Event != 0}, {hasShard, r.Shard != 0},
-		{hasVersion, r.Version != 0},
+		{hasVersion, r.Version != 0}, {hasOrderState, r.OrderState != 0}, {hasEffect, r.Effect != 0},
 	} {
 		if f.set {
 			bits |= f.bit
@@ -111,6 +117,12 @@ func (r *Result) Append(b []byte) []byte {
 	}
 	if fields&hasVersion != 0 {
 		b = binary.LittleEndian.AppendUint32(b, r.Version)
+	}
+	if fields&hasOrderState != 0 {
+		b = append(b, byte(r.OrderState))
+	}
+	if fields&hasEffect != 0 {
+		b = binary.LittleEndian.AppendUint64(b, uint64(r.Effect))
 	}
 	binary.LittleEndian.PutUint16(b[at:], uint16(len(b)-at-2))
 	return b
@@ -169,6 +181,12 @@ func DecodeResult(b []byte, r *Result) (rest []byte, err error) {
 	}
 	if fields&hasVersion != 0 {
 		r.Version = rd.u32()
+	}
+	if fields&hasOrderState != 0 {
+		r.OrderState = holdfast.OrderState(rd.u8())
+	}
+	if fields&hasEffect != 0 {
+		r.Effect = holdfast.EffectID(rd.u64())
 	}
 	if rd.err == nil && (r.Outcome == 0 || r.fields() != fields) {
 		rd.fail("result", "outcome %d with fields %#x, of which %#x say something", r.Outcome, fields, r.fields())
