@@ -18,8 +18,5 @@ const (
 	PersonWrappedBytes = 64
 )
 
-// PersonBlobBytesMax bounds one person's ciphertext in a shard's log.
-const PersonBlobBytesMax = 1 << 10
-
 // ErrForgotten says that the keys to somebody's data were destroyed, for good.
 var ErrForgotten = errors.New("the person was forgotten")

@@ -39,7 +39,7 @@ func TestWhatIsSealedOpensWhereItBelongsAndNowhereElse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(blob) > holdfast.PersonBlobBytesMax || bytes.Contains(blob, []byte("example")) {
+	if len(blob) > holdfast.PersonBytesMax || bytes.Contains(blob, []byte("example")) {
 		t.Errorf("the blob is %q", blob)
 	}
 	if got, err := v.Open(ctx, event, hold, blob); err != nil || got != anna {
@@ -149,7 +149,7 @@ func TestAContactIsOfOneEventAndOfOnePerson(t *testing.T) {
 	if c == v.Contact(event+1, "anna@example.org") || c == v.Contact(event, "anne@example.org") {
 		t.Error("two contacts are the same")
 	}
-	if v.Contact(event, "nobody") != [16]byte{} || c == [16]byte{} {
+	if v.Contact(event, "nobody") != holdfast.ContactID{} || c == holdfast.ContactID{} {
 		t.Error("what is no address has a contact, or what is one has none")
 	}
 	if other := person.NewVault(person.RandomMasters(), nil); other.Contact(event, "anna@example.org") == c {
@@ -209,7 +209,7 @@ func TestWhateverIsTakenFitsABlobAndComesBack(t *testing.T) {
 		hold[0]++
 		hold[1] += hold[0] / 255
 		blob, err := v.Seal(t.Context(), event, hold, p)
-		if err != nil || len(blob) > holdfast.PersonBlobBytesMax {
+		if err != nil || len(blob) > holdfast.PersonBytesMax {
 			t.Fatalf("%d bytes, %v", len(blob), err)
 		}
 		if got, err := v.Open(t.Context(), event, hold, blob); err != nil || got != p {

@@ -41,7 +41,7 @@ const (
 
 // The largest person fits a blob, and a wrapped key its field.
 const (
-	_ = uint(holdfast.PersonBlobBytesMax - (blobHeadBytes + (1+6+mailBytesMax+nameBytesMax+languageBytesMax+padBytes-1)/padBytes*padBytes + tagBytes))
+	_ = uint(holdfast.PersonBytesMax - (blobHeadBytes + (1+6+mailBytesMax+nameBytesMax+languageBytesMax+padBytes-1)/padBytes*padBytes + tagBytes))
 	_ = uint(holdfast.PersonWrappedBytes - (4 + nonceBytes + dataKeyBytes + tagBytes))
 )
 
@@ -64,7 +64,7 @@ func (v *Vault) Seal(ctx context.Context, event holdfast.EventID, hold holdfast.
 	if err != nil {
 		return nil, err
 	}
-	blob = append(append(make([]byte, 0, holdfast.PersonBlobBytesMax), blobVersion), kept.Salt[:]...)
+	blob = append(append(make([]byte, 0, holdfast.PersonBytesMax), blobVersion), kept.Salt[:]...)
 	blob = append(blob, make([]byte, nonceBytes)...)
 	nonce := blob[len(blob)-nonceBytes:]
 	rand.Read(nonce)
@@ -109,7 +109,7 @@ func (v *Vault) Open(ctx context.Context, event holdfast.EventID, hold holdfast.
 
 // Contact is the keyed hash of a mail address by which an event's orders are found again. It differs from event to event,
 // so that a log does not tell who goes to two. It is zero for what is no address, which is nobody's.
-func (v *Vault) Contact(event holdfast.EventID, mail string) (contact [16]byte) {
+func (v *Vault) Contact(event holdfast.EventID, mail string) (contact holdfast.ContactID) {
 	if mail = normalMail(mail); !plausibleMail(mail) {
 		return contact
 	}
