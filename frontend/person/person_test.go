@@ -149,7 +149,7 @@ func TestAContactIsOfOneEventAndOfOnePerson(t *testing.T) {
 	if c == v.Contact(event+1, "anna@example.org") || c == v.Contact(event, "anne@example.org") {
 		t.Error("two contacts are the same")
 	}
-	if v.Contact(event, "nobody") != holdfast.ContactID{} || c == holdfast.ContactID{} {
+	if v.Contact(event, "nobody") != (holdfast.ContactID{}) || c == (holdfast.ContactID{}) {
 		t.Error("what is no address has a contact, or what is one has none")
 	}
 	if other := person.NewVault(person.RandomMasters(), nil); other.Contact(event, "anna@example.org") == c {
