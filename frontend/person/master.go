@@ -9,6 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -30,11 +31,13 @@ type master struct {
 	aead cipher.AEAD
 }
 
-// mastersMax bounds how often a master key can be replaced.
-const mastersMax = 16
+const (
+	masterBytes = 32
+	mastersMax  = 16 // bounds how often a master key can be replaced
+)
 
-// ReadMasters reads master keys from a file: one a line, 32 random bytes in base64, as from openssl rand -base64 32; empty
-// lines and those that begin with # do not count. The last one is used for new persons. Earlier ones stay, for persons
+// ReadMasters reads master keys from a file: one a line, 32 random bytes in hex or base64, as from openssl rand -hex 32; empty
+// lines and those that begin with # do not count. (The frontends' secret is such a file, and will do.) The last one is used for new persons. Earlier ones stay, for persons
 // from before, and the first one for good: addresses are found by it.
 func ReadMasters(path string) (*Masters, error) {
 	f, err := os.Open(path)
@@ -60,15 +63,18 @@ func badMasters(path string, err error) error {
 // ParseMasters reads what such a file has in it. Errors name lines, and nothing of what is in them.
 func ParseMasters(data []byte) (*Masters, error) {
 	m := &Masters{}
+	if len(data) == masterBytes {
+		return m, m.add(data) // as it is
+	}
 	lines := bufio.NewScanner(bytes.NewReader(data))
 	for number := 1; lines.Scan(); number++ {
 		line := strings.TrimSpace(lines.Text())
 		if line == "" || strings.HasPrefix(line, "#") {
 			continue
 		}
-		key, err := base64.StdEncoding.DecodeString(line)
-		if err != nil || len(key) != 32 {
-			return nil, fmt.Errorf("line %d is not 32 bytes in base64", number)
+		key := decodeKey(line)
+		if key == nil {
+			return nil, fmt.Errorf("line %d is not 32 bytes in hex or base64", number)
 		}
 		if err := m.add(key); err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
@@ -83,9 +89,18 @@ func ParseMasters(data []byte) (*Masters, error) {
 	return m, nil
 }
 
+func decodeKey(line string) []byte {
+	for _, decode := range []func(string) ([]byte, error){hex.DecodeString, base64.StdEncoding.DecodeString, base64.RawURLEncoding.DecodeString} {
+		if key, err := decode(line); err == nil && len(key) == masterBytes {
+			return key
+		}
+	}
+	return nil
+}
+
 // RandomMasters makes a master key that ends with the process: for the demo and for tests.
 func RandomMasters() *Masters {
-	key := make([]byte, 32)
+	key := make([]byte, masterBytes)
 	rand.Read(key)
 	m := &Masters{}
 	if err := m.add(key); err != nil {

@@ -24,9 +24,8 @@ import (
 
 // Person is what is known of a buyer. However it is printed or logged, it does not show.
 type Person struct {
-	Mail     string
-	Name     string // may be empty
-	Language string // of mails, as "de"; may be empty
+	Mail string
+	Name string // may be empty
 }
 
 // hidden is what is shown instead of a person.
@@ -45,21 +44,18 @@ func (p Person) MarshalJSON() ([]byte, error) {
 
 // Limits. A person of the largest size fits a blob.
 const (
-	mailBytesMax     = 254 // RFC 5321, 4.5.3.1.3, without the angle brackets
-	nameBytesMax     = 200
-	languageBytesMax = 16
+	mailBytesMax = 254 // RFC 5321, 4.5.3.1.3, without the angle brackets
+	nameBytesMax = 200
 )
 
 // Clean gives the person as it is kept, or says which field is at fault; the message does not repeat what was given.
 func Clean(p Person) (Person, error) {
-	p.Mail, p.Name, p.Language = strings.TrimSpace(p.Mail), strings.TrimSpace(p.Name), strings.TrimSpace(p.Language)
+	p.Mail, p.Name = strings.TrimSpace(p.Mail), strings.TrimSpace(p.Name)
 	switch {
 	case !plausibleMail(p.Mail):
 		return Person{}, refuse("mail", "it is not a mail address, or longer than %d bytes", mailBytesMax)
 	case len(p.Name) > nameBytesMax || !printable(p.Name):
 		return Person{}, refuse("name", "it is longer than %d bytes, or has characters that cannot be printed", nameBytesMax)
-	case len(p.Language) > languageBytesMax || strings.ContainsFunc(p.Language, notLanguage):
-		return Person{}, refuse("language", "it is not a language like de or pt-BR")
 	}
 	return p, nil
 }
@@ -86,10 +82,6 @@ func printable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
-func notLanguage(r rune) bool {
-	return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-'
-}
-
 // normalMail is the form in which addresses are compared: one person who writes it in capitals is no second one.
 func normalMail(mail string) string { return strings.ToLower(strings.TrimSpace(mail)) }
 
@@ -106,7 +98,7 @@ const (
 
 func (p Person) pack() []byte {
 	b := []byte{plainVersion}
-	for _, text := range []string{p.Mail, p.Name, p.Language} {
+	for _, text := range []string{p.Mail, p.Name} {
 		b = append(binary.LittleEndian.AppendUint16(b, uint16(len(text))), text...)
 	}
 	return append(b, make([]byte, (padBytes-len(b)%padBytes)%padBytes)...)
@@ -118,7 +110,7 @@ func unpack(b []byte) (p Person, err error) {
 		return Person{}, broken
 	}
 	b = b[1:]
-	for _, text := range []*string{&p.Mail, &p.Name, &p.Language} {
+	for _, text := range []*string{&p.Mail, &p.Name} {
 		if len(b) < 2 {
 			return Person{}, broken
 		}

@@ -41,7 +41,7 @@ const (
 
 // The largest person fits a blob, and a wrapped key its field.
 const (
-	_ = uint(holdfast.PersonBytesMax - (blobHeadBytes + (1+6+mailBytesMax+nameBytesMax+languageBytesMax+padBytes-1)/padBytes*padBytes + tagBytes))
+	_ = uint(holdfast.PersonBytesMax - (blobHeadBytes + (1+4+mailBytesMax+nameBytesMax+padBytes-1)/padBytes*padBytes + tagBytes))
 	_ = uint(holdfast.PersonWrappedBytes - (4 + nonceBytes + dataKeyBytes + tagBytes))
 )
 
