@@ -25,7 +25,14 @@ type Order struct {
 	Payment string
 	Attempt holdfast.Attempt
 	SoldAt  time.Time // the shard's wall clock; zero in what Sell answers
-	Stamp   Stamp
+	State   holdfast.OrderState
+	// What follows is not in what Sell answers.
+	Lines                                                     []command.Line
+	Live                                                      []holdfast.SeatIndex // seats that were not refunded
+	CapturedMinor, OwedMinor, RefundedMinor, ChargedBackMinor int64
+	Disputed                                                  bool
+	Contact                                                   holdfast.ContactID
+	Stamp                                                     Stamp
 }
 
 // GetOrder reads an order.
