@@ -10,20 +10,14 @@ import (
 	"net/url"
 
 	"github.com/holdfast-db/holdfast"
-	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/frontend/person"
 	"github.com/holdfast-db/holdfast/frontend/statement"
 )
 
-// People is where the shard's ciphertexts are read: client.Client has it. An order without one gives nothing and no error.
-type People interface {
-	Person(ctx context.Context, event client.EventRef, hold holdfast.HoldID) (blob []byte, err error)
-}
-
 // ReceiptsConfig is what Receipts needs.
 type ReceiptsConfig struct {
 	Book   *statement.Book
-	People People
+	People person.Ciphertexts
 	Vault  *person.Vault
 	Outbox Outbox
 	// OrderLink gives the link that opens an order, with all that proves that its holder may.
@@ -58,18 +52,10 @@ func (r *Receipts) Do(ctx context.Context, o statement.Occasion) error {
 	if err != nil {
 		return err
 	}
-	blob, err := r.cfg.People.Person(ctx, o.Event, o.Order.Hold())
-	if err != nil {
-		return err
-	}
-	if len(blob) == 0 {
-		r.cfg.Logger.Debug("nobody is told of an order: its buyer gave no address", "order", o.Order.String())
-		return nil
-	}
-	to, err := r.cfg.Vault.Open(ctx, o.Event.ID, o.Order.Hold(), blob)
+	to, found, err := r.cfg.Vault.Find(ctx, r.cfg.People, o.Event, o.Order.Hold())
 	switch {
-	case errors.Is(err, holdfast.ErrForgotten):
-		r.cfg.Logger.Info("nobody is told of an order: its buyer was forgotten", "order", o.Order.String())
+	case err == nil && !found:
+		r.cfg.Logger.Debug("nobody is told of an order: its buyer gave no address, or was forgotten", "order", o.Order.String())
 		return nil
 	case errors.Is(err, holdfast.Internal):
 		r.cfg.Logger.Error("who bought an order cannot be read", "order", o.Order.String(), "error", err)

@@ -9,6 +9,7 @@ import (
 	"errors"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
 )
 
 // Keyring is where persons' keys are kept: client.Client has it.
@@ -105,6 +106,25 @@ func (v *Vault) Open(ctx context.Context, event holdfast.EventID, hold holdfast.
 		return broken(err.Error())
 	}
 	return p, nil
+}
+
+// Ciphertexts is where shards' blobs are read: client.Client has it. A hold without one gives nothing, and no error.
+type Ciphertexts interface {
+	Person(ctx context.Context, event client.EventRef, hold holdfast.HoldID) (blob []byte, err error)
+}
+
+// Find reads and decrypts who is behind a hold or an order. Nobody is found when no address was given, and when the person
+// was forgotten.
+func (v *Vault) Find(ctx context.Context, from Ciphertexts, event client.EventRef, hold holdfast.HoldID) (p Person, found bool, err error) {
+	blob, err := from.Person(ctx, event, hold)
+	if err != nil || len(blob) == 0 {
+		return Person{}, false, err
+	}
+	p, err = v.Open(ctx, event.ID, hold, blob)
+	if errors.Is(err, holdfast.ErrForgotten) {
+		return Person{}, false, nil
+	}
+	return p, err == nil, err
 }
 
 // Contact is the keyed hash of a mail address by which an event's orders are found again. It differs from event to event,
