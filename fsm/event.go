@@ -45,7 +45,7 @@ func (m *Machine) createEvent(id holdfast.EventID, expect uint32, spec *command.
 
 	e := &event{
 		id: id, place: uint16(len(m.state.events)), version: 1, spec: spec, rules: spec.Rules.WithDefaults(),
-		prices: [][]int64{pricesOf(spec)},
+		checkout: spec.Checkout.WithDefaults(), prices: [][]int64{pricesOf(spec)},
 	}
 	e.units.extend(newGeometry(spec, nil))
 
@@ -59,7 +59,7 @@ func (m *Machine) updateEvent(e *event, expect uint32, spec *command.EventSpec) 
 	if expect != e.version {
 		return holdfast.EventChanged
 	}
-	if !extends(spec, e.spec) {
+	if !extends(spec, e.spec) || e.sale != holdfast.SaleDraft && !sameAccount(spec, e.spec) {
 		return holdfast.EventConflict
 	}
 	prices, current, ok := withPrices(e.prices, pricesOf(spec))
@@ -70,7 +70,7 @@ func (m *Machine) updateEvent(e *event, expect uint32, spec *command.EventSpec) 
 	geometry := newGeometry(spec, e.units.geometry)
 
 	e.version++
-	e.spec, e.rules = spec, spec.Rules.WithDefaults()
+	e.spec, e.rules, e.checkout = spec, spec.Rules.WithDefaults(), spec.Checkout.WithDefaults()
 	e.prices, e.current = prices, current
 	e.units.extend(geometry)
 	m.announce(e)
@@ -107,6 +107,11 @@ func extends(next, before *command.EventSpec) bool {
 		}
 	}
 	return true
+}
+
+// sameAccount reports whether payments go to where they went: that is for good once the sale was opened.
+func sameAccount(next, before *command.EventSpec) bool {
+	return next.Checkout.Mode == before.Checkout.Mode && next.Checkout.Account == before.Checkout.Account
 }
 
 // pricesOf gives the description's prices, tier by tier.

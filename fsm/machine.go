@@ -26,7 +26,15 @@ type Machine struct {
 	byHold    index                       // slot in holds, by the hold's id
 	byBuyer   index                       // slot in buyers, by event and the buyer's id
 	byPayment index                       // slot in orders, by the payment's reference; paid sales only
-	due       wheel                       // slots of the holds that are not sold, by deadline
+	due       wheel                       // slots of the holds and orders that wait for a deadline
+	byRef     index                       // slot in payments, by the provider's reference
+	byAttempt index                       // slot in payments, by hold and attempt; no strays
+	byEffect  index                       // slot in effects, by number
+	byPromo   index                       // slot in promos, by event and code
+	byPerson  index                       // slot in persons, by the hold's id
+	ready     ranking                     // slots of the effects that may be tried now, the most urgent first
+	waiting   wheel                       // slots of the effects that may be tried later
+	parked    int                         // effects that are not tried
 
 	seed uint64 // of the hashes; see seedOf
 
@@ -38,6 +46,7 @@ type Machine struct {
 	choice  choice
 	own     []holdfast.SeatIndex // the units of the hold that swaps
 	lapsed  []uint32             // slots of the holds that are due
+	ripe    []uint32             // slots of the effects that are
 }
 
 // last is what one Apply makes known besides the results.
@@ -79,6 +88,7 @@ func (m *Machine) derive(seed uint64) {
 	m.places = make(map[holdfast.EventID]uint16, len(m.state.events))
 	for place, e := range m.state.events {
 		e.place, e.rules, e.holds, e.orders = uint16(place), e.spec.Rules.WithDefaults(), 0, 0
+		e.checkout = e.spec.Checkout.WithDefaults()
 		e.units.rebuild(e.units.geometry)
 		m.places[e.id] = e.place
 	}
@@ -98,11 +108,14 @@ func (m *Machine) derive(seed uint64) {
 		m.byHold.add(hash16(m.seed, h.ID), slot)
 		if h.State == holdfast.HoldSold {
 			m.state.events[h.Event].orders++
-			continue
+		} else {
+			m.state.events[h.Event].holds++
 		}
-		m.state.events[h.Event].holds++
-		m.due.add(slot, h.Deadline)
+		if h.Deadline != 0 {
+			m.due.add(slot, h.Deadline)
+		}
 	}
+	m.derivePayments()
 }
 
 // Apply applies the log's entry at index: the hold clock moves on, what is due expires, then each command is
@@ -127,10 +140,13 @@ func (m *Machine) Apply(index uint64, entry []byte, out *command.Output) {
 	m.state.clock += holdfast.Clock(min(e.StepMicros, command.StepMax))
 	m.state.wallMs = max(m.state.wallMs, e.WallMs)
 	m.expire()
+	m.ripen()
 	m.state.memory.forget(m.state.clock)
 
 	m.decideAll(e, out)
 	m.sweepBuyers(e.Count)
+	m.sweepPayments(e.Count)
+	m.sweepEffects(e.Count)
 }
 
 // decideAll decides an entry's commands in their order, some at a time: see warm.go.
@@ -213,6 +229,34 @@ func (m *Machine) execute(cmd []byte, before holdfast.Outcome) holdfast.Outcome 
 	case command.KindMark:
 		m.last.marked = true
 		return holdfast.OK
+	default:
+		return m.executePayment(cmd, before)
+	}
+}
+
+// executePayment is execute for the commands about payments, orders and effects.
+func (m *Machine) executePayment(cmd []byte, before holdfast.Outcome) holdfast.Outcome {
+	switch k := command.KindOf(cmd); k {
+	case command.KindAttachPayment:
+		return run(m, cmd, before, (*command.Decoder).AttachPayment, (*Machine).attachPayment, (*Machine).tellAttachPayment)
+	case command.KindFailPayment:
+		return run(m, cmd, before, (*command.Decoder).FailPayment, (*Machine).failPayment, (*Machine).tellFailPayment)
+	case command.KindAckEffect:
+		return run(m, cmd, before, (*command.Decoder).AckEffect, (*Machine).ackEffect, (*Machine).tellAckEffect)
+	case command.KindRefund:
+		return run(m, cmd, before, (*command.Decoder).Refund, (*Machine).refund, (*Machine).tellRefund)
+	case command.KindStrayMoney:
+		return run(m, cmd, before, (*command.Decoder).StrayMoney, (*Machine).strayMoney, (*Machine).tellStrayMoney)
+	case command.KindDispute:
+		return run(m, cmd, before, (*command.Decoder).Dispute, (*Machine).dispute, (*Machine).tellDispute)
+	case command.KindRetryEffect:
+		return run(m, cmd, before, (*command.Decoder).RetryEffect, (*Machine).retryEffect, (*Machine).tellRetryEffect)
+	case command.KindSetIncarnation:
+		return run(m, cmd, before, (*command.Decoder).SetIncarnation, (*Machine).setIncarnation, (*Machine).tellSetIncarnation)
+	case command.KindPutPerson:
+		return run(m, cmd, before, (*command.Decoder).PutPerson, (*Machine).putPerson, (*Machine).tellPutPerson)
+	case command.KindForgetPerson:
+		return run(m, cmd, before, (*command.Decoder).ForgetPerson, (*Machine).forgetPerson, (*Machine).tellForgetPerson)
 	default:
 		fail("a %s is not for this machine", k)
 		return undecided

@@ -18,12 +18,13 @@ import (
 // memory than there are bytes of it. What has the right checksums is believed, except where it would lead a machine
 // to places that do not exist; whether it makes sense is for Check to say.
 func Restore(cfg Config, r io.Reader) (*Machine, error) {
-	if err := readHead(r); err != nil {
+	format, err := readHead(r)
+	if err != nil {
 		return nil, err
 	}
 	f := newFrameReader(r)
 	m := New(cfg)
-	seed := m.state.read(f, cfg.Shard)
+	seed := m.state.read(f, cfg.Shard, format)
 	if err := f.finish(); err != nil {
 		return nil, err
 	}
@@ -36,28 +37,28 @@ func Restore(cfg Config, r io.Reader) (*Machine, error) {
 }
 
 // readHead reads magic and format, which stand before the first frame and are the same for all formats.
-func readHead(r io.Reader) error {
-	fault := func(format string, args ...any) error {
-		return &holdfast.Error{Kind: holdfast.Invalid, Op: "restore", Field: "format", Message: fmt.Sprintf(format, args...)}
+func readHead(r io.Reader) (format uint32, err error) {
+	fault := func(format string, args ...any) (uint32, error) {
+		return 0, &holdfast.Error{Kind: holdfast.Invalid, Op: "restore", Field: "format", Message: fmt.Sprintf(format, args...)}
 	}
 	head := make([]byte, len(snapshotMagic)+4)
 	if _, err := io.ReadFull(r, head); err == io.EOF || err == io.ErrUnexpectedEOF {
 		return fault("not a snapshot: it ends before it begins")
 	} else if err != nil {
-		return fmt.Errorf("restore: %w", err)
+		return 0, fmt.Errorf("restore: %w", err)
 	}
-	format, ok := bytes.CutPrefix(head, []byte(snapshotMagic))
+	number, ok := bytes.CutPrefix(head, []byte(snapshotMagic))
 	if !ok {
 		return fault("not a snapshot of a shard: it begins with %q", head)
 	}
-	if n := binary.LittleEndian.Uint32(format); n != snapshotFormat {
-		return fault("a snapshot of format %d, this version knows %d: upgrade this node", n, snapshotFormat)
+	if format = binary.LittleEndian.Uint32(number); format == 0 || format > snapshotFormat {
+		return fault("a snapshot of format %d, this version knows up to %d: upgrade this node", format, snapshotFormat)
 	}
-	return nil
+	return format, nil
 }
 
 // read reads what write wrote. It gives a seed for the machine's hashes.
-func (s *state) read(f *frameReader, shard holdfast.ShardID) (seed uint64) {
+func (s *state) read(f *frameReader, shard holdfast.ShardID, format uint32) (seed uint64) {
 	f.begin(partMachine)
 	seed = seedOf(f.rest)
 	s.memory.seed, s.ended.seed = seed, seed
@@ -76,12 +77,21 @@ func (s *state) read(f *frameReader, shard holdfast.ShardID) (seed uint64) {
 		}
 	}
 	readSlab(f, partHolds, &s.holds, (*holdRecord).read)
-	readSlab(f, partOrders, &s.orders, (*orderRecord).read)
+	readOrder := (*orderRecord).read
+	if format == 1 {
+		readOrder = (*orderRecord).readFormat1
+	}
+	readSlab(f, partOrders, &s.orders, readOrder)
 	readSlab(f, partBuyers, &s.buyers, (*buyerRecord).read)
 	f.begin(partMemory)
 	s.memory.read(f, s.clock)
 	f.begin(partEnded)
 	s.ended.read(f)
+	if format == 1 {
+		s.fillOrders()
+		return seed
+	}
+	s.readPayments(f)
 	return seed
 }
 
@@ -192,22 +202,6 @@ func (h *holdRecord) read(f *frameReader) {
 	h.Extended = f.flag()
 }
 
-func (o *orderRecord) read(f *frameReader) {
-	o.SoldAtMs = int64(f.u64())
-	o.Hold = f.u32()
-	o.As = command.SaleKind(f.u8())
-	o.RefBytes = f.u8()
-	if int(o.RefBytes) > len(o.Ref) {
-		f.fail("a payment's reference of %d bytes", o.RefBytes)
-		return
-	}
-	for left := o.ref(); len(left) > 0; {
-		n := min(len(left), takeMax)
-		copy(left, f.take(n))
-		left = left[n:]
-	}
-}
-
 func (b *buyerRecord) read(f *frameReader) {
 	b.ID = f.id16()
 	b.CoolUntil = holdfast.Clock(f.u64())
@@ -288,7 +282,7 @@ func (s *state) validate() error {
 			return fmt.Errorf("the buyer in slot %d is of event %d with hold %d", slot, b.Event, b.Newest)
 		}
 	}
-	return nil
+	return s.validatePayments()
 }
 
 func (s *state) validHold(slot uint32, h *holdRecord) bool {
@@ -303,7 +297,12 @@ func (s *state) validHold(slot uint32, h *holdRecord) bool {
 		unit = e.units.next(unit)
 	}
 	sold := h.State == holdfast.HoldSold
-	return h.Count > 0 && h.Count <= holdfast.UnitsPerHoldMax && unit == NoSeat && int(h.Prices) < len(e.prices) &&
+	return (h.Count > 0 || sold) && h.Count <= holdfast.UnitsPerHoldMax && unit == NoSeat && int(h.Prices) < len(e.prices) &&
 		(h.Newer == 0 || s.holds.holds(h.Newer)) && (h.Older == 0 || s.holds.holds(h.Older)) &&
-		sold == s.orders.holds(h.Order) && (sold || h.Order == 0 && h.Deadline > s.clock)
+		sold == s.orders.holds(h.Order) && (sold || h.Order == 0) && s.validDeadline(h)
+}
+
+// validDeadline reports whether a hold waits for a time that is to come, if it is one that waits.
+func (s *state) validDeadline(h *holdRecord) bool {
+	return h.Deadline > s.clock || h.Deadline == 0 && (h.State == holdfast.HoldSold || h.State == holdfast.HoldCancelling)
 }

@@ -17,7 +17,7 @@ import (
 
 const (
 	snapshotMagic  = "holdfast snapshot\n"
-	snapshotFormat = 1
+	snapshotFormat = 2
 )
 
 // The parts of a snapshot. The numbers are in snapshots: they are only ever appended.
@@ -29,7 +29,15 @@ const (
 	partBuyers  uint8 = 5
 	partMemory  uint8 = 6
 	partEnded   uint8 = 7
-	partEnd     uint8 = 255
+
+	partOutbox   uint8 = 32
+	partPayments uint8 = 33
+	partEffects  uint8 = 34
+	partPromos   uint8 = 35
+	partPersons  uint8 = 36
+	partChunks   uint8 = 37
+
+	partEnd uint8 = 255
 )
 
 func partName(part uint8) string {
@@ -48,6 +56,18 @@ func partName(part uint8) string {
 		return "memory"
 	case partEnded:
 		return "ended"
+	case partOutbox:
+		return "outbox"
+	case partPayments:
+		return "payments"
+	case partEffects:
+		return "effects"
+	case partPromos:
+		return "promotions"
+	case partPersons:
+		return "persons"
+	case partChunks:
+		return "chunks"
 	case partEnd:
 		return "end"
 	}
@@ -100,6 +120,7 @@ func (s *state) write(f *frameWriter, shard holdfast.ShardID) {
 	s.memory.write(f)
 	f.begin(partEnded)
 	s.ended.write(f)
+	s.writePayments(f)
 }
 
 func (e *event) write(f *frameWriter) {
@@ -163,14 +184,6 @@ func (h *holdRecord) write(f *frameWriter) {
 	f.u8(h.Count)
 	f.u8(uint8(h.State))
 	f.flag(h.Extended)
-}
-
-func (o *orderRecord) write(f *frameWriter) {
-	f.u64(uint64(o.SoldAtMs))
-	f.u32(o.Hold)
-	f.u8(uint8(o.As))
-	f.u8(o.RefBytes)
-	f.raw(o.ref())
 }
 
 func (b *buyerRecord) write(f *frameWriter) {

@@ -129,7 +129,7 @@ func Of(o client.Order, spec command.EventSpec, layout *command.Layout) Statemen
 		s.Title = spec.Name
 	}
 	for _, unit := range o.Seats {
-		s.Seats = append(s.Seats, Seat{Unit: unit, Label: layout.Label(unit), Live: slices.Contains(o.Live, unit)})
+		s.Seats = append(s.Seats, Seat{Unit: unit, Label: layout.Label(unit), Live: !slices.Contains(o.Refunded, unit)})
 	}
 	for _, line := range o.Lines {
 		s.Lines = append(s.Lines, Line{Kind: line.Kind, Amount: money(line.AmountMinor)})
