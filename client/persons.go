@@ -68,6 +68,24 @@ func wholeKey(answers []*api.PersonKeyResponse) (found *api.PersonKeyResponse, f
 	return found, nil
 }
 
+// Person reads what a shard keeps, encrypted, about the person behind a hold or an order: nothing, and no error, when
+// nothing was put.
+func (c *Client) Person(ctx context.Context, event EventRef, hold holdfast.HoldID) (blob []byte, err error) {
+	const op = "find person"
+	event, failure := c.resolve(ctx, event)
+	if failure != nil {
+		return nil, named(op, failure)
+	}
+	r := c.reading(ctx, event.Shard, nil)
+	found, failure := read(ctx, r, func(ctx context.Context, conn *grpc.ClientConn) (*api.FoundPerson, error) {
+		return api.NewPersonsClient(conn).Find(ctx, &api.FindPersonRequest{Shard: uint32(event.Shard), Hold: hold[:], Consistency: r.consistency()})
+	})
+	if failure != nil {
+		return nil, named(op, failure)
+	}
+	return found.GetBlob(), nil
+}
+
 // Forgetting is how far members have come with forgetting.
 type Forgetting struct {
 	Members []MemberForgetting

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm"
 	"github.com/holdfast-db/holdfast/rpc/api"
 	"github.com/holdfast-db/holdfast/rpc/convert"
 )
@@ -72,6 +73,22 @@ func (s *persons) Forget(ctx context.Context, q *api.ForgetPersonsRequest) (*api
 		}
 	}
 	return &api.ForgetPersonsResponse{}, s.node.ForgetPersons(ctx, holds)
+}
+
+// Find reads a shard's ciphertext.
+func (s *persons) Find(ctx context.Context, q *api.FindPersonRequest) (*api.FoundPerson, error) {
+	hold, err := convert.ID[holdfast.HoldID]("hold", q.GetHold())
+	if err != nil {
+		return nil, err
+	}
+	blob, at, err := look(ctx, s.Server, q.GetShard(), q.GetConsistency(), func(m *fsm.Machine) ([]byte, error) {
+		blob, _ := m.Person(hold)
+		return blob, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &api.FoundPerson{Stamp: at, Blob: blob}, nil
 }
 
 // Holds lists an event's holds that have keys.

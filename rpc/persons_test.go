@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
 
@@ -105,6 +106,37 @@ func TestTheKeyringChecksWhatComesIn(t *testing.T) {
 			if status.Code(err) != codes.InvalidArgument {
 				t.Errorf("call %d gave %v", i, err)
 			}
+		}
+	})
+}
+
+// The ciphertext goes the way of all commands, and the keyring lists whose keys there are.
+func TestACiphertextIsInTheShardAndItsKeyIsListed(t *testing.T) {
+	inCluster(t, 3, 1, func(t *testing.T, s *served) {
+		c, ctx := s.client(), t.Context()
+		defer c.Close()
+		event := s.concert(c)
+		h, err := c.Hold(ctx, client.HoldRequest{Event: event, Buyer: anna, Wants: wantSeats(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if blob, err := c.Person(ctx, event, h.ID); err != nil || len(blob) != 0 {
+			t.Errorf("before anything was put it reads %q, %v", blob, err)
+		}
+		if err := c.PutPerson(ctx, event, h.ID, []byte("ciphertext")); err != nil {
+			t.Fatal(err)
+		}
+		if blob, err := c.Person(ctx, event, h.ID); err != nil || string(blob) != "ciphertext" {
+			t.Errorf("it reads %q, %v", blob, err)
+		}
+		for i, id := range []holdfast.EventID{event.ID, event.ID, event.ID + 1} {
+			if err := c.PutPersonKey(ctx, holdfast.PersonKey{Event: id, Hold: holdfast.HoldID{byte(1 + i/2*i)}, Salt: [8]byte{byte(i)}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		holds, all, err := c.PersonHolds(ctx, event.ID)
+		if err != nil || !all || len(holds) != 1 || holds[0] != (holdfast.HoldID{1}) {
+			t.Errorf("two keys of one hold, and one of another event, list as %v, %v, %v", holds, all, err)
 		}
 	})
 }

@@ -88,7 +88,8 @@ func New(tb testing.TB, cfg Config) *Cluster {
 	}
 	pipes := map[string]*bufconn.Listener{}
 	for i := range orDefault(cfg.Members, 3) {
-		m := &member{cluster: c, place: i, persons: newPersons()}
+		m := &member{cluster: c, place: i}
+		m.persons = newPersons(m)
 		var listener net.Listener
 		if cfg.Loopback {
 			tcp, err := net.Listen("tcp", "127.0.0.1:0")

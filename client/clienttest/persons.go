@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm"
 	"github.com/holdfast-db/holdfast/rpc/api"
 	"github.com/holdfast-db/holdfast/rpc/convert"
 )
@@ -14,6 +15,7 @@ import (
 // persons is one member's keyring. Members do not teach each other here.
 type persons struct {
 	api.UnimplementedPersonsServer
+	member *member
 
 	mu        sync.Mutex
 	away      bool
@@ -21,8 +23,8 @@ type persons struct {
 	forgotten map[string]bool
 }
 
-func newPersons() *persons {
-	return &persons{keys: map[string]*api.PutPersonKeyRequest{}, forgotten: map[string]bool{}}
+func newPersons(m *member) *persons {
+	return &persons{member: m, keys: map[string]*api.PutPersonKeyRequest{}, forgotten: map[string]bool{}}
 }
 
 // PersonsAway makes a member's keyring answer nobody, or answer again.
@@ -76,6 +78,13 @@ func (p *persons) Forget(_ context.Context, q *api.ForgetPersonsRequest) (*api.F
 		}
 	}
 	return &api.ForgetPersonsResponse{}, nil
+}
+
+func (p *persons) Find(_ context.Context, q *api.FindPersonRequest) (*api.FoundPerson, error) {
+	return read(p.member, q.GetShard(), q.GetConsistency(), func(m *fsm.Machine, stamp *api.Stamp) (*api.FoundPerson, error) {
+		blob, _ := m.Person(holdfast.HoldID(q.GetHold()))
+		return &api.FoundPerson{Stamp: stamp, Blob: blob}, nil
+	})
 }
 
 func (p *persons) Holds(_ context.Context, q *api.PersonHoldsRequest) (*api.PersonHoldsResponse, error) {

@@ -284,6 +284,118 @@ func (*ForgetPersonsResponse) Descriptor() ([]byte, []int) {
 	return file_persons_proto_rawDescGZIP(), []int{4}
 }
 
+type FindPersonRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Hold          []byte                 `protobuf:"bytes,2,opt,name=hold,proto3" json:"hold,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FindPersonRequest) Reset() {
+	*x = FindPersonRequest{}
+	mi := &file_persons_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FindPersonRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FindPersonRequest) ProtoMessage() {}
+
+func (x *FindPersonRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_persons_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FindPersonRequest.ProtoReflect.Descriptor instead.
+func (*FindPersonRequest) Descriptor() ([]byte, []int) {
+	return file_persons_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *FindPersonRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *FindPersonRequest) GetHold() []byte {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+func (x *FindPersonRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+type FoundPerson struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Blob          []byte                 `protobuf:"bytes,2,opt,name=blob,proto3" json:"blob,omitempty"` // empty: nothing is known
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FoundPerson) Reset() {
+	*x = FoundPerson{}
+	mi := &file_persons_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FoundPerson) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FoundPerson) ProtoMessage() {}
+
+func (x *FoundPerson) ProtoReflect() protoreflect.Message {
+	mi := &file_persons_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FoundPerson.ProtoReflect.Descriptor instead.
+func (*FoundPerson) Descriptor() ([]byte, []int) {
+	return file_persons_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *FoundPerson) GetStamp() *Stamp {
+	if x != nil {
+		return x.Stamp
+	}
+	return nil
+}
+
+func (x *FoundPerson) GetBlob() []byte {
+	if x != nil {
+		return x.Blob
+	}
+	return nil
+}
+
 type PersonHoldsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Event         uint32                 `protobuf:"varint,1,opt,name=event,proto3" json:"event,omitempty"`
@@ -294,7 +406,7 @@ type PersonHoldsRequest struct {
 
 func (x *PersonHoldsRequest) Reset() {
 	*x = PersonHoldsRequest{}
-	mi := &file_persons_proto_msgTypes[5]
+	mi := &file_persons_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -306,7 +418,7 @@ func (x *PersonHoldsRequest) String() string {
 func (*PersonHoldsRequest) ProtoMessage() {}
 
 func (x *PersonHoldsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_persons_proto_msgTypes[5]
+	mi := &file_persons_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -319,7 +431,7 @@ func (x *PersonHoldsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonHoldsRequest.ProtoReflect.Descriptor instead.
 func (*PersonHoldsRequest) Descriptor() ([]byte, []int) {
-	return file_persons_proto_rawDescGZIP(), []int{5}
+	return file_persons_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *PersonHoldsRequest) GetEvent() uint32 {
@@ -346,7 +458,7 @@ type PersonHoldsResponse struct {
 
 func (x *PersonHoldsResponse) Reset() {
 	*x = PersonHoldsResponse{}
-	mi := &file_persons_proto_msgTypes[6]
+	mi := &file_persons_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -358,7 +470,7 @@ func (x *PersonHoldsResponse) String() string {
 func (*PersonHoldsResponse) ProtoMessage() {}
 
 func (x *PersonHoldsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_persons_proto_msgTypes[6]
+	mi := &file_persons_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -371,7 +483,7 @@ func (x *PersonHoldsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonHoldsResponse.ProtoReflect.Descriptor instead.
 func (*PersonHoldsResponse) Descriptor() ([]byte, []int) {
-	return file_persons_proto_rawDescGZIP(), []int{6}
+	return file_persons_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *PersonHoldsResponse) GetHolds() [][]byte {
@@ -396,7 +508,7 @@ type PersonsSummaryRequest struct {
 
 func (x *PersonsSummaryRequest) Reset() {
 	*x = PersonsSummaryRequest{}
-	mi := &file_persons_proto_msgTypes[7]
+	mi := &file_persons_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -408,7 +520,7 @@ func (x *PersonsSummaryRequest) String() string {
 func (*PersonsSummaryRequest) ProtoMessage() {}
 
 func (x *PersonsSummaryRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_persons_proto_msgTypes[7]
+	mi := &file_persons_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -421,7 +533,7 @@ func (x *PersonsSummaryRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonsSummaryRequest.ProtoReflect.Descriptor instead.
 func (*PersonsSummaryRequest) Descriptor() ([]byte, []int) {
-	return file_persons_proto_rawDescGZIP(), []int{7}
+	return file_persons_proto_rawDescGZIP(), []int{9}
 }
 
 type PersonsSummary struct {
@@ -435,7 +547,7 @@ type PersonsSummary struct {
 
 func (x *PersonsSummary) Reset() {
 	*x = PersonsSummary{}
-	mi := &file_persons_proto_msgTypes[8]
+	mi := &file_persons_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -447,7 +559,7 @@ func (x *PersonsSummary) String() string {
 func (*PersonsSummary) ProtoMessage() {}
 
 func (x *PersonsSummary) ProtoReflect() protoreflect.Message {
-	mi := &file_persons_proto_msgTypes[8]
+	mi := &file_persons_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -460,7 +572,7 @@ func (x *PersonsSummary) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PersonsSummary.ProtoReflect.Descriptor instead.
 func (*PersonsSummary) Descriptor() ([]byte, []int) {
-	return file_persons_proto_rawDescGZIP(), []int{8}
+	return file_persons_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PersonsSummary) GetKeys() uint64 {
@@ -488,7 +600,7 @@ var File_persons_proto protoreflect.FileDescriptor
 
 const file_persons_proto_rawDesc = "" +
 	"\n" +
-	"\rpersons.proto\x12\vholdfast.v1\"m\n" +
+	"\rpersons.proto\x12\vholdfast.v1\x1a\x0eholdfast.proto\"m\n" +
 	"\x13PutPersonKeyRequest\x12\x12\n" +
 	"\x04hold\x18\x01 \x01(\fR\x04hold\x12\x12\n" +
 	"\x04salt\x18\x02 \x01(\fR\x04salt\x12\x18\n" +
@@ -503,7 +615,14 @@ const file_persons_proto_rawDesc = "" +
 	"\x05event\x18\x03 \x01(\rR\x05event\",\n" +
 	"\x14ForgetPersonsRequest\x12\x14\n" +
 	"\x05holds\x18\x01 \x03(\fR\x05holds\"\x17\n" +
-	"\x15ForgetPersonsResponse\">\n" +
+	"\x15ForgetPersonsResponse\"y\n" +
+	"\x11FindPersonRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
+	"\x04hold\x18\x02 \x01(\fR\x04hold\x12:\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"K\n" +
+	"\vFoundPerson\x12(\n" +
+	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x12\n" +
+	"\x04blob\x18\x02 \x01(\fR\x04blob\">\n" +
 	"\x12PersonHoldsRequest\x12\x14\n" +
 	"\x05event\x18\x01 \x01(\rR\x05event\x12\x12\n" +
 	"\x04from\x18\x02 \x01(\rR\x04from\"?\n" +
@@ -514,12 +633,13 @@ const file_persons_proto_rawDesc = "" +
 	"\x0ePersonsSummary\x12\x12\n" +
 	"\x04keys\x18\x01 \x01(\x04R\x04keys\x12\x1c\n" +
 	"\tforgotten\x18\x02 \x01(\x04R\tforgotten\x12\x16\n" +
-	"\x06digest\x18\x03 \x01(\fR\x06digest2\x84\x03\n" +
+	"\x06digest\x18\x03 \x01(\fR\x06digest2\xc6\x03\n" +
 	"\aPersons\x12G\n" +
 	"\x03Put\x12 .holdfast.v1.PutPersonKeyRequest\x1a\x1e.holdfast.v1.PersonKeyResponse\x12G\n" +
 	"\x03Get\x12 .holdfast.v1.GetPersonKeyRequest\x1a\x1e.holdfast.v1.PersonKeyResponse\x12O\n" +
 	"\x06Forget\x12!.holdfast.v1.ForgetPersonsRequest\x1a\".holdfast.v1.ForgetPersonsResponse\x12J\n" +
-	"\x05Holds\x12\x1f.holdfast.v1.PersonHoldsRequest\x1a .holdfast.v1.PersonHoldsResponse\x12J\n" +
+	"\x05Holds\x12\x1f.holdfast.v1.PersonHoldsRequest\x1a .holdfast.v1.PersonHoldsResponse\x12@\n" +
+	"\x04Find\x12\x1e.holdfast.v1.FindPersonRequest\x1a\x18.holdfast.v1.FoundPerson\x12J\n" +
 	"\aSummary\x12\".holdfast.v1.PersonsSummaryRequest\x1a\x1b.holdfast.v1.PersonsSummaryB)Z'github.com/holdfast-db/holdfast/rpc/apib\x06proto3"
 
 var (
@@ -534,34 +654,42 @@ func file_persons_proto_rawDescGZIP() []byte {
 	return file_persons_proto_rawDescData
 }
 
-var file_persons_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_persons_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_persons_proto_goTypes = []any{
 	(*PutPersonKeyRequest)(nil),   // 0: holdfast.v1.PutPersonKeyRequest
 	(*GetPersonKeyRequest)(nil),   // 1: holdfast.v1.GetPersonKeyRequest
 	(*PersonKeyResponse)(nil),     // 2: holdfast.v1.PersonKeyResponse
 	(*ForgetPersonsRequest)(nil),  // 3: holdfast.v1.ForgetPersonsRequest
 	(*ForgetPersonsResponse)(nil), // 4: holdfast.v1.ForgetPersonsResponse
-	(*PersonHoldsRequest)(nil),    // 5: holdfast.v1.PersonHoldsRequest
-	(*PersonHoldsResponse)(nil),   // 6: holdfast.v1.PersonHoldsResponse
-	(*PersonsSummaryRequest)(nil), // 7: holdfast.v1.PersonsSummaryRequest
-	(*PersonsSummary)(nil),        // 8: holdfast.v1.PersonsSummary
+	(*FindPersonRequest)(nil),     // 5: holdfast.v1.FindPersonRequest
+	(*FoundPerson)(nil),           // 6: holdfast.v1.FoundPerson
+	(*PersonHoldsRequest)(nil),    // 7: holdfast.v1.PersonHoldsRequest
+	(*PersonHoldsResponse)(nil),   // 8: holdfast.v1.PersonHoldsResponse
+	(*PersonsSummaryRequest)(nil), // 9: holdfast.v1.PersonsSummaryRequest
+	(*PersonsSummary)(nil),        // 10: holdfast.v1.PersonsSummary
+	(Consistency)(0),              // 11: holdfast.v1.Consistency
+	(*Stamp)(nil),                 // 12: holdfast.v1.Stamp
 }
 var file_persons_proto_depIdxs = []int32{
-	0, // 0: holdfast.v1.Persons.Put:input_type -> holdfast.v1.PutPersonKeyRequest
-	1, // 1: holdfast.v1.Persons.Get:input_type -> holdfast.v1.GetPersonKeyRequest
-	3, // 2: holdfast.v1.Persons.Forget:input_type -> holdfast.v1.ForgetPersonsRequest
-	5, // 3: holdfast.v1.Persons.Holds:input_type -> holdfast.v1.PersonHoldsRequest
-	7, // 4: holdfast.v1.Persons.Summary:input_type -> holdfast.v1.PersonsSummaryRequest
-	2, // 5: holdfast.v1.Persons.Put:output_type -> holdfast.v1.PersonKeyResponse
-	2, // 6: holdfast.v1.Persons.Get:output_type -> holdfast.v1.PersonKeyResponse
-	4, // 7: holdfast.v1.Persons.Forget:output_type -> holdfast.v1.ForgetPersonsResponse
-	6, // 8: holdfast.v1.Persons.Holds:output_type -> holdfast.v1.PersonHoldsResponse
-	8, // 9: holdfast.v1.Persons.Summary:output_type -> holdfast.v1.PersonsSummary
-	5, // [5:10] is the sub-list for method output_type
-	0, // [0:5] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	11, // 0: holdfast.v1.FindPersonRequest.consistency:type_name -> holdfast.v1.Consistency
+	12, // 1: holdfast.v1.FoundPerson.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 2: holdfast.v1.Persons.Put:input_type -> holdfast.v1.PutPersonKeyRequest
+	1,  // 3: holdfast.v1.Persons.Get:input_type -> holdfast.v1.GetPersonKeyRequest
+	3,  // 4: holdfast.v1.Persons.Forget:input_type -> holdfast.v1.ForgetPersonsRequest
+	7,  // 5: holdfast.v1.Persons.Holds:input_type -> holdfast.v1.PersonHoldsRequest
+	5,  // 6: holdfast.v1.Persons.Find:input_type -> holdfast.v1.FindPersonRequest
+	9,  // 7: holdfast.v1.Persons.Summary:input_type -> holdfast.v1.PersonsSummaryRequest
+	2,  // 8: holdfast.v1.Persons.Put:output_type -> holdfast.v1.PersonKeyResponse
+	2,  // 9: holdfast.v1.Persons.Get:output_type -> holdfast.v1.PersonKeyResponse
+	4,  // 10: holdfast.v1.Persons.Forget:output_type -> holdfast.v1.ForgetPersonsResponse
+	8,  // 11: holdfast.v1.Persons.Holds:output_type -> holdfast.v1.PersonHoldsResponse
+	6,  // 12: holdfast.v1.Persons.Find:output_type -> holdfast.v1.FoundPerson
+	10, // 13: holdfast.v1.Persons.Summary:output_type -> holdfast.v1.PersonsSummary
+	8,  // [8:14] is the sub-list for method output_type
+	2,  // [2:8] is the sub-list for method input_type
+	2,  // [2:2] is the sub-list for extension type_name
+	2,  // [2:2] is the sub-list for extension extendee
+	0,  // [0:2] is the sub-list for field type_name
 }
 
 func init() { file_persons_proto_init() }
@@ -569,13 +697,14 @@ func file_persons_proto_init() {
 	if File_persons_proto != nil {
 		return
 	}
+	file_holdfast_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_persons_proto_rawDesc), len(file_persons_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   9,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

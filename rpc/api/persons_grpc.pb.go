@@ -25,6 +25,7 @@ const (
 	Persons_Get_FullMethodName     = "/holdfast.v1.Persons/Get"
 	Persons_Forget_FullMethodName  = "/holdfast.v1.Persons/Forget"
 	Persons_Holds_FullMethodName   = "/holdfast.v1.Persons/Holds"
+	Persons_Find_FullMethodName    = "/holdfast.v1.Persons/Find"
 	Persons_Summary_FullMethodName = "/holdfast.v1.Persons/Summary"
 )
 
@@ -42,6 +43,8 @@ type PersonsClient interface {
 	Forget(ctx context.Context, in *ForgetPersonsRequest, opts ...grpc.CallOption) (*ForgetPersonsResponse, error)
 	// Holds lists the holds of an event that have keys on this member.
 	Holds(ctx context.Context, in *PersonHoldsRequest, opts ...grpc.CallOption) (*PersonHoldsResponse, error)
+	// Find reads what a shard keeps, encrypted, about the person behind a hold or an order. It goes through the shard's log.
+	Find(ctx context.Context, in *FindPersonRequest, opts ...grpc.CallOption) (*FoundPerson, error)
 	// Summary tells what this member has, so that members can be compared.
 	Summary(ctx context.Context, in *PersonsSummaryRequest, opts ...grpc.CallOption) (*PersonsSummary, error)
 }
@@ -94,6 +97,16 @@ func (c *personsClient) Holds(ctx context.Context, in *PersonHoldsRequest, opts 
 	return out, nil
 }
 
+func (c *personsClient) Find(ctx context.Context, in *FindPersonRequest, opts ...grpc.CallOption) (*FoundPerson, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(FoundPerson)
+	err := c.cc.Invoke(ctx, Persons_Find_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *personsClient) Summary(ctx context.Context, in *PersonsSummaryRequest, opts ...grpc.CallOption) (*PersonsSummary, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(PersonsSummary)
@@ -118,6 +131,8 @@ type PersonsServer interface {
 	Forget(context.Context, *ForgetPersonsRequest) (*ForgetPersonsResponse, error)
 	// Holds lists the holds of an event that have keys on this member.
 	Holds(context.Context, *PersonHoldsRequest) (*PersonHoldsResponse, error)
+	// Find reads what a shard keeps, encrypted, about the person behind a hold or an order. It goes through the shard's log.
+	Find(context.Context, *FindPersonRequest) (*FoundPerson, error)
 	// Summary tells what this member has, so that members can be compared.
 	Summary(context.Context, *PersonsSummaryRequest) (*PersonsSummary, error)
 	mustEmbedUnimplementedPersonsServer()
@@ -141,6 +156,9 @@ func (UnimplementedPersonsServer) Forget(context.Context, *ForgetPersonsRequest)
 }
 func (UnimplementedPersonsServer) Holds(context.Context, *PersonHoldsRequest) (*PersonHoldsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Holds not implemented")
+}
+func (UnimplementedPersonsServer) Find(context.Context, *FindPersonRequest) (*FoundPerson, error) {
+	return nil, status.Error(codes.Unimplemented, "method Find not implemented")
 }
 func (UnimplementedPersonsServer) Summary(context.Context, *PersonsSummaryRequest) (*PersonsSummary, error) {
 	return nil, status.Error(codes.Unimplemented, "method Summary not implemented")
@@ -238,6 +256,24 @@ func _Persons_Holds_Handler(srv interface{}, ctx context.Context, dec func(inter
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Persons_Find_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(FindPersonRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PersonsServer).Find(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Persons_Find_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PersonsServer).Find(ctx, req.(*FindPersonRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _Persons_Summary_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(PersonsSummaryRequest)
 	if err := dec(in); err != nil {
@@ -278,6 +314,10 @@ var Persons_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Holds",
 			Handler:    _Persons_Holds_Handler,
+		},
+		{
+			MethodName: "Find",
+			Handler:    _Persons_Find_Handler,
 		},
 		{
 			MethodName: "Summary",
