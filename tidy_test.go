@@ -27,22 +27,28 @@ const module = "github.com/holdfast-db/holdfast"
 
 // arrows says what a package may import of ours, directly or not. What is not listed may import everything.
 var arrows = map[string][]string{
-	"":                nil,
-	"fsm/command":     {""},
-	"fsm":             {"", "fsm/command"},
-	"fsm/directory":   {"", "fsm/command"},
-	"node/outbox":     {"", "fsm", "fsm/command", "payment"}, // payment: the arithmetic of a provider's budget
-	"node":            {"", "fsm", "fsm/command", "fsm/directory", "node/outbox", "payment"},
-	"rpc/api":         nil,
-	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/directory", "node/outbox", "payment", "rpc/api"},
-	"rpc":             {"", "fsm", "fsm/command", "fsm/directory", "node", "node/outbox", "payment", "rpc/api", "rpc/convert"},
-	"client":          {"", "fsm/command", "rpc/api"},
-	"payment":         {""},
-	"frontend":        {"", "fsm/command", "client", "rpc/api", "payment"},
-	"jepsen/history":  {""},
-	"jepsen/check":    {"", "jepsen/history", "jepsen/model"},
-	"jepsen/model":    {""},
-	"jepsen/workload": {"", "client", "fsm/command", "rpc/api", "jepsen/history"},
+	"":                   nil,
+	"fsm/command":        {""},
+	"fsm/draw":           {""},
+	"fsm":                {"", "fsm/command", "fsm/draw"},
+	"fsm/directory":      {"", "fsm/command"},
+	"node/outbox":        {"", "fsm", "fsm/command", "fsm/draw", "payment"}, // payment: the arithmetic of a provider's budget
+	"node":               {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node/outbox", "payment"},
+	"rpc/api":            nil,
+	"rpc/convert":        {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node/outbox", "payment", "rpc/api"},
+	"rpc":                {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "node/outbox", "payment", "rpc/api", "rpc/convert"},
+	"client":             {"", "fsm/command", "fsm/draw", "rpc/api"},
+	"payment":            {""},
+	"frontend":           {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment"},
+	"frontend/person":    {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
+	"frontend/statement": {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
+	"frontend/ticket":    {"", "fsm/command", "fsm/draw", "client", "rpc/api", "frontend/statement"},
+	"frontend/mail":      {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
+	"frontend/notify":    {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
+	"jepsen/history":     {""},
+	"jepsen/check":       {"", "jepsen/history", "jepsen/model"},
+	"jepsen/model":       {""},
+	"jepsen/workload":    {"", "client", "fsm/command", "fsm/draw", "rpc/api", "jepsen/history"},
 }
 
 // foreign says which third-party modules a package may reach, directly or not: none for the pure ones.
@@ -50,6 +56,7 @@ var foreign = map[string]*regexp.Regexp{
 	"":              regexp.MustCompile(`^$`),
 	"fsm":           regexp.MustCompile(`^$`),
 	"fsm/command":   regexp.MustCompile(`^$`),
+	"fsm/draw":      regexp.MustCompile(`^$`),
 	"fsm/directory": regexp.MustCompile(`^$`),
 	"rpc/api":       regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
 	"client":        regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),

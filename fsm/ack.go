@@ -54,12 +54,12 @@ func (m *Machine) effectDone(slot uint32) {
 	switch x.Kind {
 	case holdfast.EffectCapture:
 		p.Captured = x.Amount
-		m.enter(x.Payment, holdfast.PaymentCaptured)
+		m.becomes(x.Payment, holdfast.PaymentCaptured)
 		m.paid(p.Order)
 		m.oweRefund(x.Payment)
 	case holdfast.EffectVoid:
 		condemned := p.State == holdfast.PaymentCondemned
-		m.enter(x.Payment, holdfast.PaymentVoided)
+		m.becomes(x.Payment, holdfast.PaymentVoided)
 		if !condemned {
 			m.endWaiting(p.Hold, p.Attempt)
 		}
@@ -77,7 +77,7 @@ func (m *Machine) effectDone(slot uint32) {
 // endReturned ends a payment without an order of which nothing is left.
 func (m *Machine) endReturned(payment uint32) {
 	if p := m.state.payments.at(payment); p.Order == 0 && p.Owed == 0 && p.State == holdfast.PaymentCaptured {
-		m.enter(payment, holdfast.PaymentReturned)
+		m.becomes(payment, holdfast.PaymentReturned)
 	}
 }
 

@@ -49,6 +49,7 @@ func (m *Machine) Check() []Violation {
 	c.checkPayments()
 	c.checkEvents()
 	c.checkMemory()
+	c.checkLines()
 	return c.found
 }
 

@@ -20,6 +20,12 @@ func (m *Machine) hold(c *command.Hold) holdfast.Outcome {
 	if m.state.suspended {
 		return holdfast.EventPaused
 	}
+	buyer := m.findBuyer(e, c.Buyer)
+	if e.lined {
+		if o := m.gate(e, buyer); o != holdfast.OK {
+			return o
+		}
+	}
 	if !e.has(c.Allocation, c.Wants) {
 		return holdfast.WantInvalid
 	}
@@ -27,7 +33,6 @@ func (m *Machine) hold(c *command.Hold) holdfast.Outcome {
 	if count > uint32(e.rules.SeatsPerHold) {
 		return holdfast.HoldTooLarge
 	}
-	buyer := m.findBuyer(e, c.Buyer)
 	if o := m.mayHold(e, buyer, count); o != holdfast.OK {
 		return o
 	}

@@ -207,7 +207,7 @@ func (m *Machine) tellFailPayment(c *command.FailPayment, o holdfast.Outcome) { 
 func (m *Machine) failed(slot uint32) {
 	p := *m.state.payments.at(slot)
 	m.dropEffect(p.Effect)
-	m.enter(slot, holdfast.PaymentFailed)
+	m.becomes(slot, holdfast.PaymentFailed)
 	if p.State == holdfast.PaymentCapturing {
 		m.unpaid(slot)
 		return

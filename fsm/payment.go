@@ -155,8 +155,8 @@ func (m *Machine) mayAttach(slot uint32, ref string) bool {
 	return ref == "" || string(p.ref()) == ref || p.RefBytes == 0 && m.findRef([]byte(ref)) == 0
 }
 
-// enter brings a payment into another state. One that is over gets the time.
-func (m *Machine) enter(slot uint32, state holdfast.PaymentState) {
+// becomes brings a payment into another state. One that is over gets the time.
+func (m *Machine) becomes(slot uint32, state holdfast.PaymentState) {
 	p := m.state.payments.edit(slot)
 	p.State, p.EndedMs = state, 0
 	switch state {
@@ -175,7 +175,7 @@ func (m *Machine) condemn(slot uint32) {
 		m.dropPayment(slot)
 		return
 	}
-	m.enter(slot, holdfast.PaymentCondemned)
+	m.becomes(slot, holdfast.PaymentCondemned)
 	m.owe(slot, holdfast.EffectVoid, false)
 }
 

@@ -23,8 +23,9 @@ func Restore(cfg Config, r io.Reader) (*Machine, error) {
 		return nil, err
 	}
 	f := newFrameReader(r)
+	f.format = format
 	m := New(cfg)
-	seed := m.state.read(f, cfg.Shard, format)
+	seed := m.state.read(f, cfg.Shard)
 	if err := f.finish(); err != nil {
 		return nil, err
 	}
@@ -58,7 +59,7 @@ func readHead(r io.Reader) (format uint32, err error) {
 }
 
 // read reads what write wrote. It gives a seed for the machine's hashes.
-func (s *state) read(f *frameReader, shard holdfast.ShardID, format uint32) (seed uint64) {
+func (s *state) read(f *frameReader, shard holdfast.ShardID) (seed uint64) {
 	f.begin(partMachine)
 	seed = seedOf(f.rest)
 	s.memory.seed, s.ended.seed = seed, seed
@@ -78,7 +79,7 @@ func (s *state) read(f *frameReader, shard holdfast.ShardID, format uint32) (see
 	}
 	readSlab(f, partHolds, &s.holds, (*holdRecord).read)
 	readOrder := (*orderRecord).read
-	if format == 1 {
+	if f.format == formatFirst {
 		readOrder = (*orderRecord).readFormat1
 	}
 	readSlab(f, partOrders, &s.orders, readOrder)
@@ -87,10 +88,11 @@ func (s *state) read(f *frameReader, shard holdfast.ShardID, format uint32) (see
 	s.memory.read(f, s.clock)
 	f.begin(partEnded)
 	s.ended.read(f)
-	if format == 1 {
+	if f.format == formatFirst {
 		s.fillOrders()
 		return seed
 	}
+	s.readLines(f)
 	s.readPayments(f)
 	return seed
 }
@@ -154,6 +156,11 @@ func (v *inventory) read(f *frameReader, spec *command.EventSpec) {
 // readSlab reads what writeSlab wrote. The slots that are free must hang together in one stack.
 func readSlab[T any](f *frameReader, part uint8, s *slab[T], read func(*T, *frameReader)) {
 	f.begin(part)
+	readSlabHere(f, s, read)
+}
+
+// readSlabHere is readSlab of a part that was begun.
+func readSlabHere[T any](f *frameReader, s *slab[T], read func(*T, *frameReader)) {
 	slots := uint32(f.count("slots", slotsMax))
 	s.free = f.u32()
 	unused := uint32(0)
@@ -208,6 +215,16 @@ func (b *buyerRecord) read(f *frameReader) {
 	b.Units = f.u32()
 	b.Newest = f.u32()
 	b.Event = f.u16()
+	if f.format == formatFirst {
+		return
+	}
+	if b.State = f.u8(); b.State == noPlace {
+		return
+	}
+	b.Deferrals = f.u8()
+	b.SessionEnds, b.IdleEnds = holdfast.Clock(f.u64()), holdfast.Clock(f.u64())
+	b.Number, b.Position = holdfast.PlaceNumber(f.u32()), holdfast.Position(f.u32())
+	b.Returns = f.u32()
 }
 
 func (m *memory) read(f *frameReader, clock holdfast.Clock) {
@@ -281,6 +298,9 @@ func (s *state) validate() error {
 		if int(b.Event) >= len(s.events) || b.Newest != 0 && !s.holds.holds(b.Newest) {
 			return fmt.Errorf("the buyer in slot %d is of event %d with hold %d", slot, b.Event, b.Newest)
 		}
+	}
+	if err := s.validateLines(); err != nil {
+		return err
 	}
 	return s.validatePayments()
 }

@@ -122,10 +122,10 @@ func (m *Machine) standOn(order, payment uint32) {
 	m.state.orders.edit(order).Payment = payment
 	if p.Capture == holdfast.CaptureAtOnce {
 		p.Captured = p.Quote.TotalMinor
-		m.enter(payment, holdfast.PaymentCaptured)
+		m.becomes(payment, holdfast.PaymentCaptured)
 		m.paid(order)
 	} else {
-		m.enter(payment, holdfast.PaymentCapturing)
+		m.becomes(payment, holdfast.PaymentCapturing)
 		m.state.orders.edit(order).State = holdfast.OrderCapturing
 		m.owe(payment, holdfast.EffectCapture, false)
 	}
@@ -212,5 +212,8 @@ func (m *Machine) addOrder(e *event, o orderRecord) uint32 {
 		m.byPayment.add(hash64(m.seed, o.ref()), slot)
 	}
 	e.orders++
+	if h := m.state.holds.at(o.Hold); m.state.buyers.at(h.Buyer).State != noPlace {
+		m.bought(h)
+	}
 	return slot
 }

@@ -33,7 +33,7 @@ func (m *Machine) strayMoney(c *command.StrayMoney) holdfast.Outcome {
 	case c.Captured:
 		m.takeStray(payment, c.Amount.AmountMinor)
 	case p.State != holdfast.PaymentCondemned:
-		m.enter(payment, holdfast.PaymentCondemned)
+		m.becomes(payment, holdfast.PaymentCondemned)
 		m.owe(payment, holdfast.EffectVoid, false)
 	}
 	return holdfast.OK
@@ -76,7 +76,7 @@ func (m *Machine) takeStray(payment uint32, amount int64) {
 	m.dropEffect(m.state.payments.at(payment).Effect)
 	hold, attempt := m.state.payments.at(payment).Hold, m.state.payments.at(payment).Attempt
 	m.state.payments.edit(payment).Captured = amount
-	m.enter(payment, holdfast.PaymentCaptured)
+	m.becomes(payment, holdfast.PaymentCaptured)
 	m.endWaiting(hold, attempt)
 	if m.rescue(payment) {
 		return

@@ -179,20 +179,12 @@ func (c *Checkout) validatePromos() error {
 	return nil
 }
 
-// blockCheckout is the tag of these rules behind a packed description.
-const blockCheckout uint8 = 2
-
-// Blocks stand behind what every description has, in the order of their tags, and only when they say something:
-//
-//	tag uint8 | length uint16 | body
-//
-// so a description without them has the bytes that it had before there were any.
-
+// appendBlock appends the rules as a block of a description, if there are any: see linerules.go.
 func (c *Checkout) appendBlock(b []byte) []byte {
 	if !c.Given() {
 		return b
 	}
-	b = append(b, blockCheckout, 0, 0)
+	b = append(b, tagCheckout, 0, 0)
 	at := len(b)
 	b = c.appendBody(b)
 	binary.LittleEndian.PutUint16(b[at-2:], uint16(len(b)-at))
@@ -234,28 +226,6 @@ func (c *Checkout) appendBody(b []byte) []byte {
 		b = binary.LittleEndian.AppendUint32(b, p.UsesMax)
 	}
 	return b
-}
-
-// blocks reads the blocks behind a description.
-func (r *reader) blocks(s *EventSpec) {
-	for last := uint8(0); r.err == nil && len(r.b) > 0; {
-		tag, n := r.u8(), int(r.u16())
-		if r.err == nil && (tag <= last || n > len(r.b)) {
-			r.fail("blocks", "block %d of %d bytes after block %d", tag, n, last)
-		}
-		if r.err != nil {
-			return
-		}
-		body := reader{b: r.b[:n:n]}
-		r.b, last = r.b[n:], tag
-		switch tag {
-		case blockCheckout:
-			s.Checkout = body.checkout()
-		default:
-			body.fail("blocks", "block %d is not known to this version", tag)
-		}
-		r.err = body.done()
-	}
 }
 
 func (r *reader) checkout() (c Checkout) {
