@@ -147,7 +147,7 @@ type books struct {
 	client.Book
 	byRef  map[payment.Ref]*client.Payment
 	byHold map[holdfast.HoldID][]*client.Payment
-	orders []client.Order // paid ones for which no payment is in the book
+	orders []client.Order // sold for a payment that is not in the book
 }
 
 func (w *Worker) books(ctx context.Context, event client.EventRef) (*books, error) {
@@ -169,7 +169,7 @@ func (w *Worker) books(ctx context.Context, event client.EventRef) (*books, erro
 		if err != nil {
 			return nil, err
 		}
-		if o.As == command.SalePaid && !standing[o.ID.Hold()] && o.State != holdfast.OrderCancelled && o.State != 0 {
+		if o.As == command.SalePaid && !standing[o.ID.Hold()] && (o.State == holdfast.OrderPaid || o.State == holdfast.OrderCapturing) {
 			b.orders = append(b.orders, o)
 		}
 	}
