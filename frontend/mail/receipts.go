@@ -10,6 +10,7 @@ import (
 	"net/url"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/frontend/person"
 	"github.com/holdfast-db/holdfast/frontend/statement"
 )
@@ -44,6 +45,11 @@ func NewReceipts(cfg ReceiptsConfig) (*Receipts, error) {
 	}
 	t, err := parseTemplates()
 	return &Receipts{cfg: cfg, templates: t}, err
+}
+
+// Carry carries out one effect: it is a settle.Carrier.
+func (r *Receipts) Carry(ctx context.Context, e client.Effect) error {
+	return r.Do(ctx, statement.OccasionOf(e))
 }
 
 // Do mails the buyer of an order. An order whose buyer gave no address, or was forgotten, is done without a mail.

@@ -23,6 +23,7 @@ import (
 	"github.com/holdfast-db/holdfast/frontend/mail/mailtest"
 	"github.com/holdfast-db/holdfast/frontend/notify"
 	"github.com/holdfast-db/holdfast/frontend/person"
+	"github.com/holdfast-db/holdfast/frontend/settle"
 	"github.com/holdfast-db/holdfast/frontend/statement"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/node"
@@ -133,7 +134,16 @@ func TestNothingPersonalShowsAnywhere(t *testing.T) {
 
 	// The receipt and the notification, twice: once as they should be, once refused.
 	log := slog.New(slog.NewTextHandler(&w.said, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	tellAll(t, w, vault, log, statement.Occasion{Effect: 1, Event: event, Order: order, Topic: holdfast.TopicPaid})
+	captured := w.lease(t, event, holdfast.EffectCapture)
+	w.ack(t, captured[0], captured[0].Amount)
+	owed := w.lease(t, event, holdfast.EffectReceipt, holdfast.EffectNotify)
+	if len(owed) != 2 || owed[0].Topic != holdfast.TopicPaid {
+		t.Fatalf("after the capture the shard owes %+v", owed)
+	}
+	tellAll(t, w, vault, log, owed[0], owed[1])
+	for _, e := range owed {
+		w.ack(t, e, holdfast.Money{Currency: e.Total.Currency})
+	}
 
 	written := w.disks(t)
 	if !strings.Contains(written, string(blob[len(blob)-40:])) {
@@ -167,6 +177,24 @@ func TestNothingPersonalShowsAnywhere(t *testing.T) {
 	}
 	if _, err := vault.Open(ctx, event.ID, order.Hold(), blob); !errors.Is(err, holdfast.ErrForgotten) {
 		t.Errorf("it opens with %v", err)
+	}
+}
+
+// lease gets what the shard owes, as a settlement worker does.
+func (w *world) lease(t *testing.T, event client.EventRef, kinds ...holdfast.EffectKind) []client.Effect {
+	t.Helper()
+	lease, err := w.client.LeaseEffects(t.Context(), client.LeaseRequest{Shard: event.Shard, Worker: fmt.Sprint(kinds), Kinds: kinds, Account: "sandbox", Mode: holdfast.ModeTest, Max: 10, Wait: 5 * time.Second})
+	if err != nil || len(lease.Effects) == 0 {
+		t.Fatalf("%v are leased as %+v, %v", kinds, lease, err)
+	}
+	fmt.Fprintf(&w.said, "leased %+v\n", lease)
+	return lease.Effects
+}
+
+func (w *world) ack(t *testing.T, e client.Effect, moved holdfast.Money) {
+	t.Helper()
+	if err := w.client.AckEffect(t.Context(), client.EffectAck{Effect: e.ID, Event: e.Event, Result: holdfast.EffectDone, Amount: moved}); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -221,7 +249,7 @@ func buy(t *testing.T, w *world, vault *person.Vault, buyer person.Person) (even
 }
 
 // tellAll mails and notifies, as it should be and against servers that refuse with the address in their answer.
-func tellAll(t *testing.T, w *world, vault *person.Vault, log *slog.Logger, o statement.Occasion) {
+func tellAll(t *testing.T, w *world, vault *person.Vault, log *slog.Logger, receipt, note client.Effect) {
 	t.Helper()
 	server, book := mailtest.New(t), statement.NewBook(w.client)
 	outbox, err := mail.NewSMTP(mail.Config{Host: server.Host, Port: server.Port, CAFile: server.CAFile, From: "tickets@shop.example"})
@@ -234,11 +262,12 @@ func tellAll(t *testing.T, w *world, vault *person.Vault, log *slog.Logger, o st
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := receipts.Do(t.Context(), o); err != nil {
+		var carry settle.Carrier = receipts.Carry
+		if err := carry(t.Context(), receipt); err != nil {
 			t.Fatal(err)
 		}
 		server.Answer("RCPT", "550 5.1.1 <Quirina.Zwetschge@obstgarten.example> is unknown")
-		fmt.Fprintf(&w.said, "refused: %v\n", receipts.Do(t.Context(), o))
+		fmt.Fprintf(&w.said, "refused: %v\n", carry(t.Context(), receipt))
 	}
 	if n := len(server.Mails()); n != 1 || !strings.Contains(server.Mails()[0].To[0], "Quirina") {
 		t.Fatalf("%d mails: nothing personal was there to be seen", n)
@@ -260,9 +289,10 @@ func tellAll(t *testing.T, w *world, vault *person.Vault, log *slog.Logger, o st
 		t.Fatal(err)
 	}
 	defer hooks.Close()
-	if err := hooks.Do(t.Context(), o); err != nil {
+	var carry settle.Carrier = hooks.Carry
+	if err := carry(t.Context(), note); err != nil {
 		t.Fatal(err)
 	}
 	status = http.StatusInternalServerError
-	fmt.Fprintf(&w.said, "refused: %v\n", hooks.Do(t.Context(), o))
+	fmt.Fprintf(&w.said, "refused: %v\n", carry(t.Context(), note))
 }
