@@ -7,7 +7,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
-	"net/url"
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
@@ -87,17 +86,4 @@ func messageID(o statement.Occasion) string {
 	b = append(append(b, o.Order[:]...), byte(o.Topic))
 	sum := sha256.Sum256(b)
 	return "receipt." + hex.EncodeToString(sum[:12])
-}
-
-// SendLink mails somebody the link to their orders of an event: what the page to find an order sends, when there are any.
-func (r *Receipts) SendLink(ctx context.Context, to person.Person, title, link string) error {
-	if u, err := url.Parse(link); err != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return hopeless("link", "it is no link")
-	}
-	l, err := r.templates.composeFound(title, link)
-	if err != nil {
-		return err
-	}
-	l.To = to
-	return r.cfg.Outbox.Deliver(ctx, l)
 }

@@ -114,13 +114,16 @@ const (
 // enough, and several do no harm.
 type Sweeper struct {
 	Client *client.Client
-	Logger *slog.Logger
+	Logger *slog.Logger  // nil discards
 	Every  time.Duration // 0: 10 minutes
 }
 
 // Run sweeps until ctx ends.
 func (s *Sweeper) Run(ctx context.Context) {
-	every := s.Every
+	every, log := s.Every, s.Logger
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
 	if every == 0 {
 		every = sweepEvery
 	}
@@ -133,9 +136,9 @@ func (s *Sweeper) Run(ctx context.Context) {
 		case <-ticker.C:
 		}
 		if n, err := s.Sweep(ctx); err != nil && ctx.Err() == nil {
-			s.Logger.Warn("those who did not buy are not all forgotten yet", "forgotten", n, "error", err)
+			log.Warn("those who did not buy are not all forgotten yet", "forgotten", n, "error", err)
 		} else if n > 0 {
-			s.Logger.Info("those who did not buy are forgotten", "holds", n)
+			log.Info("those who did not buy are forgotten", "holds", n)
 		}
 	}
 }
