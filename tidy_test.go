@@ -32,10 +32,10 @@ var arrows = map[string][]string{
 	"fsm/draw":            {""},
 	"fsm":                 {"", "fsm/command", "fsm/draw"},
 	"fsm/directory":       {"", "fsm/command"},
-	"node":                {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory"},
+	"node":                {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node/outbox", "payment"},
 	"rpc/api":             nil,
-	"rpc/convert":         {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "rpc/api"},
-	"rpc":                 {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "rpc/api", "rpc/convert"},
+	"rpc/convert":         {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "rpc/api", "node/outbox", "payment"},
+	"rpc":                 {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "rpc/api", "rpc/convert", "node/outbox", "payment"},
 	"client":              {"", "fsm/command", "fsm/draw", "rpc/api"},
 	"payment":             {""},
 	"frontend":            {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/page"},
@@ -48,6 +48,12 @@ var arrows = map[string][]string{
 	"payment/sandbox":     {"", "payment"},
 	"payment/paymenttest": {"", "payment"},
 	"frontend/page":       {""},
+	"node/outbox":         {"", "fsm", "fsm/command", "fsm/draw", "payment"}, // payment: the arithmetic of a provider's budget
+	"frontend/person":     {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
+	"frontend/statement":  {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
+	"frontend/ticket":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "frontend/statement"},
+	"frontend/mail":       {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
+	"frontend/notify":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
 }
 
 // foreign says which third-party modules a package may reach, directly or not: none for the pure ones.
