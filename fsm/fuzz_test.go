@@ -57,6 +57,13 @@ func FuzzApply(f *testing.F) {
 			&command.Block{Header: head(3), Seats: []holdfast.SeatIndex{9, 2}}, &command.Block{Header: head(4), Seats: []holdfast.SeatIndex{2}, Unblock: true}},
 		{&command.Hold{Header: head(1), Buyer: ann, Allocation: 1, Wants: seats(7, 8)}, &command.PutEvent{Header: head(2), Expect: 1, Spec: larger},
 			&command.Swap{Header: head(3), Buyer: ann, Hold: holdfast.HoldID(id(1)), Wants: best}, &command.SetSale{Header: head(4), State: holdfast.SalePaused}, &command.Mark{Header: head(5)}},
+		{&command.Redeem{Header: of(1), Proof: proof(0)}, &command.Hold{Header: of(2), Buyer: keyOf("0").Buyer(), Wants: seats(0, 1)}, &command.Admit{Header: of(3), Count: 3},
+			&command.Release{Header: of(4), Buyer: keyOf("0").Buyer(), Hold: holdfast.HoldID(id(2))}, &command.LeaveLine{Header: of(5), Proof: proof(1)}},
+		{&command.Redeem{Header: of(1), Proof: proof(0)}, &command.Hold{Header: of(2), Buyer: keyOf("0").Buyer(), Wants: seats(9, 10)},
+			&command.Block{Header: of(3), Seats: []holdfast.SeatIndex{11, 12, 13}}, &command.JoinReturns{Header: of(4), Proof: proof(2), Section: holdfast.AnySection, Tier: 1, Count: 2},
+			&command.Release{Header: of(5), Buyer: keyOf("0").Buyer(), Hold: holdfast.HoldID(id(2))}, &command.LeaveReturns{Header: of(6), Buyer: keyOf("2").Buyer()}},
+		{&command.SetLine{Header: of(1), Change: command.LinePause}, &command.Enter{Header: of(2), Count: 3, Root: [32]byte{1}}, &command.SetLine{Header: of(3), Change: command.LineResume},
+			&command.OpenLine{Header: of(4), Secret: holdfast.LineSecret{1}}, &command.Draw{Header: of(5)}, &command.SetLine{Header: of(6), Change: command.LineClose}},
 		{&command.Hold{Header: through(1), Buyer: ann, Wants: seats(0)}, &command.BeginPayment{Header: through(2), Buyer: ann, Hold: holdfast.HoldID(id(1)), Attempt: 1,
 			Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}, Contact: holdfast.ContactID{1}},
 			&command.Sell{Header: through(3), Hold: holdfast.HoldID(id(1)), As: command.SalePaid, Attempt: 1, Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}, Payment: "p", Mode: holdfast.ModeTest, Account: "a"},
@@ -70,13 +77,6 @@ func FuzzApply(f *testing.F) {
 			&command.AckEffect{Header: through(6), Effect: 1, Result: holdfast.EffectRetry, Amount: holdfast.Money{Currency: "eur"}}, &command.RetryEffect{Header: through(7), Effect: 1},
 			&command.PutPerson{Header: through(8), Hold: holdfast.HoldID(id(1)), Blob: []byte{1}}, &command.ForgetPerson{Header: through(9), Hold: holdfast.HoldID(id(1))},
 			&command.SetIncarnation{Header: through(10), Incarnation: 1}},
-		{&command.Redeem{Header: of(1), Proof: proof(0)}, &command.Hold{Header: of(2), Buyer: keyOf("0").Buyer(), Wants: seats(0, 1)}, &command.Admit{Header: of(3), Count: 3},
-			&command.Release{Header: of(4), Buyer: keyOf("0").Buyer(), Hold: holdfast.HoldID(id(2))}, &command.LeaveLine{Header: of(5), Proof: proof(1)}},
-		{&command.Redeem{Header: of(1), Proof: proof(0)}, &command.Hold{Header: of(2), Buyer: keyOf("0").Buyer(), Wants: seats(9, 10)},
-			&command.Block{Header: of(3), Seats: []holdfast.SeatIndex{11, 12, 13}}, &command.JoinReturns{Header: of(4), Proof: proof(2), Section: holdfast.AnySection, Tier: 1, Count: 2},
-			&command.Release{Header: of(5), Buyer: keyOf("0").Buyer(), Hold: holdfast.HoldID(id(2))}, &command.LeaveReturns{Header: of(6), Buyer: keyOf("2").Buyer()}},
-		{&command.SetLine{Header: of(1), Change: command.LinePause}, &command.Enter{Header: of(2), Count: 3, Root: [32]byte{1}}, &command.SetLine{Header: of(3), Change: command.LineResume},
-			&command.OpenLine{Header: of(4), Secret: holdfast.LineSecret{1}}, &command.Draw{Header: of(5)}, &command.SetLine{Header: of(6), Change: command.LineClose}},
 	} {
 		var batch []byte
 		for _, c := range cmds {
@@ -117,8 +117,8 @@ func FuzzApply(f *testing.F) {
 			opening = (&command.Draw{Header: of(byte(110 + n))}).Append(opening)
 		}
 		opening = (&command.Admit{Header: of(120), Count: 1}).Append(opening)
-		opening = (&command.PutEvent{Header: through(121), Spec: withCheckout}).Append(opening)
-		opening = (&command.SetSale{Header: through(122), State: holdfast.SaleOpen}).Append(opening)
+		opening = (&command.PutEvent{Header: through(130), Spec: withCheckout}).Append(opening)
+		opening = (&command.SetSale{Header: through(131), State: holdfast.SaleOpen}).Append(opening)
 		out := command.Output{Answer: true}
 		m.Apply(1, command.FinishEntry(opening, 0, 0, 14), &out)
 		m.Apply(2, command.FinishEntry(append(command.BeginEntry(nil), batch...), step, 1, count), &out)

@@ -25,11 +25,11 @@ type Machine struct {
 	places    map[holdfast.EventID]uint16 // of each event in state.events
 	byHold    index                       // slot in holds, by the hold's id
 	byBuyer   index                       // slot in buyers, by event and the buyer's id
+	ordersOf  orderCounts                 // of each buyer
 	byPayment index                       // slot in orders, by the payment's reference; paid sales only
 	sessions  wheel                       // slots of the buyers with a session and without a hold, by when it ends at the earliest
 	wakeMs    int64                       // when something happens by the wall clock; 0: nothing does
 	due       wheel                       // slots of the holds and orders that wait for a deadline
-	named     naming                      // by how many orders each buyer is named
 	byRef     index                       // slot in payments, by the provider's reference
 	byAttempt index                       // slot in payments, by hold and attempt; no strays
 	byEffect  index                       // slot in effects, by number
@@ -102,6 +102,7 @@ func (m *Machine) derive(seed uint64) {
 	for slot, b := range m.state.buyers.all() {
 		m.byBuyer.add(m.hashBuyer(b.Event, b.ID), slot)
 	}
+	m.ordersOf = nil
 	m.deriveLines()
 	m.byPayment = newIndex(m.state.orders.live(), nil)
 	for slot, o := range m.state.orders.all() {
@@ -109,14 +110,13 @@ func (m *Machine) derive(seed uint64) {
 			m.byPayment.add(hash64(m.seed, o.ref()), slot)
 		}
 	}
-	m.named = naming{}
 	m.byHold = newIndex(m.state.holds.live(), nil)
 	m.due = wheel{passed: m.state.clock}
 	for slot, h := range m.state.holds.all() {
 		m.byHold.add(hash16(m.seed, h.ID), slot)
 		if h.State == holdfast.HoldSold {
 			m.state.events[h.Event].orders++
-			m.named.add(h.Buyer)
+			m.ordersOf.count(h.Buyer)
 		} else {
 			m.state.events[h.Event].holds++
 		}
