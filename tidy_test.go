@@ -31,10 +31,11 @@ var arrows = map[string][]string{
 	"fsm/command":     {""},
 	"fsm":             {"", "fsm/command"},
 	"fsm/directory":   {"", "fsm/command"},
-	"node":            {"", "fsm", "fsm/command", "fsm/directory"},
+	"node":            {"", "fsm", "fsm/command", "fsm/directory", "node/admission"},
+	"node/admission":  nil, // a law that a simulation can run without a cluster
 	"rpc/api":         nil,
 	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/directory", "rpc/api"},
-	"rpc":             {"", "fsm", "fsm/command", "fsm/directory", "node", "rpc/api", "rpc/convert"},
+	"rpc":             {"", "fsm", "fsm/command", "fsm/directory", "node", "node/admission", "rpc/api", "rpc/convert"},
 	"client":          {"", "fsm/command", "rpc/api"},
 	"payment":         {""},
 	"frontend":        {"", "fsm/command", "client", "rpc/api", "payment"},
@@ -46,12 +47,13 @@ var arrows = map[string][]string{
 
 // foreign says which third-party modules a package may reach, directly or not: none for the pure ones.
 var foreign = map[string]*regexp.Regexp{
-	"":              regexp.MustCompile(`^$`),
-	"fsm":           regexp.MustCompile(`^$`),
-	"fsm/command":   regexp.MustCompile(`^$`),
-	"fsm/directory": regexp.MustCompile(`^$`),
-	"rpc/api":       regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
-	"client":        regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
+	"":               regexp.MustCompile(`^$`),
+	"fsm":            regexp.MustCompile(`^$`),
+	"fsm/command":    regexp.MustCompile(`^$`),
+	"fsm/directory":  regexp.MustCompile(`^$`),
+	"node/admission": regexp.MustCompile(`^$`),
+	"rpc/api":        regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
+	"client":         regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
 }
 
 type listed struct {
