@@ -236,28 +236,6 @@ func (c *Checkout) appendBody(b []byte) []byte {
 	return b
 }
 
-// blocks reads the blocks behind a description.
-func (r *reader) blocks(s *EventSpec) {
-	for last := uint8(0); r.err == nil && len(r.b) > 0; {
-		tag, n := r.u8(), int(r.u16())
-		if r.err == nil && (tag <= last || n > len(r.b)) {
-			r.fail("blocks", "block %d of %d bytes after block %d", tag, n, last)
-		}
-		if r.err != nil {
-			return
-		}
-		body := reader{b: r.b[:n:n]}
-		r.b, last = r.b[n:], tag
-		switch tag {
-		case blockCheckout:
-			s.Checkout = body.checkout()
-		default:
-			body.fail("blocks", "block %d is not known to this version", tag)
-		}
-		r.err = body.done()
-	}
-}
-
 func (r *reader) checkout() (c Checkout) {
 	c = Checkout{Mode: holdfast.PaymentMode(r.u8()), Account: r.text("account", holdfast.NameBytesMax),
 		FeePerUnitMinor: int64(r.u64()), FeePerOrderMinor: int64(r.u64()), FeeBps: r.u16(), KeepFees: r.bool(), TaxBps: r.u16(), TaxIncluded: r.bool(),

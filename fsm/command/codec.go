@@ -227,6 +227,7 @@ type Decoder struct {
 	setSale      SetSale
 	block        Block
 	mark         Mark
+	line         lineCommands
 	paymentDecoder
 
 	holdSeats, swapSeats []holdfast.SeatIndex // back the Seats of the wants decoded last
@@ -258,10 +259,10 @@ func (d *Decoder) Check(cmd []byte) (err error) {
 	case KindMark:
 		_, err = d.Mark(cmd)
 	default:
-		var known bool
-		if known, err = d.checkPayment(cmd); !known {
-			err = malformed("kind", "%s is not known to this version", k)
+		if known, err := d.checkPayment(cmd); known {
+			return err
 		}
+		return d.checkLine(cmd)
 	}
 	return err
 }

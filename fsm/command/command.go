@@ -40,6 +40,16 @@ const (
 	// KindMark asks every replica to take its state hash at this entry, for cluster verify.
 	KindMark Kind = 32
 
+	// The waiting line: see line.go.
+	KindOpenLine       Kind = 40
+	KindEnter          Kind = 41
+	KindDraw           Kind = 42
+	KindRedeem         Kind = 43
+	KindAdmit          Kind = 44
+	KindSetLine        Kind = 45
+	KindLeaveLine      Kind = 46
+	KindJoinReturns    Kind = 47
+	KindLeaveReturns   Kind = 48
 	KindAttachPayment  Kind = 70
 	KindFailPayment    Kind = 71
 	KindAckEffect      Kind = 72
@@ -58,6 +68,8 @@ const (
 var kindNames = map[Kind]string{
 	KindHold: "hold", KindSwap: "swap", KindExtend: "extend", KindRelease: "release", KindBeginPayment: "begin_payment", KindSell: "sell",
 	KindPutEvent: "put_event", KindSetSale: "set_sale", KindBlock: "block", KindMark: "mark", KindAssignEvent: "assign_event",
+	KindOpenLine: "open_line", KindEnter: "enter", KindDraw: "draw", KindRedeem: "redeem", KindAdmit: "admit", KindSetLine: "set_line",
+	KindLeaveLine: "leave_line", KindJoinReturns: "join_returns", KindLeaveReturns: "leave_returns",
 	KindAttachPayment: "attach_payment", KindFailPayment: "fail_payment", KindAckEffect: "ack_effect", KindRefund: "refund",
 	KindStrayMoney: "stray_money", KindDispute: "dispute", KindRetryEffect: "retry_effect", KindSetIncarnation: "set_incarnation",
 	KindPutPerson: "put_person", KindForgetPerson: "forget_person",

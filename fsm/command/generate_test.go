@@ -102,6 +102,9 @@ func anyCommand(t *rapid.T) command.Command {
 	case command.KindMark:
 		return &command.Mark{Header: header(t, kind)}
 	default:
+		if c := lineCommand(t, kind); c != nil {
+			return c
+		}
 		return anyPaymentCommand(t, kind)
 	}
 }
@@ -232,6 +235,7 @@ func spec(t *rapid.T) command.EventSpec {
 		}
 		s.Allocations = append(s.Allocations, a)
 	}
+	s.Line = lineRules(t)
 	s.Checkout = checkout(t)
 	return s
 }
@@ -268,7 +272,9 @@ func result(t *rapid.T) command.Result {
 		Deadline: holdfast.Clock(rapid.Uint64().Draw(t, "deadline")), Attempt: holdfast.Attempt(rapid.Uint32().Draw(t, "attempt")),
 		Allowance: rapid.Uint16().Draw(t, "allowance"), RetryAfterMs: rapid.Uint32().Draw(t, "retry after"),
 		Event: holdfast.EventID(rapid.Uint32().Draw(t, "event")), Shard: holdfast.ShardID(rapid.Uint32().Draw(t, "shard")),
-		Version:    rapid.Uint32().Draw(t, "version"),
+		Version: rapid.Uint32().Draw(t, "version"), Place: holdfast.PlaceNumber(rapid.Uint32().Draw(t, "place")),
+		Position: holdfast.Position(rapid.Uint32().Draw(t, "position")), Served: holdfast.Position(rapid.Uint32().Draw(t, "served")),
+		Session:    holdfast.Clock(rapid.Uint64().Draw(t, "session")),
 		OrderState: holdfast.OrderState(rapid.Uint8().Draw(t, "order state")), Effect: holdfast.EffectID(rapid.Uint64().Draw(t, "effect")),
 	}
 	if maybe("has hold") {

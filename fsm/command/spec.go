@@ -23,7 +23,9 @@ type EventSpec struct {
 	Sections []Section // 1 to SectionsMax
 	// Allocations are the parts of the house that are not offered to everyone; the first has AllocationIndex 1.
 	Allocations []Allocation
-	Checkout    Checkout // how it takes money; zero: not through the shard
+	// Line are the rules of the waiting line, if there is one.
+	Line     LineRules
+	Checkout Checkout // how it takes money; zero: not through the shard
 }
 
 // Rules are the options of an event. A zero means the default that stands beside it.
@@ -172,6 +174,9 @@ func (s *EventSpec) Validate() error {
 		return err
 	}
 	if err := s.validateAllocations(); err != nil {
+		return err
+	}
+	if err := s.Line.validate(); err != nil {
 		return err
 	}
 	if err := s.Checkout.validate(); err != nil {
@@ -384,7 +389,7 @@ func (s *EventSpec) Append(b []byte) []byte {
 			b = binary.LittleEndian.AppendUint32(b, sp.Last)
 		}
 	}
-	return s.Checkout.appendBlock(b)
+	return s.appendBlocks(b)
 }
 
 // packedBytes gives the length of what Append appends.
@@ -402,7 +407,7 @@ func (s *EventSpec) packedBytes() int {
 	for i := range s.Allocations {
 		n += 1 + len(s.Allocations[i].Name) + 4 + 12*len(s.Allocations[i].Spans)
 	}
-	return n + s.Checkout.blockBytes()
+	return n + s.blocksBytes()
 }
 
 // DecodeSpec decodes and validates a packed description, which must be all of b.
