@@ -64,8 +64,8 @@ func holdName(event holdfast.EventID, hold holdfast.HoldID) string {
 	return hold.String() + "." + strconv.FormatUint(uint64(event), 10)
 }
 
-// cookieEvent holds the number of the event in which the browser holds seats: pages name holds without it.
-const cookieEvent = "hf_event"
+// cookieHold names the hold that the browser made last: pages find it, and name it without its event.
+const cookieHold = "hf_hold"
 
 // parseName reads what holdName writes, with either prefix. Without a number it is the event that the request names, or
 // in which the browser held last.
@@ -83,8 +83,10 @@ func parseName(r *http.Request, prefix, text string) (id [16]byte, event string,
 	case r.FormValue("event") != "":
 		event = r.FormValue("event")
 	default:
-		if c, err := r.Cookie(cookieEvent); err == nil {
-			event = "evt_" + c.Value
+		if c, err := r.Cookie(cookieHold); err == nil {
+			if _, number, ok := strings.Cut(c.Value, "."); ok {
+				event = "evt_" + number
+			}
 		}
 	}
 	if event == "" {
@@ -284,13 +286,13 @@ func (s *Server) postHold(w http.ResponseWriter, r *http.Request) {
 		s.failIn(w, r, err, o.room.ref.ID)
 		return
 	}
-	s.rememberEvent(w, o.room)
+	s.rememberHold(w, o.room, h.ID)
 	s.json(w, http.StatusCreated, s.holdOut(o.room, h, true))
 }
 
-// rememberEvent notes in which event the browser holds seats.
-func (s *Server) rememberEvent(w http.ResponseWriter, c *room) {
-	s.setCookie(w, cookieEvent, strconv.FormatUint(uint64(c.ref.ID), 10), visitorLife)
+// rememberHold notes which hold the browser made last.
+func (s *Server) rememberHold(w http.ResponseWriter, c *room, id holdfast.HoldID) {
+	s.setCookie(w, cookieHold, holdName(c.ref.ID, id), visitorLife)
 }
 
 func (s *Server) holdOut(c *room, h client.Hold, allowed bool) holdOut {

@@ -23,6 +23,8 @@ type lineNow struct {
 	issued   uint32
 	served   holdfast.Position
 	sessions uint32
+	returns  uint32
+	round    uint64 // of the beacon
 
 	cohort     uint32
 	commitment [32]byte

@@ -26,6 +26,7 @@ type Server struct {
 	cookieKey []byte
 	keys      keyring
 	signIn    signIn
+	finder    finder
 
 	http     *http.Server
 	listener *boundedListener
@@ -82,6 +83,7 @@ func New(cfg Config) (*Server, error) {
 	s.perSession = newBuckets[holdfast.BuyerID](l.SessionPerSecond, l.SessionBurst)
 	s.perMail = newBuckets[[16]byte](1.0/60, 3)
 	s.joins = newBuckets[struct{}](float64(l.JoinsPerSecond), l.JoinsPerSecond)
+	s.finder = newFinder(s)
 	s.gate.max = int64(l.InFlightMax)
 	s.listener = &boundedListener{Listener: cfg.Listener, max: int64(l.ConnsMax), plain: cfg.TLS == nil}
 	s.metrics = newMetrics(s)
@@ -98,6 +100,7 @@ func (s *Server) Open(ctx context.Context) error {
 	}
 	s.wg.Go(s.keys.renew)
 	s.wg.Go(s.rooms.tend)
+	s.wg.Go(s.finder.run)
 	s.wg.Go(func() {
 		var err error
 		if s.cfg.TLS != nil {
