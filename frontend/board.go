@@ -135,6 +135,38 @@ func (b *board) take(c client.Changes, now time.Time) {
 	}
 }
 
+// takeLine enters what the watch says of the line. It reports whether that is anything new. b.mu is held.
+func (b *board) takeLine(c client.Changes, now time.Time) bool {
+	if c.Line == nil {
+		return false
+	}
+	l := &lineNow{state: c.Line.State, paused: c.Line.Paused, issued: c.Line.Issued, served: c.Line.Served, sessions: c.Line.Sessions,
+		returns: c.Line.Returns, round: c.Line.Round, cohort: c.Line.Cohort, commitment: c.Line.Commitment, chain: c.Line.Chain, seed: c.Line.Seed,
+		drawn: c.Line.DrawnMs != 0}
+	old := b.line.Load()
+	if l.drawn {
+		b.outflow.see(now, uint64(l.served), whyStanding(c, b))
+	}
+	if old != nil && *old == *l {
+		return false
+	}
+	b.line.Store(l)
+	return true
+}
+
+// whyStanding says why nobody is called at the moment, if there is a reason that is known.
+func whyStanding(c client.Changes, b *board) waitCause {
+	switch {
+	case c.Stamp.Stale > staleMax:
+		return causeNoLeader
+	case c.Line.Paused || c.Sale == holdfast.SalePaused:
+		return causePaused
+	case b.states != nil && stockOf(b.sections).free == 0:
+		return causeStock
+	}
+	return causeNone
+}
+
 func (b *board) remember(p piece) {
 	b.news = append(b.news, p)
 	b.newsUnit += len(p.seats)
@@ -250,10 +282,20 @@ func (b *board) remaining(until holdfast.Clock, now time.Time) time.Duration {
 	return b.clock.Add(passed).Until(until)
 }
 
-// stock is quick to have, for polls.
-func (b *board) stock() stock {
+// glance is look without what only pages need: it is what a poll costs.
+func (b *board) glance(now time.Time) view {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
+	v := view{event: b.event, sale: b.sale, revision: b.revision, line: b.line.Load(), current: b.states != nil, stock: b.stock(),
+		quiet: now.Sub(time.Unix(0, b.heard.Load()))}
+	if !v.current {
+		v.sale = b.event.Sale
+	}
+	return v
+}
+
+// stock counts what is left. b.mu is held.
+func (b *board) stock() stock {
 	if b.states == nil {
 		return stockOf(b.event.Sections)
 	}

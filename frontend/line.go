@@ -2,7 +2,9 @@ package frontend
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"net/http"
 	"time"
@@ -333,15 +335,21 @@ func (s *Server) getDraw(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, r, err)
 		return
 	}
-	record, err := s.record(r.Context(), c)
+	record, err := s.cfg.Client.DrawRecord(r.Context(), c.ref, client.AllowStale())
 	if err != nil {
 		s.fail(w, r, err)
 		return
 	}
-	if record.drawn {
+	body, err := json.Marshal(record)
+	if err != nil {
+		s.fail(w, r, err)
+		return
+	}
+	if record.Drawn {
 		w.Header().Set("Cache-Control", "public, max-age=86400, immutable")
 	} else {
 		w.Header().Set("Cache-Control", "public, max-age=2")
 	}
-	s.cached(w, r, record.etag, record.json)
+	sum := sha256.Sum256(body)
+	s.cached(w, r, `"`+hex.EncodeToString(sum[:8])+`"`, append(body, '\n'))
 }
