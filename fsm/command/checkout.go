@@ -179,20 +179,12 @@ func (c *Checkout) validatePromos() error {
 	return nil
 }
 
-// blockCheckout is the tag of these rules behind a packed description.
-const blockCheckout uint8 = 2
-
-// Blocks stand behind what every description has, in the order of their tags, and only when they say something:
-//
-//	tag uint8 | length uint16 | body
-//
-// so a description without them has the bytes that it had before there were any.
-
+// appendBlock appends the rules as a block of a description, if there are any: see linerules.go.
 func (c *Checkout) appendBlock(b []byte) []byte {
 	if !c.Given() {
 		return b
 	}
-	b = append(b, blockCheckout, 0, 0)
+	b = append(b, tagCheckout, 0, 0)
 	at := len(b)
 	b = c.appendBody(b)
 	binary.LittleEndian.PutUint16(b[at-2:], uint16(len(b)-at))

@@ -259,10 +259,12 @@ func (d *Decoder) Check(cmd []byte) (err error) {
 	case KindMark:
 		_, err = d.Mark(cmd)
 	default:
-		if known, err := d.checkPayment(cmd); known {
+		switch known, err := d.checkPayment(cmd); {
+		case known:
 			return err
+		default:
+			return d.checkLine(cmd)
 		}
-		return d.checkLine(cmd)
 	}
 	return err
 }

@@ -12,7 +12,10 @@ import (
 //
 // in the order of their tags. A block that says nothing is not there: so a description without blocks is what it was
 // before there were any.
-const tagLine uint8 = 1
+const (
+	tagLine     uint8 = 1
+	tagCheckout uint8 = 2
+)
 
 // LineRules are the rules of an event's waiting line. The zero value is an event without one, which asks nobody for a
 // session. A zero means the default that stands beside it.
@@ -230,7 +233,7 @@ func (r *reader) blocks(s *EventSpec) {
 		switch tag {
 		case tagLine:
 			body.line(&s.Line)
-		case blockCheckout:
+		case tagCheckout:
 			s.Checkout = body.checkout()
 		default:
 			body.fail("body", "a block with tag %d is not known to this version", tag)

@@ -176,10 +176,7 @@ func (s *EventSpec) Validate() error {
 	if err := s.validateAllocations(); err != nil {
 		return err
 	}
-	if err := s.Line.validate(); err != nil {
-		return err
-	}
-	if err := s.Checkout.validate(); err != nil {
+	if err := cmp.Or(s.Line.validate(), s.Checkout.validate()); err != nil {
 		return err
 	}
 	if n := s.packedBytes(); n > holdfast.SpecBytesMax {
