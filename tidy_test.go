@@ -32,11 +32,12 @@ var arrows = map[string][]string{
 	"fsm/draw":        {""},
 	"fsm":             {"", "fsm/command", "fsm/draw"},
 	"fsm/directory":   {"", "fsm/command"},
-	"node":            {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node/admission"},
-	"node/admission":  nil, // a law that a simulation can run without a cluster
+	"node/admission":  nil,                                               // a law that a simulation can run without a cluster
+	"node/outbox":     {"", "fsm", "fsm/command", "fsm/draw", "payment"}, // payment: the arithmetic of a provider's budget
+	"node":            {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node/admission", "node/outbox", "payment"},
 	"rpc/api":         nil,
-	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "rpc/api"},
-	"rpc":             {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "node/admission", "rpc/api", "rpc/convert"},
+	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node/outbox", "payment", "rpc/api"},
+	"rpc":             {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "node/admission", "node/outbox", "payment", "rpc/api", "rpc/convert"},
 	"client":          {"", "fsm/command", "fsm/draw", "rpc/api"},
 	"payment":         {""},
 	"frontend":        {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment"},

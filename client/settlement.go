@@ -31,6 +31,7 @@ type Effect struct {
 	Total  holdfast.Money
 	Method holdfast.CaptureMethod
 	Begun  time.Time
+	Life   holdfast.Incarnation // in which it began
 
 	NotBefore holdfast.Clock // on the hold clock
 	Latest    time.Time      // by the shard's wall clock; zero: none
@@ -103,7 +104,7 @@ func effectOf(shard holdfast.ShardID, e *api.Effect) Effect {
 		Kind: holdfast.EffectKind(e.GetKind()), Attempt: holdfast.Attempt(e.GetAttempt()), Payment: e.GetPayment(),
 		Amount: holdfast.Money{AmountMinor: e.GetAmountMinor(), Currency: holdfast.Currency(e.GetCurrency())},
 		Total:  holdfast.Money{AmountMinor: e.GetTotalMinor(), Currency: holdfast.Currency(e.GetCurrency())},
-		Method: holdfast.CaptureMethod(e.GetMethod()), Begun: timeOf(e.GetBegunMs()),
+		Method: holdfast.CaptureMethod(e.GetMethod()), Begun: timeOf(e.GetBegunMs()), Life: holdfast.Incarnation(e.GetLife()),
 		NotBefore: holdfast.Clock(e.GetNotBeforeUs()), Latest: timeOf(e.GetLatestMs()), Urgent: e.GetUrgent(), Parked: e.GetParked(),
 		Tries: int(e.GetTries()), Code: e.GetCode(), Topic: holdfast.Topic(e.GetTopic())}
 	copy(effect.Hold[:], e.GetHold())
@@ -188,25 +189,39 @@ type Payment struct {
 	CapturedMinor, OwedMinor, RefundedMinor, ChargedBackMinor int64
 	Dispute                                                   holdfast.DisputeState // 0: none
 	Begun                                                     time.Time             // the shard's wall clock
-	Order                                                     holdfast.OrderState   // of the order that stands on it; 0: none
+	Ordered                                                   bool                  // an order stands on it
+	Stray                                                     bool                  // no attempt of ours began it
+	Life                                                      holdfast.Incarnation  // in which it began
 	Effect                                                    holdfast.EffectID     // what is owed about it now; 0: nothing
 	EffectParked                                              bool                  // and nobody tries it any more
 }
 
-// Ledger is an event's money, in minor units: captured = live + kept + owed + refunded + charged back.
+// Ledger is an event's money, in minor units: Captured + Capturing + Overdrawn = Live + Kept + Owed + Refunded +
+// ChargedBack.
 type Ledger struct {
-	Currency                                          holdfast.Currency
-	Captured, Live, Kept, Owed, Refunded, ChargedBack int64
+	Currency    holdfast.Currency
+	Captured    int64
+	Capturing   int64 // sold, and its capture not acknowledged
+	Live        int64 // lines of orders that were paid and not refunded
+	Kept        int64 // fees of refunded lines
+	Owed        int64 // refunds that are not made yet
+	Refunded    int64
+	ChargedBack int64
+	Overdrawn   int64 // taken back by banks beyond what was left
+	Unpaid      int64 // orders whose capture failed, in no payment's books
+	Outside     int64 // orders sold by invoice, or without rules for payments
 }
 
 // Book is all that a shard knows of an event's payments, as of one index.
 type Book struct {
 	Identity
-	Event    EventRef
-	Wall     time.Time // the shard's wall clock
-	Ledger   Ledger
-	Payments []Payment
-	Stamp    Stamp
+	Event EventRef
+	Wall  time.Time // the shard's wall clock
+	// Suspended: no payment begins until the books are reconciled.
+	Suspended bool
+	Ledger    Ledger
+	Payments  []Payment
+	Stamp     Stamp
 }
 
 // paymentsMax bounds what Payments takes into memory: an event of the largest size, each unit paid for twice.
@@ -253,9 +268,7 @@ func (r *reading) book(ctx context.Context, event EventRef) (Book, *holdfast.Err
 		}
 		book.Identity = Identity{page.GetCluster(), holdfast.Incarnation(page.GetIncarnation())}
 		book.Wall, book.Stamp = timeOf(page.GetWallMs()), stampOf(page.GetStamp())
-		l := page.GetLedger()
-		book.Ledger = Ledger{Currency: holdfast.Currency(l.GetCurrency()), Captured: l.GetCapturedMinor(), Live: l.GetLiveMinor(), Kept: l.GetKeptMinor(),
-			Owed: l.GetOwedMinor(), Refunded: l.GetRefundedMinor(), ChargedBack: l.GetChargedBackMinor()}
+		book.Suspended, book.Ledger = page.GetSuspended(), ledgerOf(page.GetLedger())
 		if len(book.Payments)+len(page.GetPayments()) > paymentsMax {
 			return Book{}, &holdfast.Error{Kind: holdfast.Internal, Shard: event.Shard, Message: "more payments than an event can have"}
 		}
@@ -265,12 +278,18 @@ func (r *reading) book(ctx context.Context, event EventRef) (Book, *holdfast.Err
 	}
 }
 
+func ledgerOf(l *api.Ledger) Ledger {
+	return Ledger{Currency: holdfast.Currency(l.GetCurrency()), Captured: l.GetCapturedMinor(), Capturing: l.GetCapturingMinor(), Live: l.GetLiveMinor(),
+		Kept: l.GetKeptMinor(), Owed: l.GetOwedMinor(), Refunded: l.GetRefundedMinor(), ChargedBack: l.GetChargedBackMinor(),
+		Overdrawn: l.GetOverdrawnMinor(), Unpaid: l.GetUnpaidMinor(), Outside: l.GetOutsideMinor()}
+}
+
 func paymentOf(event EventRef, p *api.Payment) Payment {
 	payment := Payment{Event: event, Attempt: holdfast.Attempt(p.GetAttempt()), Ref: p.GetPayment(), State: holdfast.PaymentState(p.GetState()),
 		Method:        holdfast.CaptureMethod(p.GetMethod()),
 		Amount:        holdfast.Money{AmountMinor: p.GetAmountMinor(), Currency: holdfast.Currency(p.GetCurrency())},
 		CapturedMinor: p.GetCapturedMinor(), OwedMinor: p.GetOwedMinor(), RefundedMinor: p.GetRefundedMinor(), ChargedBackMinor: p.GetChargedBackMinor(),
-		Dispute: holdfast.DisputeState(p.GetDispute()), Begun: timeOf(p.GetBegunMs()), Order: holdfast.OrderState(p.GetOrder()),
+		Dispute: holdfast.DisputeState(p.GetDispute()), Begun: timeOf(p.GetBegunMs()), Ordered: p.GetOrdered(), Stray: p.GetStray(), Life: holdfast.Incarnation(p.GetLife()),
 		Effect: holdfast.EffectID(p.GetEffect()), EffectParked: p.GetParked()}
 	copy(payment.Hold[:], p.GetHold())
 	return payment
@@ -281,8 +300,10 @@ type Quote struct {
 	Identity
 	Lines   []command.Line
 	Total   holdfast.Money
-	Refused holdfast.Outcome // with what BeginPayment would be refused; 0: not
-	Attempt holdfast.Attempt // the hold's current one; 0: none
+	Refused holdfast.Outcome     // with what BeginPayment would be refused; 0: not
+	Attempt holdfast.Attempt     // the hold's current one; 0: none
+	Mode    holdfast.PaymentMode // of the event; 0: it has no rules for payments
+	Account string               // the provider's account that has to take the money
 	Stamp   Stamp
 }
 
@@ -303,7 +324,8 @@ func (c *Client) Quote(ctx context.Context, event EventRef, hold holdfast.HoldID
 	}
 	quote := Quote{Identity: Identity{q.GetCluster(), holdfast.Incarnation(q.GetIncarnation())},
 		Total:   holdfast.Money{AmountMinor: q.GetTotalMinor(), Currency: holdfast.Currency(q.GetCurrency())},
-		Refused: holdfast.Outcome(q.GetRefused()), Attempt: holdfast.Attempt(q.GetAttempt()), Stamp: stampOf(q.GetStamp())}
+		Refused: holdfast.Outcome(q.GetRefused()), Attempt: holdfast.Attempt(q.GetAttempt()),
+		Mode: holdfast.PaymentMode(q.GetMode()), Account: q.GetAccount(), Stamp: stampOf(q.GetStamp())}
 	for _, l := range q.GetLines() {
 		quote.Lines = append(quote.Lines, command.Line{Kind: holdfast.LineKind(l.GetKind()), AmountMinor: l.GetAmountMinor()})
 	}

@@ -168,7 +168,8 @@ type Refund struct {
 	Payment Ref
 	Amount  holdfast.Money
 	Status  RefundStatus
-	Effect  holdfast.EffectID // 0 when it was not made for an effect of ours
+	Key     Key               // of the payment, as the refund carries it; zero when it was not made by holdfast
+	Effect  holdfast.EffectID // the effect that owed it; 0 when it was not made by holdfast
 	Failure string            // the provider's reason when it failed
 	Created time.Time
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/holdfast-db/holdfast/fsm"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/fsm/directory"
+	"github.com/holdfast-db/holdfast/node/outbox"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
 
@@ -44,6 +45,8 @@ type Cluster struct {
 	stalls    int               // how many batches to swallow
 	stalled   sync.Cond         // signalled when the last of them is
 	watches   chan struct{}     // closed, and made anew, to end the watches under way
+	budgets   outbox.Budgets
+	began     time.Time
 }
 
 // member is one server: a door to the same machines.
@@ -51,10 +54,12 @@ type member struct {
 	api.UnimplementedClaimsServer
 	api.UnimplementedEventsServer
 	api.UnimplementedClusterServer
+	api.UnimplementedSettlementServer
 	cluster *Cluster
 	place   int
 	address string
 	server  *grpc.Server
+	persons *persons
 }
 
 // shard is a machine and the memory of what changed in it.
@@ -63,6 +68,8 @@ type shard struct {
 	index   uint64
 	feeds   map[holdfast.EventID][]fsm.Change
 	changed chan struct{} // closed, and made anew, when something has changed
+	moved   chan struct{} // closed, and made anew, with every entry
+	leases  outbox.Leases
 	output  command.Output
 	entry   []byte
 }
@@ -73,15 +80,16 @@ var wallStart = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC).UnixMilli
 // New serves a cluster until the end of the test.
 func New(tb testing.TB, cfg Config) *Cluster {
 	tb.Helper()
-	c := &Cluster{tb: tb, term: 1, watches: make(chan struct{}), directory: directory.New(directory.Config{Shards: max(cfg.Shards, 1)})}
+	c := &Cluster{tb: tb, term: 1, watches: make(chan struct{}), began: time.Now(), directory: directory.New(directory.Config{Shards: max(cfg.Shards, 1)})}
 	c.stalled.L = &c.mu
 	for i := range max(cfg.Shards, 1) {
 		c.shards = append(c.shards, &shard{machine: fsm.New(fsm.Config{Shard: holdfast.ShardID(i + 1)}),
-			feeds: map[holdfast.EventID][]fsm.Change{}, changed: make(chan struct{})})
+			feeds: map[holdfast.EventID][]fsm.Change{}, changed: make(chan struct{}), moved: make(chan struct{})})
 	}
 	pipes := map[string]*bufconn.Listener{}
 	for i := range orDefault(cfg.Members, 3) {
 		m := &member{cluster: c, place: i}
+		m.persons = newPersons(m)
 		var listener net.Listener
 		if cfg.Loopback {
 			tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -98,6 +106,8 @@ func New(tb testing.TB, cfg Config) *Cluster {
 		api.RegisterClaimsServer(m.server, m)
 		api.RegisterEventsServer(m.server, m)
 		api.RegisterClusterServer(m.server, m)
+		api.RegisterPersonsServer(m.server, m.persons)
+		api.RegisterSettlementServer(m.server, m)
 		c.members = append(c.members, m)
 		go func() { _ = m.server.Serve(listener) }()
 	}
@@ -196,6 +206,10 @@ func (c *Cluster) StepDown() {
 	defer c.mu.Unlock()
 	c.leads = (c.leads + 1) % len(c.members)
 	c.term++
+	c.budgets.Clear() // the memory of one reign
+	for _, s := range c.shards {
+		s.leases.Clear()
+	}
 }
 
 // Leader is the address of the member that leads.
@@ -268,6 +282,8 @@ func (s *shard) apply(commands []byte, count int, step time.Duration) {
 	for _, change := range s.machine.Changes() {
 		s.feeds[change.Event] = append(s.feeds[change.Event], change)
 	}
+	close(s.moved)
+	s.moved = make(chan struct{})
 	if len(s.machine.Changes()) > 0 {
 		close(s.changed)
 		s.changed = make(chan struct{})

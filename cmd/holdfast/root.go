@@ -77,7 +77,7 @@ Exit codes:         holdfast help exit-codes`,
 	})
 	root.AddCommand(
 		a.demoCommand(),
-		a.eventCommand(), a.queueCommand(), a.holdCommand(), a.orderCommand(),
+		a.eventCommand(), a.queueCommand(), a.holdCommand(), a.orderCommand(), a.paymentsCommand(),
 		a.nodeCommand(), a.clusterCommand(), a.verifyCommand(),
 		a.benchCommand(), a.versionCommand(), exitCodesTopic(),
 	)

@@ -1231,20 +1231,31 @@ func (x *GetOrderRequest) GetConsistency() Consistency {
 }
 
 type Order struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
-	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Event         uint32                 `protobuf:"varint,3,opt,name=event,proto3" json:"event,omitempty"`
-	Buyer         []byte                 `protobuf:"bytes,4,opt,name=buyer,proto3" json:"buyer,omitempty"`
-	Seats         []uint32               `protobuf:"varint,5,rep,packed,name=seats,proto3" json:"seats,omitempty"`
-	AmountMinor   int64                  `protobuf:"varint,6,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
-	Currency      string                 `protobuf:"bytes,7,opt,name=currency,proto3" json:"currency,omitempty"`
-	SaleKind      uint32                 `protobuf:"varint,8,opt,name=sale_kind,json=saleKind,proto3" json:"sale_kind,omitempty"`
-	Payment       string                 `protobuf:"bytes,9,opt,name=payment,proto3" json:"payment,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	SoldAtMs      int64                  `protobuf:"varint,11,opt,name=sold_at_ms,json=soldAtMs,proto3" json:"sold_at_ms,omitempty"` // wall clock of the entry that sold it
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Stamp            *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Id               []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Event            uint32                 `protobuf:"varint,3,opt,name=event,proto3" json:"event,omitempty"`
+	Buyer            []byte                 `protobuf:"bytes,4,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	Seats            []uint32               `protobuf:"varint,5,rep,packed,name=seats,proto3" json:"seats,omitempty"`
+	AmountMinor      int64                  `protobuf:"varint,6,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
+	Currency         string                 `protobuf:"bytes,7,opt,name=currency,proto3" json:"currency,omitempty"`
+	SaleKind         uint32                 `protobuf:"varint,8,opt,name=sale_kind,json=saleKind,proto3" json:"sale_kind,omitempty"`
+	Payment          string                 `protobuf:"bytes,9,opt,name=payment,proto3" json:"payment,omitempty"`
+	Attempt          uint32                 `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	SoldAtMs         int64                  `protobuf:"varint,11,opt,name=sold_at_ms,json=soldAtMs,proto3" json:"sold_at_ms,omitempty"` // wall clock of the entry that sold it
+	State            uint32                 `protobuf:"varint,12,opt,name=state,proto3" json:"state,omitempty"`                         // holdfast.OrderState
+	Lines            []*QuoteLine           `protobuf:"bytes,13,rep,name=lines,proto3" json:"lines,omitempty"`
+	Refunded         []uint32               `protobuf:"varint,14,rep,packed,name=refunded,proto3" json:"refunded,omitempty"` // of seats, those whose tickets were refunded
+	Contact          []byte                 `protobuf:"bytes,15,opt,name=contact,proto3" json:"contact,omitempty"`           // holdfast.ContactID; empty: none
+	Disputed         bool                   `protobuf:"varint,16,opt,name=disputed,proto3" json:"disputed,omitempty"`
+	CapturedMinor    int64                  `protobuf:"varint,17,opt,name=captured_minor,json=capturedMinor,proto3" json:"captured_minor,omitempty"`
+	OwedMinor        int64                  `protobuf:"varint,18,opt,name=owed_minor,json=owedMinor,proto3" json:"owed_minor,omitempty"`
+	RefundedMinor    int64                  `protobuf:"varint,19,opt,name=refunded_minor,json=refundedMinor,proto3" json:"refunded_minor,omitempty"`
+	ChargedBackMinor int64                  `protobuf:"varint,20,opt,name=charged_back_minor,json=chargedBackMinor,proto3" json:"charged_back_minor,omitempty"`
+	DeadlineUs       uint64                 `protobuf:"varint,21,opt,name=deadline_us,json=deadlineUs,proto3" json:"deadline_us,omitempty"` // of an unpaid order: until when it may be paid again, on the hold clock
+	Promo            []byte                 `protobuf:"bytes,22,opt,name=promo,proto3" json:"promo,omitempty"`                              // holdfast.PromoCode; empty: none
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Order) Reset() {
@@ -1354,11 +1365,89 @@ func (x *Order) GetSoldAtMs() int64 {
 	return 0
 }
 
+func (x *Order) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *Order) GetLines() []*QuoteLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *Order) GetRefunded() []uint32 {
+	if x != nil {
+		return x.Refunded
+	}
+	return nil
+}
+
+func (x *Order) GetContact() []byte {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
+}
+
+func (x *Order) GetDisputed() bool {
+	if x != nil {
+		return x.Disputed
+	}
+	return false
+}
+
+func (x *Order) GetCapturedMinor() int64 {
+	if x != nil {
+		return x.CapturedMinor
+	}
+	return 0
+}
+
+func (x *Order) GetOwedMinor() int64 {
+	if x != nil {
+		return x.OwedMinor
+	}
+	return 0
+}
+
+func (x *Order) GetRefundedMinor() int64 {
+	if x != nil {
+		return x.RefundedMinor
+	}
+	return 0
+}
+
+func (x *Order) GetChargedBackMinor() int64 {
+	if x != nil {
+		return x.ChargedBackMinor
+	}
+	return 0
+}
+
+func (x *Order) GetDeadlineUs() uint64 {
+	if x != nil {
+		return x.DeadlineUs
+	}
+	return 0
+}
+
+func (x *Order) GetPromo() []byte {
+	if x != nil {
+		return x.Promo
+	}
+	return nil
+}
+
 type OrdersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
 	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
 	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	Contact       []byte                 `protobuf:"bytes,4,opt,name=contact,proto3" json:"contact,omitempty"` // only those of this holdfast.ContactID; empty: all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1412,6 +1501,13 @@ func (x *OrdersRequest) GetConsistency() Consistency {
 		return x.Consistency
 	}
 	return Consistency_LINEARIZABLE
+}
+
+func (x *OrdersRequest) GetContact() []byte {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
 }
 
 type OrderPage struct {
@@ -2546,6 +2642,7 @@ type Effect struct {
 	Tries         uint32                 `protobuf:"varint,16,opt,name=tries,proto3" json:"tries,omitempty"`
 	Code          string                 `protobuf:"bytes,17,opt,name=code,proto3" json:"code,omitempty"`    // with what it was last put off
 	Topic         uint32                 `protobuf:"varint,18,opt,name=topic,proto3" json:"topic,omitempty"` // holdfast.Topic of a receipt or a notification
+	Life          uint64                 `protobuf:"varint,19,opt,name=life,proto3" json:"life,omitempty"`   // incarnation in which the attempt began
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2702,6 +2799,13 @@ func (x *Effect) GetCode() string {
 func (x *Effect) GetTopic() uint32 {
 	if x != nil {
 		return x.Topic
+	}
+	return 0
+}
+
+func (x *Effect) GetLife() uint64 {
+	if x != nil {
+		return x.Life
 	}
 	return 0
 }
@@ -3052,8 +3156,9 @@ type PaymentPage struct {
 	WallMs        int64                  `protobuf:"varint,2,opt,name=wall_ms,json=wallMs,proto3" json:"wall_ms,omitempty"` // the shard's wall clock
 	Cluster       string                 `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
 	Incarnation   uint64                 `protobuf:"varint,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Ledger        *Ledger                `protobuf:"bytes,5,opt,name=ledger,proto3" json:"ledger,omitempty"` // of the event; on every page
-	Payments      []*Payment             `protobuf:"bytes,6,rep,name=payments,proto3" json:"payments,omitempty"`
+	Suspended     bool                   `protobuf:"varint,5,opt,name=suspended,proto3" json:"suspended,omitempty"` // no payment begins until the books are reconciled
+	Ledger        *Ledger                `protobuf:"bytes,6,opt,name=ledger,proto3" json:"ledger,omitempty"`        // of the event; on every page
+	Payments      []*Payment             `protobuf:"bytes,7,rep,name=payments,proto3" json:"payments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3116,6 +3221,13 @@ func (x *PaymentPage) GetIncarnation() uint64 {
 	return 0
 }
 
+func (x *PaymentPage) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
 func (x *PaymentPage) GetLedger() *Ledger {
 	if x != nil {
 		return x.Ledger
@@ -3147,9 +3259,11 @@ type Payment struct {
 	ChargedBackMinor int64                  `protobuf:"varint,12,opt,name=charged_back_minor,json=chargedBackMinor,proto3" json:"charged_back_minor,omitempty"`
 	Dispute          uint32                 `protobuf:"varint,13,opt,name=dispute,proto3" json:"dispute,omitempty"`                // holdfast.DisputeState; 0: none
 	BegunMs          int64                  `protobuf:"varint,14,opt,name=begun_ms,json=begunMs,proto3" json:"begun_ms,omitempty"` // wall clock
-	Order            uint32                 `protobuf:"varint,15,opt,name=order,proto3" json:"order,omitempty"`                    // holdfast.OrderState of the order that stands on it; 0: none
+	Ordered          bool                   `protobuf:"varint,15,opt,name=ordered,proto3" json:"ordered,omitempty"`                // an order stands on it
 	Effect           uint64                 `protobuf:"varint,16,opt,name=effect,proto3" json:"effect,omitempty"`                  // what is owed about it now; 0: nothing
 	Parked           bool                   `protobuf:"varint,17,opt,name=parked,proto3" json:"parked,omitempty"`                  // and nobody tries it any more
+	Stray            bool                   `protobuf:"varint,18,opt,name=stray,proto3" json:"stray,omitempty"`                    // no attempt of ours began it
+	Life             uint64                 `protobuf:"varint,19,opt,name=life,proto3" json:"life,omitempty"`                      // incarnation in which it began
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -3282,11 +3396,11 @@ func (x *Payment) GetBegunMs() int64 {
 	return 0
 }
 
-func (x *Payment) GetOrder() uint32 {
+func (x *Payment) GetOrdered() bool {
 	if x != nil {
-		return x.Order
+		return x.Ordered
 	}
-	return 0
+	return false
 }
 
 func (x *Payment) GetEffect() uint64 {
@@ -3303,16 +3417,35 @@ func (x *Payment) GetParked() bool {
 	return false
 }
 
-// Ledger is an event's money: captured = live + fees kept + owed + refunded + charged back.
+func (x *Payment) GetStray() bool {
+	if x != nil {
+		return x.Stray
+	}
+	return false
+}
+
+func (x *Payment) GetLife() uint64 {
+	if x != nil {
+		return x.Life
+	}
+	return 0
+}
+
+// Ledger is an event's money, in minor units: captured + capturing + overdrawn = live + kept + owed + refunded +
+// charged back.
 type Ledger struct {
 	state            protoimpl.MessageState `protogen:"open.v1"`
 	Currency         string                 `protobuf:"bytes,1,opt,name=currency,proto3" json:"currency,omitempty"`
 	CapturedMinor    int64                  `protobuf:"varint,2,opt,name=captured_minor,json=capturedMinor,proto3" json:"captured_minor,omitempty"`
-	LiveMinor        int64                  `protobuf:"varint,3,opt,name=live_minor,json=liveMinor,proto3" json:"live_minor,omitempty"`
-	KeptMinor        int64                  `protobuf:"varint,4,opt,name=kept_minor,json=keptMinor,proto3" json:"kept_minor,omitempty"`
-	OwedMinor        int64                  `protobuf:"varint,5,opt,name=owed_minor,json=owedMinor,proto3" json:"owed_minor,omitempty"`
-	RefundedMinor    int64                  `protobuf:"varint,6,opt,name=refunded_minor,json=refundedMinor,proto3" json:"refunded_minor,omitempty"`
-	ChargedBackMinor int64                  `protobuf:"varint,7,opt,name=charged_back_minor,json=chargedBackMinor,proto3" json:"charged_back_minor,omitempty"`
+	CapturingMinor   int64                  `protobuf:"varint,3,opt,name=capturing_minor,json=capturingMinor,proto3" json:"capturing_minor,omitempty"` // sold, and its capture not acknowledged
+	LiveMinor        int64                  `protobuf:"varint,4,opt,name=live_minor,json=liveMinor,proto3" json:"live_minor,omitempty"`                // lines of orders that were paid and not refunded
+	KeptMinor        int64                  `protobuf:"varint,5,opt,name=kept_minor,json=keptMinor,proto3" json:"kept_minor,omitempty"`                // fees of refunded lines
+	OwedMinor        int64                  `protobuf:"varint,6,opt,name=owed_minor,json=owedMinor,proto3" json:"owed_minor,omitempty"`                // refunds that are not made yet
+	RefundedMinor    int64                  `protobuf:"varint,7,opt,name=refunded_minor,json=refundedMinor,proto3" json:"refunded_minor,omitempty"`
+	ChargedBackMinor int64                  `protobuf:"varint,8,opt,name=charged_back_minor,json=chargedBackMinor,proto3" json:"charged_back_minor,omitempty"`
+	OverdrawnMinor   int64                  `protobuf:"varint,9,opt,name=overdrawn_minor,json=overdrawnMinor,proto3" json:"overdrawn_minor,omitempty"` // taken back by banks beyond what was left
+	UnpaidMinor      int64                  `protobuf:"varint,10,opt,name=unpaid_minor,json=unpaidMinor,proto3" json:"unpaid_minor,omitempty"`         // orders whose capture failed, in no payment's books
+	OutsideMinor     int64                  `protobuf:"varint,11,opt,name=outside_minor,json=outsideMinor,proto3" json:"outside_minor,omitempty"`      // orders sold by invoice, or without rules for payments
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -3361,6 +3494,13 @@ func (x *Ledger) GetCapturedMinor() int64 {
 	return 0
 }
 
+func (x *Ledger) GetCapturingMinor() int64 {
+	if x != nil {
+		return x.CapturingMinor
+	}
+	return 0
+}
+
 func (x *Ledger) GetLiveMinor() int64 {
 	if x != nil {
 		return x.LiveMinor
@@ -3392,6 +3532,27 @@ func (x *Ledger) GetRefundedMinor() int64 {
 func (x *Ledger) GetChargedBackMinor() int64 {
 	if x != nil {
 		return x.ChargedBackMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetOverdrawnMinor() int64 {
+	if x != nil {
+		return x.OverdrawnMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetUnpaidMinor() int64 {
+	if x != nil {
+		return x.UnpaidMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetOutsideMinor() int64 {
+	if x != nil {
+		return x.OutsideMinor
 	}
 	return 0
 }
@@ -3482,6 +3643,8 @@ type QuoteResponse struct {
 	Cluster       string                 `protobuf:"bytes,6,opt,name=cluster,proto3" json:"cluster,omitempty"`  // with the incarnation, the beginning of every key at the provider
 	Incarnation   uint64                 `protobuf:"varint,7,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
 	Attempt       uint32                 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"` // the hold's current attempt; 0: none
+	Mode          uint32                 `protobuf:"varint,9,opt,name=mode,proto3" json:"mode,omitempty"`       // holdfast.PaymentMode of the event; 0: it has no rules for payments
+	Account       string                 `protobuf:"bytes,10,opt,name=account,proto3" json:"account,omitempty"` // the provider's account that has to take the money
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3570,6 +3733,20 @@ func (x *QuoteResponse) GetAttempt() uint32 {
 		return x.Attempt
 	}
 	return 0
+}
+
+func (x *QuoteResponse) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *QuoteResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
 }
 
 type QuoteLine struct {
@@ -3723,7 +3900,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0fGetOrderRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05order\x18\x02 \x01(\fR\x05order\x12:\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xb1\x02\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\x99\x05\n" +
 	"\x05Order\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x14\n" +
@@ -3737,11 +3914,25 @@ const file_holdfast_proto_rawDesc = "" +
 	"\aattempt\x18\n" +
 	" \x01(\rR\aattempt\x12\x1c\n" +
 	"\n" +
-	"sold_at_ms\x18\v \x01(\x03R\bsoldAtMs\"w\n" +
+	"sold_at_ms\x18\v \x01(\x03R\bsoldAtMs\x12\x14\n" +
+	"\x05state\x18\f \x01(\rR\x05state\x12,\n" +
+	"\x05lines\x18\r \x03(\v2\x16.holdfast.v1.QuoteLineR\x05lines\x12\x1a\n" +
+	"\brefunded\x18\x0e \x03(\rR\brefunded\x12\x18\n" +
+	"\acontact\x18\x0f \x01(\fR\acontact\x12\x1a\n" +
+	"\bdisputed\x18\x10 \x01(\bR\bdisputed\x12%\n" +
+	"\x0ecaptured_minor\x18\x11 \x01(\x03R\rcapturedMinor\x12\x1d\n" +
+	"\n" +
+	"owed_minor\x18\x12 \x01(\x03R\towedMinor\x12%\n" +
+	"\x0erefunded_minor\x18\x13 \x01(\x03R\rrefundedMinor\x12,\n" +
+	"\x12charged_back_minor\x18\x14 \x01(\x03R\x10chargedBackMinor\x12\x1f\n" +
+	"\vdeadline_us\x18\x15 \x01(\x04R\n" +
+	"deadlineUs\x12\x14\n" +
+	"\x05promo\x18\x16 \x01(\fR\x05promo\"\x91\x01\n" +
 	"\rOrdersRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"a\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\x12\x18\n" +
+	"\acontact\x18\x04 \x01(\fR\acontact\"a\n" +
 	"\tOrderPage\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12*\n" +
 	"\x06orders\x18\x02 \x03(\v2\x12.holdfast.v1.OrderR\x06orders\"N\n" +
@@ -3837,7 +4028,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\aeffects\x18\x02 \x03(\v2\x13.holdfast.v1.EffectR\aeffects\x12\x19\n" +
 	"\blease_ms\x18\x03 \x01(\rR\aleaseMs\x12\x18\n" +
 	"\acluster\x18\x04 \x01(\tR\acluster\x12 \n" +
-	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\xce\x03\n" +
+	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\xe2\x03\n" +
 	"\x06Effect\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12\x12\n" +
@@ -3858,7 +4049,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x06parked\x18\x0f \x01(\bR\x06parked\x12\x14\n" +
 	"\x05tries\x18\x10 \x01(\rR\x05tries\x12\x12\n" +
 	"\x04code\x18\x11 \x01(\tR\x04code\x12\x14\n" +
-	"\x05topic\x18\x12 \x01(\rR\x05topic\"\xdb\x01\n" +
+	"\x05topic\x18\x12 \x01(\rR\x05topic\x12\x12\n" +
+	"\x04life\x18\x13 \x01(\x04R\x04life\"\xdb\x01\n" +
 	"\fGrantRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12(\n" +
 	"\x10reads_per_second\x18\x02 \x01(\rR\x0ereadsPerSecond\x12*\n" +
@@ -3883,14 +4075,15 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0fPaymentsRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xeb\x01\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\x89\x02\n" +
 	"\vPaymentPage\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x17\n" +
 	"\awall_ms\x18\x02 \x01(\x03R\x06wallMs\x12\x18\n" +
 	"\acluster\x18\x03 \x01(\tR\acluster\x12 \n" +
-	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\x12+\n" +
-	"\x06ledger\x18\x05 \x01(\v2\x13.holdfast.v1.LedgerR\x06ledger\x120\n" +
-	"\bpayments\x18\x06 \x03(\v2\x14.holdfast.v1.PaymentR\bpayments\"\xea\x03\n" +
+	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\x12\x1c\n" +
+	"\tsuspended\x18\x05 \x01(\bR\tsuspended\x12+\n" +
+	"\x06ledger\x18\x06 \x01(\v2\x13.holdfast.v1.LedgerR\x06ledger\x120\n" +
+	"\bpayments\x18\a \x03(\v2\x14.holdfast.v1.PaymentR\bpayments\"\x98\x04\n" +
 	"\aPayment\x12\x12\n" +
 	"\x04hold\x18\x01 \x01(\fR\x04hold\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12\x18\n" +
@@ -3907,27 +4100,34 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0erefunded_minor\x18\v \x01(\x03R\rrefundedMinor\x12,\n" +
 	"\x12charged_back_minor\x18\f \x01(\x03R\x10chargedBackMinor\x12\x18\n" +
 	"\adispute\x18\r \x01(\rR\adispute\x12\x19\n" +
-	"\bbegun_ms\x18\x0e \x01(\x03R\abegunMs\x12\x14\n" +
-	"\x05order\x18\x0f \x01(\rR\x05order\x12\x16\n" +
+	"\bbegun_ms\x18\x0e \x01(\x03R\abegunMs\x12\x18\n" +
+	"\aordered\x18\x0f \x01(\bR\aordered\x12\x16\n" +
 	"\x06effect\x18\x10 \x01(\x04R\x06effect\x12\x16\n" +
-	"\x06parked\x18\x11 \x01(\bR\x06parked\"\xfd\x01\n" +
+	"\x06parked\x18\x11 \x01(\bR\x06parked\x12\x14\n" +
+	"\x05stray\x18\x12 \x01(\bR\x05stray\x12\x12\n" +
+	"\x04life\x18\x13 \x01(\x04R\x04life\"\x97\x03\n" +
 	"\x06Ledger\x12\x1a\n" +
 	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12%\n" +
-	"\x0ecaptured_minor\x18\x02 \x01(\x03R\rcapturedMinor\x12\x1d\n" +
+	"\x0ecaptured_minor\x18\x02 \x01(\x03R\rcapturedMinor\x12'\n" +
+	"\x0fcapturing_minor\x18\x03 \x01(\x03R\x0ecapturingMinor\x12\x1d\n" +
 	"\n" +
-	"live_minor\x18\x03 \x01(\x03R\tliveMinor\x12\x1d\n" +
+	"live_minor\x18\x04 \x01(\x03R\tliveMinor\x12\x1d\n" +
 	"\n" +
-	"kept_minor\x18\x04 \x01(\x03R\tkeptMinor\x12\x1d\n" +
+	"kept_minor\x18\x05 \x01(\x03R\tkeptMinor\x12\x1d\n" +
 	"\n" +
-	"owed_minor\x18\x05 \x01(\x03R\towedMinor\x12%\n" +
-	"\x0erefunded_minor\x18\x06 \x01(\x03R\rrefundedMinor\x12,\n" +
-	"\x12charged_back_minor\x18\a \x01(\x03R\x10chargedBackMinor\"\xa0\x01\n" +
+	"owed_minor\x18\x06 \x01(\x03R\towedMinor\x12%\n" +
+	"\x0erefunded_minor\x18\a \x01(\x03R\rrefundedMinor\x12,\n" +
+	"\x12charged_back_minor\x18\b \x01(\x03R\x10chargedBackMinor\x12'\n" +
+	"\x0foverdrawn_minor\x18\t \x01(\x03R\x0eoverdrawnMinor\x12!\n" +
+	"\funpaid_minor\x18\n" +
+	" \x01(\x03R\vunpaidMinor\x12#\n" +
+	"\routside_minor\x18\v \x01(\x03R\foutsideMinor\"\xa0\x01\n" +
 	"\fQuoteRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12\x12\n" +
 	"\x04hold\x18\x03 \x01(\fR\x04hold\x12\x14\n" +
 	"\x05promo\x18\x04 \x01(\fR\x05promo\x12:\n" +
-	"\vconsistency\x18\x05 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\x94\x02\n" +
+	"\vconsistency\x18\x05 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xc2\x02\n" +
 	"\rQuoteResponse\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12,\n" +
 	"\x05lines\x18\x02 \x03(\v2\x16.holdfast.v1.QuoteLineR\x05lines\x12\x1f\n" +
@@ -3937,7 +4137,10 @@ const file_holdfast_proto_rawDesc = "" +
 	"\arefused\x18\x05 \x01(\rR\arefused\x12\x18\n" +
 	"\acluster\x18\x06 \x01(\tR\acluster\x12 \n" +
 	"\vincarnation\x18\a \x01(\x04R\vincarnation\x12\x18\n" +
-	"\aattempt\x18\b \x01(\rR\aattempt\"B\n" +
+	"\aattempt\x18\b \x01(\rR\aattempt\x12\x12\n" +
+	"\x04mode\x18\t \x01(\rR\x04mode\x12\x18\n" +
+	"\aaccount\x18\n" +
+	" \x01(\tR\aaccount\"B\n" +
 	"\tQuoteLine\x12\x12\n" +
 	"\x04kind\x18\x01 \x01(\rR\x04kind\x12!\n" +
 	"\famount_minor\x18\x02 \x01(\x03R\vamountMinor**\n" +
@@ -4043,65 +4246,66 @@ var file_holdfast_proto_depIdxs = []int32{
 	4,  // 12: holdfast.v1.Hold.stamp:type_name -> holdfast.v1.Stamp
 	0,  // 13: holdfast.v1.GetOrderRequest.consistency:type_name -> holdfast.v1.Consistency
 	4,  // 14: holdfast.v1.Order.stamp:type_name -> holdfast.v1.Stamp
-	0,  // 15: holdfast.v1.OrdersRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 16: holdfast.v1.OrderPage.stamp:type_name -> holdfast.v1.Stamp
-	16, // 17: holdfast.v1.OrderPage.orders:type_name -> holdfast.v1.Order
-	4,  // 18: holdfast.v1.Changes.stamp:type_name -> holdfast.v1.Stamp
-	23, // 19: holdfast.v1.RoutesResponse.members:type_name -> holdfast.v1.Member
-	24, // 20: holdfast.v1.RoutesResponse.shards:type_name -> holdfast.v1.Route
-	27, // 21: holdfast.v1.StatusResponse.shards:type_name -> holdfast.v1.ShardStatus
-	23, // 22: holdfast.v1.StatusResponse.members:type_name -> holdfast.v1.Member
-	4,  // 23: holdfast.v1.LeaseResponse.stamp:type_name -> holdfast.v1.Stamp
-	32, // 24: holdfast.v1.LeaseResponse.effects:type_name -> holdfast.v1.Effect
-	0,  // 25: holdfast.v1.EffectsRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 26: holdfast.v1.EffectsResponse.stamp:type_name -> holdfast.v1.Stamp
-	32, // 27: holdfast.v1.EffectsResponse.effects:type_name -> holdfast.v1.Effect
-	0,  // 28: holdfast.v1.PaymentsRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 29: holdfast.v1.PaymentPage.stamp:type_name -> holdfast.v1.Stamp
-	40, // 30: holdfast.v1.PaymentPage.ledger:type_name -> holdfast.v1.Ledger
-	39, // 31: holdfast.v1.PaymentPage.payments:type_name -> holdfast.v1.Payment
-	0,  // 32: holdfast.v1.QuoteRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 33: holdfast.v1.QuoteResponse.stamp:type_name -> holdfast.v1.Stamp
-	43, // 34: holdfast.v1.QuoteResponse.lines:type_name -> holdfast.v1.QuoteLine
-	1,  // 35: holdfast.v1.Claims.Submit:input_type -> holdfast.v1.Batch
-	1,  // 36: holdfast.v1.Claims.Stream:input_type -> holdfast.v1.Batch
-	5,  // 37: holdfast.v1.Events.List:input_type -> holdfast.v1.ListEventsRequest
-	8,  // 38: holdfast.v1.Events.Get:input_type -> holdfast.v1.GetEventRequest
-	11, // 39: holdfast.v1.Events.Seats:input_type -> holdfast.v1.SeatsRequest
-	13, // 40: holdfast.v1.Events.GetHold:input_type -> holdfast.v1.GetHoldRequest
-	15, // 41: holdfast.v1.Events.GetOrder:input_type -> holdfast.v1.GetOrderRequest
-	17, // 42: holdfast.v1.Events.Orders:input_type -> holdfast.v1.OrdersRequest
-	19, // 43: holdfast.v1.Events.Watch:input_type -> holdfast.v1.WatchRequest
-	21, // 44: holdfast.v1.Cluster.Routes:input_type -> holdfast.v1.RoutesRequest
-	25, // 45: holdfast.v1.Cluster.Status:input_type -> holdfast.v1.StatusRequest
-	28, // 46: holdfast.v1.Cluster.Digest:input_type -> holdfast.v1.DigestRequest
-	30, // 47: holdfast.v1.Settlement.Lease:input_type -> holdfast.v1.LeaseRequest
-	33, // 48: holdfast.v1.Settlement.Grant:input_type -> holdfast.v1.GrantRequest
-	35, // 49: holdfast.v1.Settlement.Effects:input_type -> holdfast.v1.EffectsRequest
-	37, // 50: holdfast.v1.Settlement.Payments:input_type -> holdfast.v1.PaymentsRequest
-	41, // 51: holdfast.v1.Settlement.Quote:input_type -> holdfast.v1.QuoteRequest
-	2,  // 52: holdfast.v1.Claims.Submit:output_type -> holdfast.v1.BatchResult
-	2,  // 53: holdfast.v1.Claims.Stream:output_type -> holdfast.v1.BatchResult
-	6,  // 54: holdfast.v1.Events.List:output_type -> holdfast.v1.ListEventsResponse
-	9,  // 55: holdfast.v1.Events.Get:output_type -> holdfast.v1.Event
-	12, // 56: holdfast.v1.Events.Seats:output_type -> holdfast.v1.SeatMap
-	14, // 57: holdfast.v1.Events.GetHold:output_type -> holdfast.v1.Hold
-	16, // 58: holdfast.v1.Events.GetOrder:output_type -> holdfast.v1.Order
-	18, // 59: holdfast.v1.Events.Orders:output_type -> holdfast.v1.OrderPage
-	20, // 60: holdfast.v1.Events.Watch:output_type -> holdfast.v1.Changes
-	22, // 61: holdfast.v1.Cluster.Routes:output_type -> holdfast.v1.RoutesResponse
-	26, // 62: holdfast.v1.Cluster.Status:output_type -> holdfast.v1.StatusResponse
-	29, // 63: holdfast.v1.Cluster.Digest:output_type -> holdfast.v1.DigestResponse
-	31, // 64: holdfast.v1.Settlement.Lease:output_type -> holdfast.v1.LeaseResponse
-	34, // 65: holdfast.v1.Settlement.Grant:output_type -> holdfast.v1.GrantResponse
-	36, // 66: holdfast.v1.Settlement.Effects:output_type -> holdfast.v1.EffectsResponse
-	38, // 67: holdfast.v1.Settlement.Payments:output_type -> holdfast.v1.PaymentPage
-	42, // 68: holdfast.v1.Settlement.Quote:output_type -> holdfast.v1.QuoteResponse
-	52, // [52:69] is the sub-list for method output_type
-	35, // [35:52] is the sub-list for method input_type
-	35, // [35:35] is the sub-list for extension type_name
-	35, // [35:35] is the sub-list for extension extendee
-	0,  // [0:35] is the sub-list for field type_name
+	43, // 15: holdfast.v1.Order.lines:type_name -> holdfast.v1.QuoteLine
+	0,  // 16: holdfast.v1.OrdersRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 17: holdfast.v1.OrderPage.stamp:type_name -> holdfast.v1.Stamp
+	16, // 18: holdfast.v1.OrderPage.orders:type_name -> holdfast.v1.Order
+	4,  // 19: holdfast.v1.Changes.stamp:type_name -> holdfast.v1.Stamp
+	23, // 20: holdfast.v1.RoutesResponse.members:type_name -> holdfast.v1.Member
+	24, // 21: holdfast.v1.RoutesResponse.shards:type_name -> holdfast.v1.Route
+	27, // 22: holdfast.v1.StatusResponse.shards:type_name -> holdfast.v1.ShardStatus
+	23, // 23: holdfast.v1.StatusResponse.members:type_name -> holdfast.v1.Member
+	4,  // 24: holdfast.v1.LeaseResponse.stamp:type_name -> holdfast.v1.Stamp
+	32, // 25: holdfast.v1.LeaseResponse.effects:type_name -> holdfast.v1.Effect
+	0,  // 26: holdfast.v1.EffectsRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 27: holdfast.v1.EffectsResponse.stamp:type_name -> holdfast.v1.Stamp
+	32, // 28: holdfast.v1.EffectsResponse.effects:type_name -> holdfast.v1.Effect
+	0,  // 29: holdfast.v1.PaymentsRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 30: holdfast.v1.PaymentPage.stamp:type_name -> holdfast.v1.Stamp
+	40, // 31: holdfast.v1.PaymentPage.ledger:type_name -> holdfast.v1.Ledger
+	39, // 32: holdfast.v1.PaymentPage.payments:type_name -> holdfast.v1.Payment
+	0,  // 33: holdfast.v1.QuoteRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 34: holdfast.v1.QuoteResponse.stamp:type_name -> holdfast.v1.Stamp
+	43, // 35: holdfast.v1.QuoteResponse.lines:type_name -> holdfast.v1.QuoteLine
+	1,  // 36: holdfast.v1.Claims.Submit:input_type -> holdfast.v1.Batch
+	1,  // 37: holdfast.v1.Claims.Stream:input_type -> holdfast.v1.Batch
+	5,  // 38: holdfast.v1.Events.List:input_type -> holdfast.v1.ListEventsRequest
+	8,  // 39: holdfast.v1.Events.Get:input_type -> holdfast.v1.GetEventRequest
+	11, // 40: holdfast.v1.Events.Seats:input_type -> holdfast.v1.SeatsRequest
+	13, // 41: holdfast.v1.Events.GetHold:input_type -> holdfast.v1.GetHoldRequest
+	15, // 42: holdfast.v1.Events.GetOrder:input_type -> holdfast.v1.GetOrderRequest
+	17, // 43: holdfast.v1.Events.Orders:input_type -> holdfast.v1.OrdersRequest
+	19, // 44: holdfast.v1.Events.Watch:input_type -> holdfast.v1.WatchRequest
+	21, // 45: holdfast.v1.Cluster.Routes:input_type -> holdfast.v1.RoutesRequest
+	25, // 46: holdfast.v1.Cluster.Status:input_type -> holdfast.v1.StatusRequest
+	28, // 47: holdfast.v1.Cluster.Digest:input_type -> holdfast.v1.DigestRequest
+	30, // 48: holdfast.v1.Settlement.Lease:input_type -> holdfast.v1.LeaseRequest
+	33, // 49: holdfast.v1.Settlement.Grant:input_type -> holdfast.v1.GrantRequest
+	35, // 50: holdfast.v1.Settlement.Effects:input_type -> holdfast.v1.EffectsRequest
+	37, // 51: holdfast.v1.Settlement.Payments:input_type -> holdfast.v1.PaymentsRequest
+	41, // 52: holdfast.v1.Settlement.Quote:input_type -> holdfast.v1.QuoteRequest
+	2,  // 53: holdfast.v1.Claims.Submit:output_type -> holdfast.v1.BatchResult
+	2,  // 54: holdfast.v1.Claims.Stream:output_type -> holdfast.v1.BatchResult
+	6,  // 55: holdfast.v1.Events.List:output_type -> holdfast.v1.ListEventsResponse
+	9,  // 56: holdfast.v1.Events.Get:output_type -> holdfast.v1.Event
+	12, // 57: holdfast.v1.Events.Seats:output_type -> holdfast.v1.SeatMap
+	14, // 58: holdfast.v1.Events.GetHold:output_type -> holdfast.v1.Hold
+	16, // 59: holdfast.v1.Events.GetOrder:output_type -> holdfast.v1.Order
+	18, // 60: holdfast.v1.Events.Orders:output_type -> holdfast.v1.OrderPage
+	20, // 61: holdfast.v1.Events.Watch:output_type -> holdfast.v1.Changes
+	22, // 62: holdfast.v1.Cluster.Routes:output_type -> holdfast.v1.RoutesResponse
+	26, // 63: holdfast.v1.Cluster.Status:output_type -> holdfast.v1.StatusResponse
+	29, // 64: holdfast.v1.Cluster.Digest:output_type -> holdfast.v1.DigestResponse
+	31, // 65: holdfast.v1.Settlement.Lease:output_type -> holdfast.v1.LeaseResponse
+	34, // 66: holdfast.v1.Settlement.Grant:output_type -> holdfast.v1.GrantResponse
+	36, // 67: holdfast.v1.Settlement.Effects:output_type -> holdfast.v1.EffectsResponse
+	38, // 68: holdfast.v1.Settlement.Payments:output_type -> holdfast.v1.PaymentPage
+	42, // 69: holdfast.v1.Settlement.Quote:output_type -> holdfast.v1.QuoteResponse
+	53, // [53:70] is the sub-list for method output_type
+	36, // [36:53] is the sub-list for method input_type
+	36, // [36:36] is the sub-list for extension type_name
+	36, // [36:36] is the sub-list for extension extendee
+	0,  // [0:36] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
