@@ -42,6 +42,15 @@ var outcomeStatus = map[holdfast.Outcome]int{
 	holdfast.HoldNotYours:        http.StatusForbidden,
 	holdfast.SeatNotForYou:       http.StatusForbidden,
 	holdfast.BuyerCoolingDown:    http.StatusTooManyRequests,
+	holdfast.SessionRequired:     http.StatusForbidden,
+	holdfast.SessionsFull:        http.StatusTooManyRequests,
+	holdfast.LineFull:            http.StatusTooManyRequests,
+	holdfast.PlaceUnproven:       http.StatusUnauthorized,
+	holdfast.LineEnded:           http.StatusGone,
+	holdfast.PlaceSpent:          http.StatusGone,
+	holdfast.OrderUnknown:        http.StatusNotFound,
+	holdfast.PromoUnknown:        http.StatusBadRequest,
+	holdfast.PaymentsPaused:      http.StatusServiceUnavailable,
 }
 
 // retryDefault is what is said to those who may try again when nobody knows a better time.

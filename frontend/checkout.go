@@ -22,7 +22,7 @@ type Payments interface {
 	// Begin makes the payment, or finds it.
 	Begin(ctx context.Context, p PaymentBegin) (clientSecret string, err error)
 	// Look asks the provider, and tells the shard.
-	Look(ctx context.Context, event client.EventRef, hold client.Hold) (PaymentVerdict, error)
+	Look(ctx context.Context, event client.EventRef, hold client.Hold, since time.Time) (PaymentVerdict, error)
 	// Hint takes what the provider's webhook brought: answered only after what follows from it is committed.
 	Hint(ctx context.Context, body []byte, signature string) error
 }
@@ -45,6 +45,7 @@ type PaymentBegin struct {
 	Hold    holdfast.HoldID
 	Attempt holdfast.Attempt
 	Amount  holdfast.Money
+	Since   time.Time // when the attempt was begun, or earlier
 }
 
 // PaymentVerdict is how an attempt stands.
@@ -160,7 +161,7 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 		b.order = &order
 		return b, err
 	}
-	if s.cfg.Payments == nil {
+	if s.cfg.Payments == nil || !o.room.takesMoney() {
 		return b, errNoPayments
 	}
 	if h.State == holdfast.HoldOpen {
@@ -169,8 +170,18 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 			return b, err
 		}
 	}
-	b.secret, err = s.cfg.Payments.Begin(ctx, PaymentBegin{Event: o.room.ref, Hold: id, Attempt: b.hold.Attempt, Amount: b.hold.Amount})
+	b.secret, err = s.cfg.Payments.Begin(ctx, s.paymentOf(o.room, b.hold))
 	return b, err
+}
+
+// paymentOf names the attempt of a hold in payment. When it was begun follows from what is left of the pay window; the
+// grace may have run besides.
+func (s *Server) paymentOf(c *room, h client.Hold) PaymentBegin {
+	c.board.mu.RLock()
+	rules := c.board.event.Spec.Rules.WithDefaults()
+	c.board.mu.RUnlock()
+	passed := time.Duration(rules.PayWindowMs)*time.Millisecond - h.Remaining
+	return PaymentBegin{Event: c.ref, Hold: h.ID, Attempt: h.Attempt, Amount: h.Amount, Since: s.now().Add(-max(passed, 0) - holdfast.GraceMax)}
 }
 
 func (s *Server) postCheckout(w http.ResponseWriter, r *http.Request) {
@@ -229,7 +240,7 @@ func (s *Server) confirm(ctx context.Context, o owner, id holdfast.HoldID) (conf
 	case s.cfg.Payments == nil:
 		return confirmOut{}, errNoPayments
 	default:
-		if verdict, err = s.cfg.Payments.Look(ctx, o.room.ref, h); err != nil {
+		if verdict, err = s.cfg.Payments.Look(ctx, o.room.ref, h, s.paymentOf(o.room, h).Since); err != nil {
 			return confirmOut{}, err
 		}
 	}

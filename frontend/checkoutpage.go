@@ -112,7 +112,7 @@ func (g *guest) checkout(v page.CheckoutView, h client.Hold) {
 		}
 		if v.State == page.CheckoutPaying {
 			// The payment is the attempt's, whoever asks for it again.
-			v.Pay.ClientSecret, err = s.cfg.Payments.Begin(g.r.Context(), PaymentBegin{Event: g.room.ref, Hold: h.ID, Attempt: h.Attempt, Amount: h.Amount})
+			v.Pay.ClientSecret, err = s.cfg.Payments.Begin(g.r.Context(), s.paymentOf(g.room, h))
 			if err != nil {
 				s.log.Warn("a payment cannot be shown", "err", err)
 			}

@@ -12,6 +12,7 @@ import (
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/frontend/page"
+	"github.com/holdfast-db/holdfast/frontend/person"
 )
 
 // Config is what a frontend is made from. What is not marked as required has a zero value that works.
@@ -36,7 +37,7 @@ type Config struct {
 	Captcha *CaptchaConfig
 	Mail    Mailer
 	// Persons keeps names and mail addresses, encrypted; nil: nobody's are kept, and no order is found by mail.
-	Persons Persons
+	Persons *person.Vault
 	// Payments begins and looks at payments; nil: only what costs nothing can be bought.
 	Payments Payments
 	// Codes open allocations: by event, the code, and the allocation's name.

@@ -71,11 +71,11 @@ func (f *finder) find(address string) error {
 		if contact == (holdfast.ContactID{}) {
 			continue // which would be everybody without an address
 		}
-		for order, err := range f.s.cfg.Client.Orders(ctx, e.EventRef, client.AllowStale()) {
+		for order, err := range f.s.cfg.Client.OrdersOf(ctx, e.EventRef, contact, client.AllowStale()) {
 			if err != nil {
 				return err
 			}
-			if order.Contact == contact && len(links) < foundMax {
+			if len(links) < foundMax {
 				links = append(links, fmt.Sprintf("%s\n%s", e.Title, f.s.orderURL(e.ID, order.ID)))
 			}
 		}

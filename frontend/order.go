@@ -1,19 +1,15 @@
 package frontend
 
 import (
-	"context"
-	"crypto/ed25519"
 	"crypto/subtle"
-	"encoding/binary"
-	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
-	"rsc.io/qr"
-
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
+	"github.com/holdfast-db/holdfast/frontend/ticket"
 )
 
 // orderOut is an order as its buyer sees it.
@@ -123,7 +119,7 @@ func (s *Server) getTickets(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	out := ticketsOut{Order: orderName(c.ref.ID, order.ID), State: orderState(order)}
-	if out.Tickets, err = s.tickets(r.Context(), c, order); err != nil {
+	if out.Tickets, err = s.ticketsOf(c, order); err != nil {
 		s.fail(w, r, err)
 		return
 	}
@@ -138,95 +134,33 @@ var whyNot = map[holdfast.OrderState]string{
 	holdfast.OrderCancelled: "cancelled",
 }
 
-// tickets gives an order's tickets, one for each seat that it has or had.
-func (s *Server) tickets(_ context.Context, c *room, o client.Order) ([]ticketOut, error) {
+// TicketSigner is what signs tickets. Its key follows from the fleet's secret, so every frontend writes the same code, and
+// a door needs its public half only, and no network.
+func (s Secret) TicketSigner() (*ticket.Signer, error) {
+	return ticket.NewSigner(s.key(forTicketCodes, 0))
+}
+
+// ticketsOf gives an order's tickets, one for each seat that it has or had.
+func (s *Server) ticketsOf(c *room, o client.Order) ([]ticketOut, error) {
 	v := c.board.look(s.now())
-	live := map[holdfast.SeatIndex]bool{}
-	for _, unit := range o.Live {
-		live[unit] = true
-	}
 	tickets := make([]ticketOut, 0, len(o.Seats))
 	for _, unit := range o.Seats {
 		t := ticketOut{Seat: seatOutOf(v, unit), Why: whyNot[o.State]}
 		switch {
 		case o.Disputed:
 			t.Why = "the payment is disputed"
-		case t.Why == "" && !live[unit]:
+		case t.Why == "" && slices.Contains(o.Refunded, unit):
 			t.Why = "refunded"
 		}
 		if t.Valid = t.Why == ""; t.Valid {
-			t.Code = s.cfg.Secret.TicketCode(c.ref.ID, o.ID, unit)
-			svg, err := qrSVG(t.Code)
-			if err != nil {
+			t.Code = s.tickets.Code(ticket.Ticket{Event: c.ref.ID, Order: o.ID, Seat: unit})
+			var svg strings.Builder
+			if err := ticket.WriteSVG(&svg, t.Code, "Ticket for "+t.Seat.Label); err != nil {
 				return nil, err
 			}
-			t.QR = string(svg)
+			t.QR = svg.String()
 		}
 		tickets = append(tickets, t)
 	}
 	return tickets, nil
-}
-
-// ticketKey is the key that signs an event's tickets. It follows from the fleet's secret, so every frontend writes the
-// same code, and a scanner at the door needs its public half only, and no network.
-func (s Secret) ticketKey(event holdfast.EventID) ed25519.PrivateKey {
-	return ed25519.NewKeyFromSeed(s.key(forTicketCodes, event))
-}
-
-// TicketKey is the public half of the key that signs an event's tickets.
-func (s Secret) TicketKey(event holdfast.EventID) ed25519.PublicKey {
-	return s.ticketKey(event).Public().(ed25519.PublicKey)
-}
-
-const ticketPrefix = "HFT1."
-
-func ticketBody(event holdfast.EventID, id holdfast.OrderID, unit holdfast.SeatIndex) []byte {
-	b := binary.LittleEndian.AppendUint32(nil, uint32(event))
-	b = append(b, id[:]...)
-	return binary.LittleEndian.AppendUint32(b, uint32(unit))
-}
-
-// TicketCode is what a ticket's QR says: event, order and unit, signed.
-func (s Secret) TicketCode(event holdfast.EventID, id holdfast.OrderID, unit holdfast.SeatIndex) string {
-	body := ticketBody(event, id, unit)
-	signature := ed25519.Sign(s.ticketKey(event), append([]byte("holdfast ticket v1\x00"), body...))
-	return ticketPrefix + b64.EncodeToString(append(body, signature...))
-}
-
-// ReadTicket reads a ticket's code and checks its signature: what a scanner does at the door.
-func ReadTicket(code string, public ed25519.PublicKey) (event holdfast.EventID, id holdfast.OrderID, unit holdfast.SeatIndex, err error) {
-	text, ok := strings.CutPrefix(code, ticketPrefix)
-	raw, bad := b64.DecodeString(text)
-	const body = 4 + 16 + 4
-	if !ok || bad != nil || len(raw) != body+ed25519.SignatureSize ||
-		!ed25519.Verify(public, append([]byte("holdfast ticket v1\x00"), raw[:body]...), raw[body:]) {
-		return 0, id, 0, &holdfast.Error{Kind: holdfast.Denied, Op: "read ticket", Message: "this is not a ticket of this event"}
-	}
-	copy(id[:], raw[4:])
-	return holdfast.EventID(binary.LittleEndian.Uint32(raw)), id, holdfast.SeatIndex(binary.LittleEndian.Uint32(raw[20:])), nil
-}
-
-// qrSVG draws a QR code: one path, with the quiet zone that scanners want.
-func qrSVG(text string) ([]byte, error) {
-	code, err := qr.Encode(text, qr.M)
-	if err != nil {
-		return nil, fmt.Errorf("a ticket's code cannot be drawn: %w", err)
-	}
-	const quiet = 4
-	size := code.Size + 2*quiet
-	b := fmt.Appendf(nil, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" shape-rendering="crispEdges"><rect width="%d" height="%d" fill="#fff"/><path d="`, size, size, size, size)
-	for y := range code.Size {
-		for x := 0; x < code.Size; x++ {
-			if !code.Black(x, y) {
-				continue
-			}
-			run := 1
-			for x+run < code.Size && code.Black(x+run, y) {
-				run++
-			}
-			b = fmt.Appendf(b, "M%d %dh%dv1h-%dz", x+quiet, y+quiet, run, run)
-			x += run
-		}
-	}
-	return append(b, `"/></svg>`...), nil
 }

@@ -131,7 +131,7 @@ func (o *outflow) wait(now time.Time, ahead uint64) (low, high time.Duration, ca
 	// The told rate may be below what is measured now, within the slack: the range covers both.
 	slowest = max(min(slowest, o.told), fastest/20)
 	seconds := func(rate float64) time.Duration {
-		return min(time.Duration(float64(ahead)/rate*float64(time.Second)), waitMax)
+		return time.Duration(min(float64(ahead)/rate, waitMax.Seconds()) * float64(time.Second))
 	}
 	return seconds(fastest), seconds(slowest), cause
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
+	"github.com/holdfast-db/holdfast/frontend/person"
 	"github.com/holdfast-db/holdfast/fsm/command"
 )
 
@@ -81,18 +82,19 @@ func (s *Server) contact(event holdfast.EventID, address string) holdfast.Contac
 	return s.cfg.Persons.Contact(event, address)
 }
 
-// Persons keeps who buys: names and mail addresses, encrypted under a key of their own, with the hold.
-type Persons interface {
-	// Keep keeps a person, or says which field is at fault.
-	Keep(ctx context.Context, event client.EventRef, hold holdfast.HoldID, name, mail string) error
-	// Contact is how an event's orders are found by a mail address.
-	Contact(event holdfast.EventID, mail string) holdfast.ContactID
-}
-
-// keepPerson keeps who buys. Without a vault nobody is kept: the order can then be found by its link only.
+// keepPerson keeps who buys, encrypted under a key of their own, with the hold. Without a vault nobody is kept: the order
+// can then be found by its link only.
 func (s *Server) keepPerson(ctx context.Context, event client.EventRef, hold holdfast.HoldID, address, name string) error {
 	if s.cfg.Persons == nil {
 		return nil
 	}
-	return s.cfg.Persons.Keep(ctx, event, hold, name, address)
+	p, err := person.Clean(person.Person{Name: name, Mail: address})
+	if err != nil {
+		return err
+	}
+	blob, err := s.cfg.Persons.Seal(ctx, event.ID, hold, p)
+	if err != nil {
+		return err
+	}
+	return s.cfg.Client.PutPerson(ctx, event, hold, blob)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/frontend/page"
+	"github.com/holdfast-db/holdfast/frontend/ticket"
 )
 
 // Server is one frontend. Its methods are safe for concurrent use.
@@ -24,6 +25,7 @@ type Server struct {
 	api   []byte // the OpenAPI document, as JSON
 
 	cookieKey []byte
+	tickets   *ticket.Signer
 	keys      keyring
 	signIn    signIn
 	finder    finder
@@ -72,6 +74,9 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	if s.api, err = openAPI(); err != nil {
+		return nil, err
+	}
+	if s.tickets, err = cfg.Secret.TicketSigner(); err != nil {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())

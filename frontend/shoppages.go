@@ -241,7 +241,7 @@ func (s *Server) orderPage(w http.ResponseWriter, r *http.Request) {
 	if len(order.Lines) == 0 {
 		v.Lines = []page.Line{{Text: lineTexts[holdfast.LineSeats], Count: len(order.Seats), Amount: order.Amount}}
 	}
-	tickets, err := s.tickets(r.Context(), c, order)
+	tickets, err := s.ticketsOf(c, order)
 	if err != nil {
 		s.fail(w, r, err)
 		return
