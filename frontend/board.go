@@ -61,6 +61,9 @@ type seatsDoc struct {
 
 func newBoard(event client.Event) *board {
 	b := &board{event: event, geometry: newGeometry(event), sale: event.Sale, changed: make(chan struct{})}
+	if event.Line != nil {
+		b.line.Store(lineNowOf(event.Line))
+	}
 	b.recount()
 	return b
 }
@@ -140,9 +143,7 @@ func (b *board) takeLine(c client.Changes, now time.Time) bool {
 	if c.Line == nil {
 		return false
 	}
-	l := &lineNow{state: c.Line.State, paused: c.Line.Paused, issued: c.Line.Issued, served: c.Line.Served, sessions: c.Line.Sessions,
-		returns: c.Line.Returns, round: c.Line.Round, cohort: c.Line.Cohort, commitment: c.Line.Commitment, chain: c.Line.Chain, seed: c.Line.Seed,
-		drawn: c.Line.DrawnMs != 0}
+	l := lineNowOf(c.Line)
 	old := b.line.Load()
 	if l.drawn {
 		b.outflow.see(now, uint64(l.served), whyStanding(c, b))
@@ -152,6 +153,11 @@ func (b *board) takeLine(c client.Changes, now time.Time) bool {
 	}
 	b.line.Store(l)
 	return true
+}
+
+func lineNowOf(l *client.LineSummary) *lineNow {
+	return &lineNow{state: l.State, paused: l.Paused, issued: l.Issued, served: l.Served, sessions: l.Sessions, returns: l.Returns, round: l.Round,
+		cohort: l.Cohort, commitment: l.Commitment, chain: l.Chain, seed: l.Seed, drawn: l.DrawnMs != 0}
 }
 
 // whyStanding says why nobody is called at the moment, if there is a reason that is known.

@@ -166,7 +166,7 @@ func (d *door) enterBlock(count int, root [32]byte) (holdfast.PlaceNumber, error
 // enterBy asks a client.
 func enterBy(c *client.Client, ref client.EventRef) func(context.Context, holdfast.CommandID, int, [32]byte) (holdfast.PlaceNumber, error) {
 	return func(ctx context.Context, id holdfast.CommandID, count int, root [32]byte) (holdfast.PlaceNumber, error) {
-		base, _, err := c.Enter(ctx, client.EnterRequest{ID: id, Event: ref, Count: uint16(count), Root: root})
+		base, _, err := c.Enter(ctx, client.EnterRequest{ID: id, Event: ref, Count: count, Root: root})
 		return base, err
 	}
 }

@@ -97,12 +97,12 @@ func (s *Server) enter(ctx context.Context, r *http.Request, j *joining, in *joi
 	}
 	if j.had {
 		// The token is too old to be believed; the shard knows whether the place is.
-		place, err := s.cfg.Client.Place(ctx, j.room.ref, q.proof(), client.AllowStale())
+		place, err := s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
 		switch {
 		case err == nil && place.State != holdfast.PlaceLeft:
 			q.token.State, q.token.Position = tokenWaiting, noPosition
 			return q, nil
-		case err != nil && !errors.Is(err, holdfast.PlaceUnproven) && !errors.Is(err, holdfast.NotFound):
+		case err != nil && !errors.Is(err, holdfast.NotFound):
 			return q, err
 		}
 	}
@@ -246,7 +246,7 @@ func (s *Server) leave(ctx context.Context, q *placeRequest) error {
 	if err := s.keys.verify(ctx, &q.token, q.text); err != nil {
 		return err
 	}
-	err := s.cfg.Client.LeaveLine(ctx, client.ProofRequest{Event: q.room.ref, Proof: q.proof()})
+	err := s.cfg.Client.LeaveLine(ctx, q.ref())
 	if errors.Is(err, holdfast.PlaceSpent) {
 		err = nil
 	}
@@ -309,10 +309,11 @@ func (s *Server) joinReturns(ctx context.Context, q *placeRequest, in returnsIn)
 	if err != nil {
 		return returnsOut{}, err
 	}
-	if err := s.cfg.Client.JoinReturns(ctx, client.ReturnsRequest{Event: q.room.ref, Proof: q.proof(), Count: wants[0].Count, Tier: wants[0].Tier, Section: wants[0].Section}); err != nil {
+	wish := client.ReturnsRequest{PlaceRef: q.ref(), Count: int(wants[0].Count), Tier: wants[0].Tier, Section: wants[0].Section}
+	if _, err := s.cfg.Client.JoinReturns(ctx, wish); err != nil {
 		return returnsOut{}, err
 	}
-	place, err := s.cfg.Client.Place(ctx, q.room.ref, q.proof())
+	place, err := s.cfg.Client.Place(ctx, q.ref())
 	return returnsOut{Joined: place.Returns, Rank: place.Rank}, err
 }
 

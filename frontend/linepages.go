@@ -35,7 +35,7 @@ func (g *guest) current() (placeRequest, bool) {
 		return q, ok
 	}
 	j := joining{room: g.room, visitor: g.visitor, key: q.token.Key, token: q.token, text: q.text, had: true}
-	place, err := g.s.cfg.Client.Place(g.r.Context(), g.room.ref, q.proof(), client.AllowStale())
+	place, err := g.s.cfg.Client.Place(g.r.Context(), q.ref(), client.AllowStale())
 	if err != nil || place.State == holdfast.PlaceLeft {
 		return q, false
 	}
@@ -52,7 +52,7 @@ func (g *guest) standOn(ctx context.Context, q *placeRequest) (standing, error) 
 	case holdfast.PlaceAdmitted:
 		return g.s.inside(ctx, q, st)
 	case holdfast.PlaceCalled:
-		p, err := g.s.cfg.Client.Place(ctx, g.room.ref, q.proof(), client.AllowStale())
+		p, err := g.s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
 		if err != nil {
 			return st, err
 		}
@@ -264,7 +264,7 @@ func (s *Server) returnsPage(w http.ResponseWriter, r *http.Request) {
 	}
 	if q, ok := g.current(); ok {
 		v.Joinable = true
-		place, err := s.cfg.Client.Place(r.Context(), g.room.ref, q.proof(), client.AllowStale())
+		place, err := s.cfg.Client.Place(r.Context(), q.ref(), client.AllowStale())
 		if err == nil {
 			v.Joined, v.Ahead, v.AheadKnown = place.Returns, int(place.Rank), place.Returns
 			if place.State == holdfast.PlaceOffered {

@@ -11,7 +11,6 @@ import (
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/frontend/page"
-	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/fsm/draw"
 )
 
@@ -244,7 +243,7 @@ func (s *Server) advance(ctx context.Context, q *placeRequest) (st standing, cha
 
 // redeem asks the shard to let the visitor in.
 func (s *Server) redeem(ctx context.Context, q *placeRequest, st standing) (standing, error) {
-	a, err := s.cfg.Client.Redeem(ctx, client.RedeemRequest{Event: q.room.ref, Proof: q.proof()})
+	a, err := s.cfg.Client.Redeem(ctx, q.ref())
 	var no *client.Refusal
 	switch {
 	case err == nil:
@@ -255,12 +254,13 @@ func (s *Server) redeem(ctx context.Context, q *placeRequest, st standing) (stan
 	}
 	switch no.Outcome {
 	case holdfast.TurnMissed:
-		st.state, st.position = holdfast.PlaceDeferred, no.Position
+		st.state, st.position = holdfast.PlaceDeferred, no.Turn.Position
 	case holdfast.TurnAwaited:
-		// The feed was ahead of the shard that answered, or a deferral is older than the token.
-		st.state, st.position = holdfast.PlaceWaiting, no.Position
-		if no.Position != draw.Position(q.room.board.line.Load().seed, q.room.board.line.Load().cohort, q.token.Number, q.token.Key) {
-			st.state = holdfast.PlaceDeferred
+		// The place was put back before, which this token does not know yet.
+		if no.Turn.Position != st.position {
+			st.state, st.position = holdfast.PlaceDeferred, no.Turn.Position
+		} else {
+			st.state = holdfast.PlaceWaiting // the feed was a moment ahead of the shard
 		}
 	case holdfast.SessionsFull, holdfast.LinePaused:
 		st.retry = max(no.RetryAfter, pollMin)
@@ -274,9 +274,9 @@ func (s *Server) redeem(ctx context.Context, q *placeRequest, st standing) (stan
 	return st, nil
 }
 
-// proof is what the shard checks.
-func (q *placeRequest) proof() command.Proof {
-	return command.Proof{Number: q.token.Number, Key: q.token.Key, Path: q.token.Path}
+// ref is the place with what the shard checks.
+func (q *placeRequest) ref() client.PlaceRef {
+	return client.PlaceRef{Event: q.room.ref, Number: q.token.Number, Key: q.token.Key, Path: q.token.Path}
 }
 
 // inside asks a member how it stands with somebody who was let in. Only those cost a question, and they are as many as
@@ -288,7 +288,7 @@ func (s *Server) inside(ctx context.Context, q *placeRequest, st standing) (stan
 	}
 	st.state, st.position = v.State, v.Position
 	if v.Session != 0 {
-		st.until = q.room.board.remaining(v.Session, s.now())
+		st.until = q.room.board.remaining(min(v.Session, v.Latest), s.now())
 	}
 	if len(v.Holds) > 0 {
 		st.hold = v.Holds[0]
