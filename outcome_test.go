@@ -27,6 +27,7 @@ const pinnedOutcomes = `
 14 event_changed
 15 event_conflict
 16 events_full
+130 keys_full
 20 want_invalid
 21 hold_too_large
 22 hold_unknown

@@ -53,7 +53,7 @@ func inventoryKind(shard holdfast.ShardID) kind {
 			m, err := fsm.Restore(cfg, r)
 			return inventory{m}, err
 		},
-		takes: func(k command.Kind) bool { return k != command.KindAssignEvent },
+		takes: func(k command.Kind) bool { return !k.Directory() },
 	}
 }
 
@@ -66,7 +66,7 @@ func directoryKind(shards int) kind {
 			m, err := directory.Restore(cfg, r)
 			return atlas{m}, err
 		},
-		takes: func(k command.Kind) bool { return k == command.KindAssignEvent || k == command.KindMark },
+		takes: func(k command.Kind) bool { return k.Directory() || k == command.KindMark },
 	}
 }
 
