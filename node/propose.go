@@ -73,6 +73,7 @@ type proposer struct {
 	stamped  time.Duration // Monotonic: up to when the hold clock was advanced by this reign
 	timed    bool          // something waits for the hold clock
 	remember sizes         // outcomes
+	load     load
 
 	blocked time.Duration // Monotonic: since when the library refuses with a transfer in progress; 0: it does not
 	again   time.Duration // Monotonic: nothing is packed before, since the library refused the last entry
@@ -95,6 +96,7 @@ type entry struct {
 	reign    uint64
 	term     uint64
 	barrier  bool
+	packed   time.Duration // Monotonic: when, less what its commands had waited by then
 	step     uint32
 	wallMs   int64
 	future   raft.ApplyFuture
@@ -131,6 +133,9 @@ func (p *proposer) offer(b Batch) error {
 		if p.remember.now+p.queue.commands+p.commandsInFlight()+b.Count > max {
 			return p.failure(holdfast.Overloaded, "the shard cannot remember more outcomes now; nothing was attempted", forgottenAfter)
 		}
+	}
+	if p.queue.len() == 0 {
+		p.load.since = p.clock.Monotonic()
 	}
 	p.queue.push(b)
 	p.kick()
@@ -259,6 +264,7 @@ func (p *proposer) next() (e *entry, late []Batch) {
 		e = p.blank()
 		e.barrier = true
 		p.empties++
+		p.load.packed(now, e)
 		p.flight = append(p.flight, e)
 		return e, nil
 	}
@@ -280,6 +286,7 @@ func (p *proposer) next() (e *entry, late []Batch) {
 	}
 	e.readers, p.readers = p.readers, e.readers
 	e.step = p.advance(now)
+	p.load.packed(now, e)
 	p.flight = append(p.flight, e)
 	return e, late
 }

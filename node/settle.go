@@ -49,13 +49,13 @@ func (p *proposer) noted(timed bool, remembered sizes) {
 
 // answer gives the results of a claimed entry to those who wait for them: one copy for all of them.
 func (p *proposer) answer(e *entry, at holdfast.Stamp, out *command.Output) {
-	if e.barrier {
-		p.mu.Lock()
-		if p.leading && e.reign == p.reign {
-			p.serving, p.term, p.stamped = true, at.Term, p.clock.Monotonic()
-		}
-		p.mu.Unlock()
+	now := p.clock.Monotonic()
+	p.mu.Lock()
+	if e.barrier && p.leading && e.reign == p.reign {
+		p.serving, p.term, p.stamped = true, at.Term, now
 	}
+	p.load.decided(now, e)
+	p.mu.Unlock()
 	p.kick() // there is room in flight
 	results := append([]byte(nil), out.Results...)
 	from, slot := uint32(0), 0
