@@ -42,6 +42,36 @@ const (
 	// KeysFull: no room for another frontend's key until one expires.
 	KeysFull Outcome = 130
 
+	// LineNotOpen: the event has no line, or its time has not come. The answer says when to come again, if that is known.
+	LineNotOpen Outcome = 70
+	// LineEnded: the line is closed for good.
+	LineEnded Outcome = 71
+	// LineConflict: the line is in a state in which this cannot be done: it is open already, or drawn, or its cut-off
+	// has not come.
+	LineConflict Outcome = 72
+	// LineNotDrawn: the line has no order yet, so nobody has been called.
+	LineNotDrawn Outcome = 73
+	// LinePaused: the line is paused; places stay as they are.
+	LinePaused Outcome = 74
+	// LineFull: the line has no room for more arrivals.
+	LineFull Outcome = 75
+	// BeaconAwaited: the draw needs a round of the beacon that the command does not carry, and it is too early to do without.
+	BeaconAwaited Outcome = 76
+	// BeaconInvalid: what the command carries is not the beacon's round that was committed to.
+	BeaconInvalid Outcome = 77
+	// PlaceUnproven: number, key and path are not those of a place in this line.
+	PlaceUnproven Outcome = 78
+	// PlaceSpent: the place has had its turn: its visitor has bought, or left.
+	PlaceSpent Outcome = 79
+	// TurnAwaited: the place has not been called. The answer tells its position and how far the line has come.
+	TurnAwaited Outcome = 80
+	// TurnMissed: the place was called and its visitor came too late. The answer tells the new position.
+	TurnMissed Outcome = 81
+	// SessionsFull: as many visitors as may be have a session; the turn stays.
+	SessionsFull Outcome = 82
+	// SessionRequired: the event has a line, and the buyer no session.
+	SessionRequired Outcome = 83
+
 	// WantInvalid: the command names a seat, section, tier or allocation that the event does not have, names a
 	// seat twice, or wants nothing.
 	WantInvalid Outcome = 20
@@ -68,6 +98,11 @@ const (
 	BuyerCoolingDown Outcome = 31
 	// BuyerOverLimit: with these the buyer would have more units than one buyer may. The answer says how many are left.
 	BuyerOverLimit Outcome = 32
+
+	// ReturnsNotYet: seats that fit the want are free: wait for your turn in the line instead.
+	ReturnsNotYet Outcome = 84
+	// ReturnsFull: the waiting list for seats that come back is full.
+	ReturnsFull Outcome = 85
 
 	// SeatNotForYou: a wanted seat is in another allocation, or blocked.
 	SeatNotForYou Outcome = 40
@@ -102,8 +137,10 @@ func Outcomes() []Outcome {
 	return []Outcome{OK,
 		CommandExpired, CommandTooFar, CommandReused, CommandUnremembered,
 		EventUnknown, EventNotOpen, EventPaused, EventClosed, EventChanged, EventConflict, EventsFull, KeysFull,
+		LineNotOpen, LineEnded, LineConflict, LineNotDrawn, LinePaused, LineFull, BeaconAwaited, BeaconInvalid,
+		PlaceUnproven, PlaceSpent, TurnAwaited, TurnMissed, SessionsFull, SessionRequired,
 		WantInvalid, HoldTooLarge, HoldUnknown, HoldLapsed, HoldReleased, HoldNotYours, HoldInPayment, HoldAlreadySold, HoldNotExtendable,
-		BuyerHasHold, BuyerCoolingDown, BuyerOverLimit,
+		BuyerHasHold, BuyerCoolingDown, BuyerOverLimit, ReturnsNotYet, ReturnsFull,
 		SeatNotForYou, SeatSold, SeatInPayment, SeatHeld, NotEnough, SoldOut, SeatOrphaned,
 		AttemptStale, AmountMismatch, PaymentReused, PaymentRequired,
 		SeatTaken,
@@ -149,6 +186,22 @@ var outcomeTexts = map[Outcome]outcomeText{
 	AmountMismatch:      {"amount_mismatch", "amount or currency are not what was frozen for the hold; nothing was sold"},
 	PaymentReused:       {"payment_reused", "the payment belongs to another order; nothing was sold by it"},
 	PaymentRequired:     {"payment_required", "the hold costs something and no payment was begun; nothing was sold"},
+	LineNotOpen:         {"line_not_open", "the event has no waiting line that is open now"},
+	LineEnded:           {"line_ended", "the waiting line is closed for good"},
+	LineConflict:        {"line_conflict", "the line is not in a state in which this can be done; nothing was changed"},
+	LineNotDrawn:        {"line_not_drawn", "the order of the line is not drawn yet; your place stays: come again when it is"},
+	LinePaused:          {"line_paused", "the line is paused; your place stays: come again when it goes on"},
+	LineFull:            {"line_full", "the line takes no more arrivals; you have no place: try again in a while"},
+	BeaconAwaited:       {"beacon_awaited", "the public randomness that the draw waits for is not there yet; nothing was drawn"},
+	BeaconInvalid:       {"beacon_invalid", "this is not the randomness that the draw waits for; nothing was drawn"},
+	PlaceUnproven:       {"place_unproven", "the line knows no such place; nothing was changed"},
+	PlaceSpent:          {"place_spent", "this place has had its turn: you have bought, or left the line"},
+	TurnAwaited:         {"turn_awaited", "it is not your turn yet; your place stays"},
+	TurnMissed:          {"turn_missed", "your turn came and went; you stand a little behind now, and will be called again"},
+	SessionsFull:        {"sessions_full", "as many people as may be are choosing seats; your turn stays: try again in a moment"},
+	SessionRequired:     {"session_required", "the event has a waiting line; nothing was taken: wait for your turn"},
+	ReturnsNotYet:       {"returns_not_yet", "seats that fit are free: wait for your turn in the line"},
+	ReturnsFull:         {"returns_full", "the list for seats that come back is full; you are not on it"},
 	SeatTaken:           {"seat_taken", "a seat is held, in payment or sold; nothing was changed"},
 }
 

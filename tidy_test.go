@@ -29,20 +29,21 @@ const module = "github.com/holdfast-db/holdfast"
 var arrows = map[string][]string{
 	"":                nil,
 	"fsm/command":     {""},
-	"fsm":             {"", "fsm/command"},
+	"fsm/draw":        {""},
+	"fsm":             {"", "fsm/command", "fsm/draw"},
 	"fsm/directory":   {"", "fsm/command"},
-	"node":            {"", "fsm", "fsm/command", "fsm/directory", "node/admission"},
+	"node":            {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node/admission"},
 	"node/admission":  nil, // a law that a simulation can run without a cluster
 	"rpc/api":         nil,
-	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/directory", "rpc/api"},
-	"rpc":             {"", "fsm", "fsm/command", "fsm/directory", "node", "node/admission", "rpc/api", "rpc/convert"},
-	"client":          {"", "fsm/command", "rpc/api"},
+	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "rpc/api"},
+	"rpc":             {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "node/admission", "rpc/api", "rpc/convert"},
+	"client":          {"", "fsm/command", "fsm/draw", "rpc/api"},
 	"payment":         {""},
-	"frontend":        {"", "fsm/command", "client", "rpc/api", "payment"},
+	"frontend":        {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment"},
 	"jepsen/history":  {""},
 	"jepsen/check":    {"", "jepsen/history", "jepsen/model"},
 	"jepsen/model":    {""},
-	"jepsen/workload": {"", "client", "fsm/command", "rpc/api", "jepsen/history"},
+	"jepsen/workload": {"", "client", "fsm/command", "fsm/draw", "rpc/api", "jepsen/history"},
 }
 
 // foreign says which third-party modules a package may reach, directly or not: none for the pure ones.
@@ -50,6 +51,7 @@ var foreign = map[string]*regexp.Regexp{
 	"":               regexp.MustCompile(`^$`),
 	"fsm":            regexp.MustCompile(`^$`),
 	"fsm/command":    regexp.MustCompile(`^$`),
+	"fsm/draw":       regexp.MustCompile(`^$`),
 	"fsm/directory":  regexp.MustCompile(`^$`),
 	"node/admission": regexp.MustCompile(`^$`),
 	"rpc/api":        regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),

@@ -114,7 +114,7 @@ func (m *Machine) sweepBuyers(commands int) {
 		if !buyers.holds(slot) {
 			continue
 		}
-		if b := buyers.at(slot); b.Units == 0 && b.Newest == 0 && b.CoolUntil <= m.state.clock {
+		if b := buyers.at(slot); b.Units == 0 && b.Newest == 0 && b.CoolUntil <= m.state.clock && m.mayForget(b) {
 			m.byBuyer.drop(m.hashBuyer(b.Event, b.ID), slot)
 			buyers.drop(slot)
 		}

@@ -44,14 +44,16 @@ func (m *Machine) createEvent(id holdfast.EventID, expect uint32, spec *command.
 	}
 
 	e := &event{
-		id: id, place: uint16(len(m.state.events)), version: 1, spec: spec, rules: spec.Rules.WithDefaults(),
-		prices: [][]int64{pricesOf(spec)},
+		id: id, place: uint16(len(m.state.events)), version: 1, spec: spec, prices: [][]int64{pricesOf(spec)},
 	}
+	e.setRules()
 	e.units.extend(newGeometry(spec, nil))
 
 	m.state.events = append(m.state.events, e)
 	m.places[id] = e.place
 	m.announce(e)
+	m.onTime(e)
+	m.wakeNext()
 	return holdfast.OK
 }
 
@@ -59,7 +61,7 @@ func (m *Machine) updateEvent(e *event, expect uint32, spec *command.EventSpec) 
 	if expect != e.version {
 		return holdfast.EventChanged
 	}
-	if !extends(spec, e.spec) {
+	if !extends(spec, e.spec) || e.line != nil && !spec.Line.SameDraw(&e.spec.Line) {
 		return holdfast.EventConflict
 	}
 	prices, current, ok := withPrices(e.prices, pricesOf(spec))
@@ -70,12 +72,18 @@ func (m *Machine) updateEvent(e *event, expect uint32, spec *command.EventSpec) 
 	geometry := newGeometry(spec, e.units.geometry)
 
 	e.version++
-	e.spec, e.rules = spec, spec.Rules.WithDefaults()
+	e.spec = spec
+	e.setRules()
 	e.prices, e.current = prices, current
 	e.units.extend(geometry)
 	m.announce(e)
+	m.onTime(e)
+	m.wakeNext()
 	return holdfast.OK
 }
+
+// setRules fills in what follows from the description.
+func (e *event) setRules() { e.rules, e.lined = e.spec.Rules.WithDefaults(), e.spec.Line.Enabled }
 
 func (m *Machine) tellPutEvent(c *command.PutEvent, _ holdfast.Outcome) { m.tellEvent(c.Event) }
 
@@ -145,9 +153,19 @@ func (m *Machine) setSale(c *command.SetSale) holdfast.Outcome {
 		return holdfast.EventClosed
 	}
 
-	e.sale = c.State
-	m.announce(e)
+	m.changeSale(e, c.State)
+	m.wakeNext()
 	return holdfast.OK
+}
+
+// changeSale brings an event's sale into another state.
+func (m *Machine) changeSale(e *event, to holdfast.SaleState) {
+	e.sale = to
+	if e.line != nil && to == holdfast.SaleClosed {
+		e.line.closedMs = m.state.wallMs
+	}
+	m.stopOrGo(e)
+	m.announce(e)
 }
 
 func (m *Machine) tellSetSale(c *command.SetSale, _ holdfast.Outcome) { m.tellEvent(c.Event) }

@@ -122,14 +122,16 @@ func (f *frameWriter) finish() (int64, error) {
 
 // frameReader takes fields out of frames. After the first error it gives zeros, and err is the error.
 type frameReader struct {
-	r     io.Reader
-	frame []byte // payload of the frame at hand
-	rest  []byte // of it
-	part  uint8  // the part that is read
-	read  int64  // bytes of whole frames
-	sum   uint32 // of them
-	err   error
-	zeros [takeMax]byte // stands in for what is missing
+	r      io.Reader
+	frame  []byte // payload of the frame at hand
+	rest   []byte // of it
+	part   uint8  // the part that is read
+	format uint32 // of the snapshot
+	or     uint8  // what may stand in its place; 0: nothing
+	read   int64  // bytes of whole frames
+	sum    uint32 // of them
+	err    error
+	zeros  [takeMax]byte // stands in for what is missing
 }
 
 func newFrameReader(r io.Reader) *frameReader {
@@ -151,6 +153,17 @@ func (f *frameReader) begin(part uint8) {
 	}
 	f.part = part
 	f.next()
+}
+
+// beginAnyOf begins a part, which is one of two, and says which.
+func (f *frameReader) beginAnyOf(one, other uint8) uint8 {
+	if len(f.rest) > 0 {
+		f.fail("%d bytes are left over", len(f.rest))
+	}
+	f.part, f.or = one, other
+	f.next()
+	f.or = 0
+	return f.part
 }
 
 // next reads a frame of the part at hand.
@@ -176,6 +189,9 @@ func (f *frameReader) next() {
 	if crc32.Checksum(payload, castagnoli) != sum {
 		f.fail("a checksum differs: the snapshot is damaged")
 		return
+	}
+	if f.or != 0 && payload[0] == f.or {
+		f.part = f.or
 	}
 	if payload[0] != f.part {
 		f.fail("a frame of the part %s stands here", partName(payload[0]))
@@ -227,6 +243,15 @@ func (f *frameReader) flag() bool {
 		f.fail("a flag is %d", v)
 	}
 	return v == 1
+}
+
+// into reads as many bytes as b has, of one record.
+func (f *frameReader) into(b []byte) {
+	for len(b) > 0 {
+		n := min(len(b), takeMax)
+		copy(b, f.take(n))
+		b = b[n:]
+	}
 }
 
 // long reads n bytes. It takes memory for them as they come, so that a number that is wrong costs nothing.

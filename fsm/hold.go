@@ -17,6 +17,12 @@ func (m *Machine) hold(c *command.Hold) holdfast.Outcome {
 	if e.sale != holdfast.SaleOpen {
 		return notOpen(e.sale)
 	}
+	buyer := m.findBuyer(e, c.Buyer)
+	if e.lined {
+		if o := m.gate(e, buyer); o != holdfast.OK {
+			return o
+		}
+	}
 	if !e.has(c.Allocation, c.Wants) {
 		return holdfast.WantInvalid
 	}
@@ -24,7 +30,6 @@ func (m *Machine) hold(c *command.Hold) holdfast.Outcome {
 	if count > uint32(e.rules.SeatsPerHold) {
 		return holdfast.HoldTooLarge
 	}
-	buyer := m.findBuyer(e, c.Buyer)
 	if o := m.mayHold(e, buyer, count); o != holdfast.OK {
 		return o
 	}

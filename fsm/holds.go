@@ -19,6 +19,9 @@ func (m *Machine) addHold(h holdRecord) uint32 {
 		m.state.holds.edit(h.Older).Newer = slot
 	}
 	buyer.Newest = slot
+	if buyer.State != noPlace {
+		m.holdMade(&h)
+	}
 	m.byHold.add(hash16(m.seed, h.ID), slot)
 	m.due.add(slot, h.Deadline)
 	m.state.events[h.Event].holds++
@@ -52,6 +55,9 @@ func (m *Machine) end(slot uint32, how holdfast.Outcome) {
 	m.byHold.drop(hash16(m.seed, h.ID), slot)
 	m.state.holds.drop(slot)
 	m.state.ended.add(h.ID, how)
+	if m.state.buyers.at(h.Buyer).State != noPlace {
+		m.holdEnded(&h, how)
+	}
 }
 
 // postpone moves a hold's deadline.
@@ -88,6 +94,9 @@ func (m *Machine) moveAll(e *event, slot uint32, from, to holdfast.SeatState) {
 func (m *Machine) move(e *event, unit holdfast.SeatIndex, from, to holdfast.SeatState, slot uint32) {
 	e.units.move(unit, from, to, slot)
 	e.revision++
+	if to == holdfast.Free {
+		m.noteReturn(e)
+	}
 	m.last.changes = append(m.last.changes, Change{Event: e.id, Revision: e.revision, Seat: unit, State: to, Sale: e.sale})
 }
 

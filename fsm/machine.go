@@ -27,17 +27,22 @@ type Machine struct {
 	byBuyer   index                       // slot in buyers, by event and the buyer's id
 	byPayment index                       // slot in orders, by the payment's reference; paid sales only
 	due       wheel                       // slots of the holds that are not sold, by deadline
+	sessions  wheel                       // slots of the buyers with a session and without a hold, by when it ends at the earliest
+	wakeMs    int64                       // when something happens by the wall clock; 0: nothing does
 
 	seed uint64 // of the hashes; see seedOf
 
 	last last // what the last Apply made known
 
 	// Scratch, for the length of some commands or of expire.
-	ahead   ahead
-	decoder command.Decoder
-	choice  choice
-	own     []holdfast.SeatIndex // the units of the hold that swaps
-	lapsed  []uint32             // slots of the holds that are due
+	ahead    ahead
+	decoder  command.Decoder
+	choice   choice
+	own      []holdfast.SeatIndex // the units of the hold that swaps
+	lapsed   []uint32             // slots of the holds, or buyers, that are due
+	touched  []*event             // whose line changed
+	returned []*event             // of which units came free that somebody waits for
+	tried    []triedWant          // by offer
 }
 
 // last is what one Apply makes known besides the results.
@@ -78,7 +83,8 @@ func (m *Machine) derive(seed uint64) {
 	m.seed = seed
 	m.places = make(map[holdfast.EventID]uint16, len(m.state.events))
 	for place, e := range m.state.events {
-		e.place, e.rules, e.holds, e.orders = uint16(place), e.spec.Rules.WithDefaults(), 0, 0
+		e.place, e.holds, e.orders = uint16(place), 0, 0
+		e.setRules()
 		e.units.rebuild(e.units.geometry)
 		m.places[e.id] = e.place
 	}
@@ -86,6 +92,7 @@ func (m *Machine) derive(seed uint64) {
 	for slot, b := range m.state.buyers.all() {
 		m.byBuyer.add(m.hashBuyer(b.Event, b.ID), slot)
 	}
+	m.deriveLines()
 	m.byPayment = newIndex(m.state.orders.live(), nil)
 	for slot, o := range m.state.orders.all() {
 		if o.As == command.SalePaid {
@@ -127,10 +134,14 @@ func (m *Machine) Apply(index uint64, entry []byte, out *command.Output) {
 	m.state.clock += holdfast.Clock(min(e.StepMicros, command.StepMax))
 	m.state.wallMs = max(m.state.wallMs, e.WallMs)
 	m.expire()
+	m.expireSessions()
+	m.wake()
+	m.offerReturns()
 	m.state.memory.forget(m.state.clock)
 
 	m.decideAll(e, out)
 	m.sweepBuyers(e.Count)
+	m.announceLines()
 }
 
 // decideAll decides an entry's commands in their order, some at a time: see warm.go.
@@ -150,6 +161,9 @@ func (m *Machine) decideAll(e command.Entry, out *command.Output) {
 			m.decide(cmd)
 			if out.Answer {
 				out.Add(&m.last.result)
+			}
+			if len(m.returned) > 0 {
+				m.offerReturns()
 			}
 		}
 		slot += n
@@ -213,6 +227,32 @@ func (m *Machine) execute(cmd []byte, before holdfast.Outcome) holdfast.Outcome 
 	case command.KindMark:
 		m.last.marked = true
 		return holdfast.OK
+	default:
+		return m.executeLine(cmd, before)
+	}
+}
+
+// executeLine is execute for the commands of the line.
+func (m *Machine) executeLine(cmd []byte, before holdfast.Outcome) holdfast.Outcome {
+	switch k := command.KindOf(cmd); k {
+	case command.KindOpenLine:
+		return run(m, cmd, before, (*command.Decoder).OpenLine, (*Machine).openLine, (*Machine).tellOpenLine)
+	case command.KindEnter:
+		return run(m, cmd, before, (*command.Decoder).Enter, (*Machine).enter, (*Machine).tellEnter)
+	case command.KindDraw:
+		return run(m, cmd, before, (*command.Decoder).Draw, (*Machine).drawLine, (*Machine).tellDraw)
+	case command.KindRedeem:
+		return run(m, cmd, before, (*command.Decoder).Redeem, (*Machine).redeem, (*Machine).tellRedeem)
+	case command.KindAdmit:
+		return run(m, cmd, before, (*command.Decoder).Admit, (*Machine).admit, (*Machine).tellAdmit)
+	case command.KindSetLine:
+		return run(m, cmd, before, (*command.Decoder).SetLine, (*Machine).setLine, (*Machine).tellSetLine)
+	case command.KindLeaveLine:
+		return run(m, cmd, before, (*command.Decoder).LeaveLine, (*Machine).leaveLine, (*Machine).tellLeaveLine)
+	case command.KindJoinReturns:
+		return run(m, cmd, before, (*command.Decoder).JoinReturns, (*Machine).joinReturns, (*Machine).tellJoinReturns)
+	case command.KindLeaveReturns:
+		return run(m, cmd, before, (*command.Decoder).LeaveReturns, (*Machine).leaveReturns, (*Machine).tellLeaveReturns)
 	default:
 		fail("a %s is not for this machine", k)
 		return undecided

@@ -37,7 +37,7 @@ func TestOrphans(t *testing.T) {
 		{"two rows, one at fault: both are offered", []string{"....", "......"}, []string{"**..", ".**..."}, []string{"**..", "**...."}},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			d := draw(t, c.rows...)
+			d := drawHouse(t, c.rows...)
 			a := &ask{own: d.own, noOrphans: true, wants: []command.Want{{Kind: command.WantSeats, Seats: starred(c.named...)}}}
 			want := holdfast.OK
 			if c.instead != nil {
@@ -81,7 +81,7 @@ func TestBestKeepsToTheRuleAgainstOrphans(t *testing.T) {
 		{"but not in another row", []string{"...", "...."}, []string{"**.", "...."}, 2},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			d := draw(t, c.rows...)
+			d := drawHouse(t, c.rows...)
 			a := bestOf(c.n, true)
 			var got choice
 			if o := got.choose(d.v, a); o != holdfast.OK {

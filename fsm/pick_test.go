@@ -26,7 +26,7 @@ type drawn struct {
 	own   []holdfast.SeatIndex
 }
 
-func draw(tb testing.TB, lines ...string) *drawn {
+func drawHouse(tb testing.TB, lines ...string) *drawn {
 	tb.Helper()
 	d := &drawn{lines: lines, spec: &command.EventSpec{Name: "play", Currency: "eur", Tiers: []command.Tier{{Name: "near"}, {Name: "far"}}}}
 	apart := command.Allocation{Name: "apart"}
@@ -138,7 +138,7 @@ func TestBest(t *testing.T) {
 		{"own units do not return besides", any, 4, []string{".oos"}, []string{holdfast.SoldOut.String()}},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			d := draw(t, c.rows...)
+			d := drawHouse(t, c.rows...)
 			c.want.Count = c.n
 			var got choice
 			o := got.choose(d.v, &ask{wants: []command.Want{c.want}, own: d.own})
@@ -179,7 +179,7 @@ func TestRefusedSeats(t *testing.T) {
 		{"own seats are not taken, nor an alternative", []string{"ooh..."}, []string{".**..."}, []string{"..*..."}, []string{"ooh**."}, held},
 	} {
 		t.Run(c.rule, func(t *testing.T) {
-			d := draw(t, c.rows...)
+			d := drawHouse(t, c.rows...)
 			a := &ask{own: d.own, wants: []command.Want{{Kind: command.WantSeats, Seats: starred(c.named...)}}}
 			var got choice
 			if o := got.choose(d.v, a); o != c.outcome {
@@ -201,7 +201,7 @@ func TestRefusedSeats(t *testing.T) {
 
 // TestWantsKeepOffEachOther asks for a mix: named seats first, then each want in its order.
 func TestWantsKeepOffEachOther(t *testing.T) {
-	d := draw(t, "......")
+	d := drawHouse(t, "......")
 	best := command.Want{Kind: command.WantBest, Section: holdfast.AnySection, Tier: holdfast.AnyTier, Count: 2, Adjacent: true}
 	var got choice
 	o := got.choose(d.v, &ask{wants: []command.Want{best, {Kind: command.WantSeats, Seats: []holdfast.SeatIndex{3}}, best}})

@@ -80,7 +80,7 @@ func (m *Machine) Marked() bool { return m.last.marked }
 // Timed reports whether something waits for the hold clock: a hold, a remembered outcome, or an event on sale,
 // whose buyers may be cooling down. While it does, the leader must write an entry now and then.
 func (m *Machine) Timed() bool {
-	return m.liveHolds() > 0 || m.state.memory.len() > 0 ||
+	return m.liveHolds() > 0 || m.sessions.len() > 0 || m.state.memory.len() > 0 ||
 		slices.ContainsFunc(m.state.events, func(e *event) bool { return e.sale == holdfast.SaleOpen })
 }
 

@@ -16,7 +16,9 @@ type state struct {
 	holds  slab[holdRecord]
 	orders slab[orderRecord]
 	buyers slab[buyerRecord]
-	sweep  uint32 // the slot of the buyer record that the sweep visits next
+	// returns are the lists of those who wait for units that come back.
+	returns slab[returnRecord]
+	sweep   uint32 // the slot of the buyer record that the sweep visits next
 
 	memory memory // outcomes of commands that are still valid
 	ended  ended  // how the last holds ended that did not become orders
@@ -30,9 +32,11 @@ func (s *state) cut(l *lease) state {
 	for i, e := range s.events {
 		frozen := *e
 		frozen.units = e.units.cut(l)
+		frozen.line = e.line.cut(l)
 		c.events[i] = &frozen
 	}
 	c.holds, c.orders, c.buyers = s.holds.cut(l), s.orders.cut(l), s.buyers.cut(l)
+	c.returns = s.returns.cut(l)
 	c.memory, c.ended = s.memory.cut(l), s.ended.cut(l)
 	return c
 }
@@ -76,14 +80,23 @@ type orderRecord struct {
 func (o *orderRecord) ref() []byte { return o.Ref[:o.RefBytes] }
 
 // buyerRecord is what is known about one buyer of one event. It is dropped by the sweep when it means nothing any
-// more: no units, no holds, no cool-down.
+// more: no units, no holds, no cool-down, and no place in a line that may still be asked for. 64 bytes: one cache line.
 type buyerRecord struct {
 	ID        holdfast.BuyerID
 	CoolUntil holdfast.Clock // nothing new can be held before; 0 or past: no cool-down
 	Units     uint32         // held, in payment and sold
 	Newest    uint32         // slot of the hold made last of those that are not sold
-	Event     uint16         // place in events
-	_         [6]uint8
+
+	// What the line knows of the buyer: see session.go.
+	SessionEnds holdfast.Clock       // whatever is done, unless a hold keeps it; 0: there is no session
+	IdleEnds    holdfast.Clock       // unless something is done
+	Number      holdfast.PlaceNumber // of the place
+	Position    holdfast.Position    // where it stands now
+	Returns     uint32               // slot in returns; 0: not on the list
+
+	Event     uint16 // place in events
+	State     uint8  // of the place: a holdfast.PlaceState and one, or noPlace
+	Deferrals uint8  // turns missed
 }
 
 // event is one event of the shard. Spec and price lists are never written after they are made, only
@@ -96,6 +109,8 @@ type event struct {
 	revision holdfast.Revision
 	spec     *command.EventSpec
 	rules    command.Rules // of spec, with the defaults filled in
+	lined    bool          // of spec: Hold asks for a session
+	line     *line         // nil until it is opened
 
 	// prices are the price lists, each with a price for every tier. A hold keeps the list that it was made with,
 	// an order too. current is the list for new holds.

@@ -18,10 +18,12 @@ import (
 // memory than there are bytes of it. What has the right checksums is believed, except where it would lead a machine
 // to places that do not exist; whether it makes sense is for Check to say.
 func Restore(cfg Config, r io.Reader) (*Machine, error) {
-	if err := readHead(r); err != nil {
+	format, err := readHead(r)
+	if err != nil {
 		return nil, err
 	}
 	f := newFrameReader(r)
+	f.format = format
 	m := New(cfg)
 	seed := m.state.read(f, cfg.Shard)
 	if err := f.finish(); err != nil {
@@ -36,24 +38,25 @@ func Restore(cfg Config, r io.Reader) (*Machine, error) {
 }
 
 // readHead reads magic and format, which stand before the first frame and are the same for all formats.
-func readHead(r io.Reader) error {
-	fault := func(format string, args ...any) error {
-		return &holdfast.Error{Kind: holdfast.Invalid, Op: "restore", Field: "format", Message: fmt.Sprintf(format, args...)}
+func readHead(r io.Reader) (uint32, error) {
+	fault := func(format string, args ...any) (uint32, error) {
+		return 0, &holdfast.Error{Kind: holdfast.Invalid, Op: "restore", Field: "format", Message: fmt.Sprintf(format, args...)}
 	}
 	head := make([]byte, len(snapshotMagic)+4)
 	if _, err := io.ReadFull(r, head); err == io.EOF || err == io.ErrUnexpectedEOF {
 		return fault("not a snapshot: it ends before it begins")
 	} else if err != nil {
-		return fmt.Errorf("restore: %w", err)
+		return 0, fmt.Errorf("restore: %w", err)
 	}
 	format, ok := bytes.CutPrefix(head, []byte(snapshotMagic))
 	if !ok {
 		return fault("not a snapshot of a shard: it begins with %q", head)
 	}
-	if n := binary.LittleEndian.Uint32(format); n != snapshotFormat {
+	n := binary.LittleEndian.Uint32(format)
+	if n == 0 || n > snapshotFormat {
 		return fault("a snapshot of format %d, this version knows %d: upgrade this node", n, snapshotFormat)
 	}
-	return nil
+	return n, nil
 }
 
 // read reads what write wrote. It gives a seed for the machine's hashes.
@@ -82,6 +85,9 @@ func (s *state) read(f *frameReader, shard holdfast.ShardID) (seed uint64) {
 	s.memory.read(f, s.clock)
 	f.begin(partEnded)
 	s.ended.read(f)
+	if f.format >= formatWithLines {
+		s.readLines(f)
+	}
 	return seed
 }
 
@@ -144,6 +150,11 @@ func (v *inventory) read(f *frameReader, spec *command.EventSpec) {
 // readSlab reads what writeSlab wrote. The slots that are free must hang together in one stack.
 func readSlab[T any](f *frameReader, part uint8, s *slab[T], read func(*T, *frameReader)) {
 	f.begin(part)
+	readSlabHere(f, s, read)
+}
+
+// readSlabHere is readSlab of a part that was begun.
+func readSlabHere[T any](f *frameReader, s *slab[T], read func(*T, *frameReader)) {
 	slots := uint32(f.count("slots", slotsMax))
 	s.free = f.u32()
 	unused := uint32(0)
@@ -214,6 +225,16 @@ func (b *buyerRecord) read(f *frameReader) {
 	b.Units = f.u32()
 	b.Newest = f.u32()
 	b.Event = f.u16()
+	if f.format < formatWithLines {
+		return
+	}
+	if b.State = f.u8(); b.State == noPlace {
+		return
+	}
+	b.Deferrals = f.u8()
+	b.SessionEnds, b.IdleEnds = holdfast.Clock(f.u64()), holdfast.Clock(f.u64())
+	b.Number, b.Position = holdfast.PlaceNumber(f.u32()), holdfast.Position(f.u32())
+	b.Returns = f.u32()
 }
 
 func (m *memory) read(f *frameReader, clock holdfast.Clock) {
@@ -288,7 +309,7 @@ func (s *state) validate() error {
 			return fmt.Errorf("the buyer in slot %d is of event %d with hold %d", slot, b.Event, b.Newest)
 		}
 	}
-	return nil
+	return s.validateLines()
 }
 
 func (s *state) validHold(slot uint32, h *holdRecord) bool {

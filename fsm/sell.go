@@ -76,5 +76,8 @@ func (m *Machine) addOrder(e *event, o orderRecord) uint32 {
 		m.byPayment.add(hash64(m.seed, o.ref()), slot)
 	}
 	e.orders++
+	if h := m.state.holds.at(o.Hold); m.state.buyers.at(h.Buyer).State != noPlace {
+		m.bought(h)
+	}
 	return slot
 }

@@ -17,7 +17,10 @@ import (
 
 const (
 	snapshotMagic  = "holdfast snapshot\n"
-	snapshotFormat = 1
+	snapshotFormat = 2
+
+	// formatWithLines is the first that has lines, and places in the records of buyers.
+	formatWithLines = 2
 )
 
 // The parts of a snapshot. The numbers are in snapshots: they are only ever appended.
@@ -29,6 +32,8 @@ const (
 	partBuyers  uint8 = 5
 	partMemory  uint8 = 6
 	partEnded   uint8 = 7
+	partLine    uint8 = 16 // one for each event that has one
+	partReturns uint8 = 17
 	partEnd     uint8 = 255
 )
 
@@ -48,6 +53,10 @@ func partName(part uint8) string {
 		return "memory"
 	case partEnded:
 		return "ended"
+	case partLine:
+		return "line"
+	case partReturns:
+		return "returns"
 	case partEnd:
 		return "end"
 	}
@@ -100,6 +109,7 @@ func (s *state) write(f *frameWriter, shard holdfast.ShardID) {
 	s.memory.write(f)
 	f.begin(partEnded)
 	s.ended.write(f)
+	s.writeLines(f)
 }
 
 func (e *event) write(f *frameWriter) {
@@ -179,6 +189,16 @@ func (b *buyerRecord) write(f *frameWriter) {
 	f.u32(b.Units)
 	f.u32(b.Newest)
 	f.u16(b.Event)
+	f.u8(b.State)
+	if b.State == noPlace {
+		return
+	}
+	f.u8(b.Deferrals)
+	f.u64(uint64(b.SessionEnds))
+	f.u64(uint64(b.IdleEnds))
+	f.u32(uint32(b.Number))
+	f.u32(uint32(b.Position))
+	f.u32(b.Returns)
 }
 
 // write writes the generations by span, and each one's outcomes in the order in which they came.

@@ -327,23 +327,21 @@ func TestWriteToTellsItsWritersError(t *testing.T) {
 	}
 }
 
-// TestFormatOneStaysReadable restores a snapshot of this format that was kept, and pins the bytes. When they change,
-// members that upgrade one after the other disagree, and old snapshots are lost: that is what format numbers are for.
+// TestFormatOneStaysReadable restores a snapshot of the format before lines and payments, which was kept. When it cannot
+// be read any more, members that upgrade lose their state: that is what format numbers are for. What was kept is the
+// sale below, as that version wrote it.
 func TestFormatOneStaysReadable(t *testing.T) {
-	file := filepath.Join("testdata", "format-1.snapshot")
-	kept, err := os.ReadFile(file)
-	if errors.Is(err, os.ErrNotExist) {
-		s, _ := aMuddledSale(t, 1, 120)
-		kept = snapshot(t, s.m)
-		if err := errors.Join(os.MkdirAll("testdata", 0o777), os.WriteFile(file, kept, 0o666)); err != nil {
-			t.Fatal(err)
-		}
-		t.Errorf("%s was not there; it is now", file)
-	} else if err != nil {
+	kept, err := os.ReadFile(filepath.Join("testdata", "format-1.snapshot"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	if m := restored(t, kept); !bytes.Equal(snapshot(t, m), kept) || len(m.Check()) > 0 {
-		t.Error("what was kept is written otherwise now, or is not sound")
+	s, _ := aMuddledSale(t, 1, 120)
+	m := restored(t, kept)
+	if !bytes.Equal(snapshot(t, m), snapshot(t, s.m)) {
+		t.Error("what was kept is read as another state")
+	}
+	for _, v := range m.Check() {
+		t.Error(v)
 	}
 }
 
@@ -405,7 +403,7 @@ func tryToRestore(t *testing.T, b []byte) {
 	if err != nil {
 		return
 	}
-	if again := snapshot(t, m); !bytes.Equal(again, b) {
+	if again := snapshot(t, m); !bytes.Equal(again, b) && b[len(snapshotMagic)] == snapshotFormat {
 		t.Fatalf("%s\nwas read, and is written as\n%s", hex.EncodeToString(b), hex.EncodeToString(again))
 	}
 	onlyAssertions(t, func() { m.Check() })

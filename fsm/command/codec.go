@@ -219,6 +219,7 @@ type Decoder struct {
 	setSale      SetSale
 	block        Block
 	mark         Mark
+	line         lineCommands
 
 	holdSeats, swapSeats []holdfast.SeatIndex // back the Seats of the wants decoded last
 }
@@ -251,7 +252,7 @@ func (d *Decoder) Check(cmd []byte) (err error) {
 	case KindMark:
 		_, err = d.Mark(cmd)
 	default:
-		err = malformed("kind", "%s is not known to this version", k)
+		return d.checkLine(cmd)
 	}
 	return err
 }

@@ -40,6 +40,17 @@ const (
 	// KindMark asks every replica to take its state hash at this entry, for cluster verify.
 	KindMark Kind = 32
 
+	// The waiting line: see line.go.
+	KindOpenLine     Kind = 40
+	KindEnter        Kind = 41
+	KindDraw         Kind = 42
+	KindRedeem       Kind = 43
+	KindAdmit        Kind = 44
+	KindSetLine      Kind = 45
+	KindLeaveLine    Kind = 46
+	KindJoinReturns  Kind = 47
+	KindLeaveReturns Kind = 48
+
 	// KindAssignEvent is the directory's: it gives an event a number and a shard.
 	KindAssignEvent Kind = 64
 	// KindPutKey is the directory's too: a frontend's public key.
@@ -49,7 +60,9 @@ const (
 var kindNames = map[Kind]string{
 	KindHold: "hold", KindSwap: "swap", KindExtend: "extend", KindRelease: "release", KindBeginPayment: "begin_payment", KindSell: "sell",
 	KindPutEvent: "put_event", KindSetSale: "set_sale", KindBlock: "block", KindMark: "mark", KindAssignEvent: "assign_event",
-	KindPutKey: "put_key",
+	KindPutKey:   "put_key",
+	KindOpenLine: "open_line", KindEnter: "enter", KindDraw: "draw", KindRedeem: "redeem", KindAdmit: "admit", KindSetLine: "set_line",
+	KindLeaveLine: "leave_line", KindJoinReturns: "join_returns", KindLeaveReturns: "leave_returns",
 }
 
 func (k Kind) String() string {

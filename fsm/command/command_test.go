@@ -20,8 +20,10 @@ import (
 
 func kinds() []command.Kind {
 	return []command.Kind{command.KindHold, command.KindSwap, command.KindExtend, command.KindRelease, command.KindBeginPayment, command.KindSell,
-		command.KindPutEvent, command.KindSetSale, command.KindBlock, command.KindMark, command.KindAssignEvent,
-		command.KindPutKey}
+		command.KindPutEvent, command.KindSetSale, command.KindBlock, command.KindMark,
+		command.KindOpenLine, command.KindEnter, command.KindDraw, command.KindRedeem, command.KindAdmit, command.KindSetLine,
+		command.KindLeaveLine, command.KindJoinReturns, command.KindLeaveReturns,
+		command.KindAssignEvent, command.KindPutKey}
 }
 
 // pinnedKinds: number, name, whether it may be long, whether it settles. The numbers stand in logs. A line may be
@@ -37,6 +39,15 @@ const pinnedKinds = `
 17 set_sale
 18 block
 32 mark
+40 open_line
+41 enter
+42 draw
+43 redeem
+44 admit
+45 set_line
+46 leave_line
+47 join_returns
+48 leave_returns
 64 assign_event long
 65 put_key
 `
@@ -166,7 +177,7 @@ func decode(d *command.Decoder, cmd []byte) (command.Command, error) {
 	case command.KindMark:
 		return d.Mark(cmd)
 	}
-	return nil, errors.New("no decoder")
+	return decodeLine(d, cmd)
 }
 
 // TestCommandsSurviveTheRoundTrip: a batch of any commands splits into exactly these, each decodes to what was
@@ -234,6 +245,9 @@ func TestAppendSetsTheKind(t *testing.T) {
 		command.KindRelease: &command.Release{}, command.KindBeginPayment: &command.BeginPayment{}, command.KindSell: &command.Sell{},
 		command.KindPutEvent: &command.PutEvent{}, command.KindAssignEvent: &command.AssignEvent{}, command.KindPutKey: &command.PutKey{}, command.KindSetSale: &command.SetSale{},
 		command.KindBlock: &command.Block{}, command.KindMark: &command.Mark{Header: command.Header{Kind: command.KindHold}},
+		command.KindOpenLine: &command.OpenLine{}, command.KindEnter: &command.Enter{}, command.KindDraw: &command.Draw{}, command.KindRedeem: &command.Redeem{},
+		command.KindAdmit: &command.Admit{}, command.KindSetLine: &command.SetLine{}, command.KindLeaveLine: &command.LeaveLine{},
+		command.KindJoinReturns: &command.JoinReturns{}, command.KindLeaveReturns: &command.LeaveReturns{},
 	} {
 		cmd, rest, err := command.Split(c.Append(nil))
 		if err != nil || len(rest) != 0 || command.KindOf(cmd) != kind {
@@ -258,6 +272,9 @@ func TestDecodersTakeTheirOwnKindOnly(t *testing.T) {
 		command.KindSetSale:      func(b []byte) error { _, err := d.SetSale(b); return err },
 		command.KindBlock:        func(b []byte) error { _, err := d.Block(b); return err },
 		command.KindMark:         func(b []byte) error { _, err := d.Mark(b); return err },
+	}
+	for _, kind := range lineKinds {
+		methods[kind] = lineDecoder(&d, kind)
 	}
 	rapid.Check(t, func(t *rapid.T) {
 		cmd, _, err := command.Split(anyCommand(t).Append(nil))

@@ -22,6 +22,11 @@ func seedCommands() (seeds [][]byte) {
 		&command.PutEvent{Spec: wide(2, 2)}, &command.AssignEvent{Spec: wide(0, 1)},
 		&command.PutKey{Key: holdfast.FrontendKey{Frontend: "f", Public: [32]byte{1}, NotAfterMs: 1}},
 		&command.SetSale{State: holdfast.SaleOpen}, &command.Block{Seats: []holdfast.SeatIndex{1}},
+		&command.OpenLine{Secret: holdfast.LineSecret{1}}, &command.Enter{Count: 2, Root: [32]byte{1}},
+		&command.Draw{}, &command.Draw{Beacon: holdfast.BeaconRound{Round: 1}},
+		&command.Redeem{Proof: command.Proof{Number: 1, Path: [][32]byte{{1}, {2}}}}, &command.Admit{Count: 1, Target: 2, BusyPermille: 3, ProviderPerMinute: 4},
+		&command.SetLine{Change: command.LineCeiling, Value: 5}, &command.LeaveLine{Proof: command.Proof{Path: [][32]byte{{3}}}},
+		&command.JoinReturns{Count: 1}, &command.LeaveReturns{Buyer: holdfast.BuyerID{1}},
 	} {
 		seeds = append(seeds, c.Append(nil))
 	}
@@ -133,6 +138,9 @@ func FuzzDecodeSpec(f *testing.F) {
 	general, reserved := wide(0, 1), wide(2, 2)
 	general.Sections = append(general.Sections, command.Section{Name: "g", Places: 100})
 	f.Add(general.Append(nil))
+	f.Add(reserved.Append(nil))
+	reserved.Line = command.LineRules{Enabled: true, OpensMs: 1, DrawMs: 2, SaleMs: 3, WorkBits: 4, Challenge: command.ChallengeWork,
+		Beacon: holdfast.Beacon{Kind: holdfast.BeaconChain, PublicKey: [32]byte{5}, GenesisMs: 6, PeriodMs: 1000, Round: 7}}
 	f.Add(reserved.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := command.DecodeSpec(b)

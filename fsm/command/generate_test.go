@@ -105,6 +105,9 @@ func anyCommand(t *rapid.T) command.Command {
 	case command.KindMark:
 		return &command.Mark{Header: header(t, kind)}
 	default:
+		if c := lineCommand(t, kind); c != nil {
+			return c
+		}
 		panic(fmt.Sprintf("no generator for %s", kind))
 	}
 }
@@ -161,6 +164,7 @@ func spec(t *rapid.T) command.EventSpec {
 		}
 		s.Allocations = append(s.Allocations, a)
 	}
+	s.Line = lineRules(t)
 	return s
 }
 
@@ -196,7 +200,9 @@ func result(t *rapid.T) command.Result {
 		Deadline: holdfast.Clock(rapid.Uint64().Draw(t, "deadline")), Attempt: holdfast.Attempt(rapid.Uint32().Draw(t, "attempt")),
 		Allowance: rapid.Uint16().Draw(t, "allowance"), RetryAfterMs: rapid.Uint32().Draw(t, "retry after"),
 		Event: holdfast.EventID(rapid.Uint32().Draw(t, "event")), Shard: holdfast.ShardID(rapid.Uint32().Draw(t, "shard")),
-		Version: rapid.Uint32().Draw(t, "version"),
+		Version: rapid.Uint32().Draw(t, "version"), Place: holdfast.PlaceNumber(rapid.Uint32().Draw(t, "place")),
+		Position: holdfast.Position(rapid.Uint32().Draw(t, "position")), Served: holdfast.Position(rapid.Uint32().Draw(t, "served")),
+		Session: holdfast.Clock(rapid.Uint64().Draw(t, "session")),
 	}
 	if maybe("has hold") {
 		r.Hold = id16(t, "hold")

@@ -9,7 +9,7 @@ import (
 // Result is what a shard answers to one command. Which fields are set depends on the outcome; a zero field is
 // absent. Packed it is
 //
-//	length uint16 | outcome uint8 | fields uint16 | the fields present, in the order of the bits
+//	length uint16 | outcome uint8 | fields uint32 | the fields present, in the order of the bits
 type Result struct {
 	Outcome  holdfast.Outcome
 	Repeated bool // the command was executed before, and this is its outcome told again
@@ -30,6 +30,14 @@ type Result struct {
 	Event   holdfast.EventID
 	Shard   holdfast.ShardID
 	Version uint32
+	// Place, Position and Served answer commands about the line: the number of the place, or the first of those that an
+	// Enter made; where it stands; and the position up to which the line has been called. Which are meant follows from
+	// the command and the outcome: 0 is a number too.
+	Place    holdfast.PlaceNumber
+	Position holdfast.Position
+	Served   holdfast.Position
+	// Session is when the visitor's session, or turn, ends unless something is done.
+	Session holdfast.Clock
 }
 
 // Presence bits, in the order of the fields on the wire.
@@ -47,6 +55,10 @@ const (
 	hasEvent
 	hasShard
 	hasVersion
+	hasPlace
+	hasPosition
+	hasServed
+	hasSession
 	hasAll = 1<<iota - 1
 )
 
@@ -54,15 +66,16 @@ const (
 const ResultSeatsMax = holdfast.UnitsPerHoldMax
 
 // fields gives the presence bits of what is set.
-func (r *Result) fields() (bits uint16) {
+func (r *Result) fields() (bits uint32) {
 	for _, f := range [...]struct {
-		bit uint16
+		bit uint32
 		set bool
 	}{
 		{hasRepeated, r.Repeated}, {hasHold, !r.Hold.IsZero()}, {hasDeadline, r.Deadline != 0}, {hasAmount, r.Amount.Currency != ""},
 		{hasSeats, len(r.Seats) > 0}, {hasAttempt, r.Attempt != 0}, {hasTaken, len(r.Taken) > 0}, {hasNear, len(r.Near) > 0},
 		{hasAllowance, r.Allowance != 0}, {hasRetryAfter, r.RetryAfterMs != 0}, {hasEvent, r.Event != 0}, {hasShard, r.Shard != 0},
-		{hasVersion, r.Version != 0},
+		{hasVersion, r.Version != 0}, {hasPlace, r.Place != 0}, {hasPosition, r.Position != 0}, {hasServed, r.Served != 0},
+		{hasSession, r.Session != 0},
 	} {
 		if f.set {
 			bits |= f.bit
@@ -75,7 +88,7 @@ func (r *Result) fields() (bits uint16) {
 func (r *Result) Append(b []byte) []byte {
 	at, fields := len(b), r.fields()
 	b = append(b, 0, 0, byte(r.Outcome))
-	b = binary.LittleEndian.AppendUint16(b, fields)
+	b = binary.LittleEndian.AppendUint32(b, fields)
 	if fields&hasHold != 0 {
 		b = append(b, r.Hold[:]...)
 	}
@@ -112,24 +125,36 @@ func (r *Result) Append(b []byte) []byte {
 	if fields&hasVersion != 0 {
 		b = binary.LittleEndian.AppendUint32(b, r.Version)
 	}
+	if fields&hasPlace != 0 {
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.Place))
+	}
+	if fields&hasPosition != 0 {
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.Position))
+	}
+	if fields&hasServed != 0 {
+		b = binary.LittleEndian.AppendUint32(b, uint32(r.Served))
+	}
+	if fields&hasSession != 0 {
+		b = binary.LittleEndian.AppendUint64(b, uint64(r.Session))
+	}
 	binary.LittleEndian.PutUint16(b[at:], uint16(len(b)-at-2))
 	return b
 }
 
 // DecodeResult takes the first packed result off b into r, whose slices it uses again, and gives the rest.
 func DecodeResult(b []byte, r *Result) (rest []byte, err error) {
-	if len(b) < 5 {
+	if len(b) < 7 {
 		return nil, malformed("result", "%d bytes", len(b))
 	}
 	n := int(binary.LittleEndian.Uint16(b))
-	if n < 3 || n > len(b)-2 {
+	if n < 5 || n > len(b)-2 {
 		return nil, malformed("result", "length %d of %d", n, len(b))
 	}
 	rd := reader{b: b[2 : 2+n : 2+n]}
 	rest = b[2+n:]
 	seats, taken, near, currency := r.Seats[:0], r.Taken[:0], r.Near[:0], r.Amount.Currency
 	*r = Result{Outcome: holdfast.Outcome(rd.u8()), Seats: seats, Taken: taken, Near: near}
-	fields := rd.u16()
+	fields := rd.u32()
 	if fields&^hasAll != 0 {
 		return nil, malformed("result", "fields %#x: the server is newer than this program", fields)
 	}
@@ -169,6 +194,18 @@ func DecodeResult(b []byte, r *Result) (rest []byte, err error) {
 	}
 	if fields&hasVersion != 0 {
 		r.Version = rd.u32()
+	}
+	if fields&hasPlace != 0 {
+		r.Place = holdfast.PlaceNumber(rd.u32())
+	}
+	if fields&hasPosition != 0 {
+		r.Position = holdfast.Position(rd.u32())
+	}
+	if fields&hasServed != 0 {
+		r.Served = holdfast.Position(rd.u32())
+	}
+	if fields&hasSession != 0 {
+		r.Session = holdfast.Clock(rd.u64())
 	}
 	if rd.err == nil && (r.Outcome == 0 || r.fields() != fields) {
 		rd.fail("result", "outcome %d with fields %#x, of which %#x say something", r.Outcome, fields, r.fields())

@@ -23,6 +23,8 @@ type EventSpec struct {
 	Sections []Section // 1 to SectionsMax
 	// Allocations are the parts of the house that are not offered to everyone; the first has AllocationIndex 1.
 	Allocations []Allocation
+	// Line are the rules of the waiting line, if there is one.
+	Line LineRules
 }
 
 // Rules are the options of an event. A zero means the default that stands beside it.
@@ -171,6 +173,9 @@ func (s *EventSpec) Validate() error {
 		return err
 	}
 	if err := s.validateAllocations(); err != nil {
+		return err
+	}
+	if err := s.Line.validate(); err != nil {
 		return err
 	}
 	if n := s.packedBytes(); n > holdfast.SpecBytesMax {
@@ -380,7 +385,7 @@ func (s *EventSpec) Append(b []byte) []byte {
 			b = binary.LittleEndian.AppendUint32(b, sp.Last)
 		}
 	}
-	return b
+	return s.appendBlocks(b)
 }
 
 // packedBytes gives the length of what Append appends.
@@ -398,7 +403,7 @@ func (s *EventSpec) packedBytes() int {
 	for i := range s.Allocations {
 		n += 1 + len(s.Allocations[i].Name) + 4 + 12*len(s.Allocations[i].Spans)
 	}
-	return n
+	return n + s.blocksBytes()
 }
 
 // DecodeSpec decodes and validates a packed description, which must be all of b.
@@ -432,6 +437,7 @@ func (r *reader) spec() (s EventSpec) {
 		}
 		s.Allocations = append(s.Allocations, a)
 	}
+	r.blocks(&s)
 	if r.err == nil {
 		r.err = s.Validate()
 	}
