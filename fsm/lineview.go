@@ -38,6 +38,9 @@ type LineView struct {
 	Units   Counts // of the public allocation
 	Returns uint32 // on the list for seats that come back
 
+	Totals  LineTotals
+	Expects uint32 // of the called, as many as are on their way if so many come as came lately
+
 	// What the leader steers by: its own numbers as it left them, and averages of what happened lately.
 	Target            uint32
 	BusyPermille      uint16
@@ -106,6 +109,7 @@ func (e *event) lineView(clock holdfast.Clock) LineView {
 	v.Ceiling, v.Rate = l.limits(&rules)
 	v.Returns = uint32(len(l.returns))
 	p := &l.pace
+	v.Totals, v.Expects = p.totals, l.expected(clock, rules.CallMs)
 	v.Target, v.BusyPermille, v.ProviderPerMinute = p.target, p.busyPermille, p.providerPerMinute
 	v.ShowPermille, v.UnitsPerHoldMilli, v.PayPermille, v.SessionMeanMs = p.show.of(1000), p.units.of(1000), p.pays.of(1000), p.sessionMs
 	return v
