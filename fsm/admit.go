@@ -168,9 +168,9 @@ func (l *line) calledNotCome(clock holdfast.Clock, callMs uint32) (n uint32) {
 // seconds when a turn is near, so whoever comes, comes soon.
 const comingPart = 8
 
-// expected gives how many are on their way, if so many of the called come as came lately.
-func (l *line) expected(clock holdfast.Clock, callMs uint32) uint32 {
-	n, last := uint32(0), l.pace.lost
+// fresh gives how many were called so lately that they may be on their way.
+func (l *line) fresh(clock holdfast.Clock, callMs uint32) (n uint32) {
+	last := l.pace.lost
 	for i := range l.pace.calls {
 		c := &l.pace.calls[i]
 		if c.at+micros(callMs)/comingPart > l.clockOf(clock) {
@@ -178,7 +178,7 @@ func (l *line) expected(clock holdfast.Clock, callMs uint32) uint32 {
 		}
 		last = c.before
 	}
-	return max(l.pace.show, averageOne/16).of(n)
+	return n
 }
 
 func (p *pace) sessionEnded(ms uint32) {
@@ -244,7 +244,7 @@ func (m *Machine) admissible(e *event, rules *command.LineRules, asked uint32) u
 	public := e.units.byAllocation()[holdfast.Public]
 	free, sessions := public[holdfast.Free], l.counts[holdfast.PlaceAdmitted]
 	show := max(l.pace.show, averageOne/16)
-	expected := l.expected(m.state.clock, rules.CallMs)
+	expected := show.of(l.fresh(m.state.clock, rules.CallMs))
 
 	room := min(ceiling-min(ceiling, sessions+expected), stockFor(public, l.pace.units)-min(stockFor(public, l.pace.units), l.looking+expected))
 	n := min(asked, uint32(min(uint64(room)*averageOne/uint64(show), 1<<31)))

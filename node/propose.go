@@ -72,6 +72,7 @@ type proposer struct {
 	empties  int           // entries in flight that carry no commands
 	stamped  time.Duration // Monotonic: up to when the hold clock was advanced by this reign
 	timed    bool          // something waits for the hold clock
+	wakeMs   int64         // wall clock, Unix ms: an entry is due then; 0: none
 	remember sizes         // outcomes
 	load     load
 
@@ -245,11 +246,21 @@ func (p *proposer) untilTick() time.Duration {
 	switch {
 	case p.leading && p.again > now:
 		return p.again - now
-	case p.serving && p.timed:
-		return max(p.stamped+p.tick-now, time.Millisecond)
+	case !p.serving:
+		return time.Hour
 	}
-	return time.Hour
+	until := time.Hour
+	if p.timed {
+		until = p.stamped + p.tick - now
+	}
+	if p.wakeMs != 0 { // and look again each second, since the wall clock may be set
+		until = min(until, time.UnixMilli(p.wakeMs).Sub(p.clock.Now()), time.Second)
+	}
+	return max(until, time.Millisecond)
 }
+
+// woken reports whether the wall clock has come to an instant at which an entry is due.
+func (p *proposer) woken() bool { return p.wakeMs != 0 && p.clock.Now().UnixMilli() >= p.wakeMs }
 
 // next takes what the next entry holds, and stamps it. It gives nil when no entry is due, or none may be packed.
 func (p *proposer) next() (e *entry, late []Batch) {
@@ -268,7 +279,7 @@ func (p *proposer) next() (e *entry, late []Batch) {
 		p.flight = append(p.flight, e)
 		return e, nil
 	}
-	due := p.empties == 0 && (len(p.readers) > 0 || p.timed && now-p.stamped >= p.tick)
+	due := p.empties == 0 && (len(p.readers) > 0 || p.timed && now-p.stamped >= p.tick || p.woken())
 	if p.queue.len() == 0 && !due {
 		return nil, nil
 	}

@@ -41,10 +41,10 @@ func (p *proposer) remove(i int) {
 }
 
 // noted is told after each applied entry, ours or not, what the machine needs.
-func (p *proposer) noted(timed bool, remembered sizes) {
+func (p *proposer) noted(timed bool, wakeMs int64, remembered sizes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.timed, p.remember = timed, remembered
+	p.timed, p.wakeMs, p.remember = timed, wakeMs, remembered
 }
 
 // answer gives the results of a claimed entry to those who wait for them: one copy for all of them.
