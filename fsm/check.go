@@ -45,6 +45,7 @@ func (m *Machine) Check() []Violation {
 	c.checkOrders()
 	c.checkEvents()
 	c.checkMemory()
+	c.checkLines()
 	return c.found
 }
 

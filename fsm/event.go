@@ -76,6 +76,7 @@ func (m *Machine) updateEvent(e *event, expect uint32, spec *command.EventSpec) 
 	e.setRules()
 	e.prices, e.current = prices, current
 	e.units.extend(geometry)
+	m.noteReturn(e)
 	m.announce(e)
 	m.onTime(e)
 	m.wakeNext()
@@ -165,6 +166,7 @@ func (m *Machine) changeSale(e *event, to holdfast.SaleState) {
 		e.line.closedMs = m.state.wallMs
 	}
 	m.stopOrGo(e)
+	m.noteReturn(e)
 	m.announce(e)
 }
 
