@@ -9,6 +9,7 @@ import (
 type Facts struct {
 	Waiting int // people in the line who have not been called
 	Called  int // C: called, their window still open, and not come yet
+	Fresh   int // of these, those called in the last eighth of the window
 	Active  int // A: live sessions
 	Looking int // A0: of these without a hold
 
@@ -17,6 +18,7 @@ type Facts struct {
 
 	CalledTotal uint64 // people called
 	CameTotal   uint64 // sessions opened
+	ComingMs    uint64 // from the call to the session, of all of these together
 	HeldTotal   uint64 // sessions that came to a hold
 	UnitsTotal  uint64 // units of these holds
 	SoldTotal   uint64 // sessions that ended with an order
@@ -67,9 +69,7 @@ const (
 	startShare = 0.25 // of the ceiling is the first target
 	floorShare = 1. / 32
 
-	// Who was called comes soon or hardly at all: pages poll every few seconds near the front. Of those who will come a
-	// share of 1/e is still to come after the twenty-fourth part of the window.
-	comingPart = 24
+	freshPart = 8 // of the window: see Facts
 
 	fillSeconds    = 4.  // a gap to the target is filled in this time
 	roomSeconds    = 30. // and a gap to the ceiling in this: people who are let in together leave together, and so on in waves
@@ -85,6 +85,7 @@ const (
 	unitsPrior, unitsWeight   = 2.0, 5
 	holdsPrior, holdsWeight   = 0.9, 20
 	ordersPrior, ordersWeight = 0.8, 100
+	comingPrior, comingWeight = 1. / 24, 20 // seconds from the call to the session, as a part of the window
 )
 
 // Memory is what the law keeps from step to step. It is small and plain, so that it can travel with the commands that
@@ -101,6 +102,7 @@ type Memory struct {
 	Work    float64 // sessions' worth of commands a second, smoothed
 
 	Came, Due      float64 // fading sums: people who came, of so many whose time to come has passed
+	Coming         float64 // seconds that those who came took to come
 	Units, Holds   float64 // units, of so many holds
 	Held, Opened   float64 // holds, of so many sessions
 	Orders, Closed float64 // orders, of so many sessions that ended or have a hold
@@ -116,6 +118,7 @@ type Estimates struct {
 	Holds  float64 // ĥ: holds a session
 	Orders float64 // ĉ: orders a session
 	Coming float64 // E: called people who are still expected
+	Delay  float64 // τ: seconds from the call to the session; of those who will come, 1/e is still to come after so many
 }
 
 // Estimates reads the memory. It is safe for a line that nobody has come to.
@@ -127,6 +130,8 @@ func (m *Memory) Estimates() Estimates {
 		Orders: ratio(m.Orders, m.Closed, ordersPrior, ordersWeight, 0.05, 1),
 	}
 	e.Coming = e.ShowUp * m.Pending
+	window := max(m.Last.Window.Seconds(), 1)
+	e.Delay = ratio(m.Coming, m.Came, window*comingPrior, comingWeight, 0.5, window/4)
 	return e
 }
 
@@ -134,30 +139,43 @@ func ratio(part, whole, prior, weight, low, high float64) float64 {
 	return min(max((part+prior*weight)/(whole+weight), low), high)
 }
 
-// Resume is the memory of a new leader that was told nothing by the last one: it takes from the state that there is a
-// flow of people, instead of beginning at zero.
-func Resume(f Facts) Memory {
-	m := Memory{Last: f, Primed: true}
+// Left is what a leader leaves behind in the state for the next: what it steered to, and what the machine averages.
+type Left struct {
+	Target  float64       // 0: nobody has led a line that was drawn
+	Busy    float64       // u
+	Session time.Duration // how long a session lasts; 0: none has ended
+}
+
+// Resume is the memory of a new leader: it takes from the state that there is a flow of people, instead of beginning at
+// zero.
+func Resume(f Facts, left Left) Memory {
+	m := Memory{Last: f, Primed: true, Target: left.Target, Busy: left.Busy}
 	if f.CalledTotal == 0 {
 		return m
 	}
-	gone := float64(f.CalledTotal) - float64(f.Called)
-	came := float64(f.CameTotal)
 	// Everything that ever happened counts like the last minutes, but for no more people than these can hold.
-	scale := min(1, 500/max(gone, came, 1))
-	m.Came, m.Due = came*scale, max(gone, came)*scale
+	gone, came := float64(f.CalledTotal)-float64(f.Fresh), float64(f.CameTotal)
+	scale := min(1, resumeWeight/max(gone, came, 1))
+	m.Came, m.Due, m.Coming = came*scale, max(gone, came)*scale, float64(f.ComingMs)/1000*scale
 	m.Units, m.Holds = float64(f.UnitsTotal)*scale, float64(f.HeldTotal)*scale
 	m.Held, m.Opened = float64(f.HeldTotal)*scale, came*scale
-	m.Orders, m.Closed = float64(f.SoldTotal)*scale, float64(f.SoldTotal)*scale
+	m.Orders, m.Closed = float64(f.SoldTotal)*scale, max(came-float64(f.Active), float64(f.SoldTotal))*scale
 
-	// In an even flow r, C is made of those who will come and stay for tau, and of those who will not and stay for the
-	// whole window. Pending is r for tau.
-	s, window := m.Estimates().ShowUp, max(f.Window.Seconds(), 1)
-	tau := window / comingPart
-	m.Pending = float64(f.Called) * tau / (s*tau + (1-s)*window)
-	m.Target = max(float64(f.Looking)+s*m.Pending, float64(f.Ceiling)*floorShare)
+	// In an even flow r, of those called in the last eighth some have come: Fresh is what is left, and what of that still
+	// counts is r·τ, less the tail that is older.
+	e := m.Estimates()
+	window := max(f.Window.Seconds(), 1) / freshPart
+	stay := e.ShowUp*e.Delay*(1-math.Exp(-window/e.Delay)) + (1-e.ShowUp)*window
+	m.Pending = float64(f.Fresh) / max(stay, 1e-3) * e.Delay
+	if left.Session > 0 { // Little's law
+		m.Ending = float64(f.Active) / max(left.Session.Seconds(), 1)
+		m.Leaving, m.Inflow, m.Work = m.Ending, m.Ending, m.Ending
+	}
 	return m
 }
+
+// resumeWeight is for how many people the past counts at most.
+const resumeWeight = 500
 
 // Step takes what the leader sees after so many seconds, and says how many people are called now, and why not more.
 func (m *Memory) Step(f Facts, elapsed time.Duration) (count int, why Reason) {
@@ -169,19 +187,18 @@ func (m *Memory) Step(f Facts, elapsed time.Duration) (count int, why Reason) {
 	}
 	m.steer(&f, e, dt)
 	count, why = m.decide(&f, e, dt)
-	m.Pending += float64(count)
 	m.Last, m.Primed = f, true
 	return count, why
 }
 
 // observe brings rates and shares up to date.
 func (m *Memory) observe(f *Facts, dt float64) {
-	tau := max(f.Window.Seconds(), 1) / comingPart
-	due := m.Pending * (1 - math.Exp(-dt/tau))
-	m.Pending -= due
 	if !m.Primed {
 		m.Last = *f
 	}
+	m.Pending += grown(f.CalledTotal, m.Last.CalledTotal) // the machine may have called fewer than it was asked to
+	due := m.Pending * (1 - math.Exp(-dt/m.Estimates().Delay))
+	m.Pending -= due
 	came, held := grown(f.CameTotal, m.Last.CameTotal), grown(f.HeldTotal, m.Last.HeldTotal)
 	units, sold := grown(f.UnitsTotal, m.Last.UnitsTotal), grown(f.SoldTotal, m.Last.SoldTotal)
 	left := max(0, came-float64(f.Looking-m.Last.Looking)) // stopped looking: found, or gave up
@@ -191,6 +208,7 @@ func (m *Memory) observe(f *Facts, dt float64) {
 	fade := func(sum *float64, add float64) { *sum = *sum*keep + add }
 	fade(&m.Came, came)
 	fade(&m.Due, due)
+	fade(&m.Coming, grown(f.ComingMs, m.Last.ComingMs)/1000)
 	fade(&m.Units, units)
 	fade(&m.Holds, held)
 	fade(&m.Held, held)

@@ -10,7 +10,7 @@ import (
 func busyLine() Facts {
 	return Facts{
 		Waiting: 10000, Called: 80, Active: 900, Looking: 300, Free: 5000, Capacity: 20000,
-		CalledTotal: 5000, CameTotal: 4400, HeldTotal: 4000, UnitsTotal: 8000, SoldTotal: 3000,
+		CalledTotal: 5000, CameTotal: 4400, ComingMs: 4_400_000, HeldTotal: 4000, UnitsTotal: 8000, SoldTotal: 3000,
 		Busy: 0.2, Ceiling: 2000, Window: 2 * time.Minute,
 	}
 }
@@ -22,6 +22,7 @@ func pace(m *Memory, f *Facts, seconds int) (called int) {
 		count, _ := m.Step(*f, time.Second)
 		came, found, paid := count*9/10, f.Looking/30, (f.Active-f.Looking)/60
 		f.CalledTotal, f.CameTotal, f.HeldTotal = f.CalledTotal+uint64(count), f.CameTotal+uint64(came), f.HeldTotal+uint64(found)
+		f.ComingMs += uint64(1000 * came)
 		f.UnitsTotal, f.SoldTotal = f.UnitsTotal+uint64(2*found), f.SoldTotal+uint64(paid)
 		f.Looking, f.Active = f.Looking+came-found, f.Active+came-paid
 		if i >= seconds-10 {
@@ -33,7 +34,7 @@ func pace(m *Memory, f *Facts, seconds int) (called int) {
 
 // settled is the memory of a leader that has paced that line for a while.
 func settled(f Facts) (Memory, Facts) {
-	m := Resume(f)
+	m := Resume(f, Left{})
 	pace(&m, &f, 60)
 	return m, f
 }
@@ -70,12 +71,12 @@ func TestWhoIsLetInAndWhyNotMore(t *testing.T) {
 }
 
 func TestSomebodyIsCalledWhileAnythingIsFreeAndNobodyLooks(t *testing.T) {
-	f := Facts{Waiting: 50, Free: 1, Capacity: 1000, Ceiling: 100, Window: 2 * time.Minute, CalledTotal: 900, CameTotal: 800}
-	m := Resume(f)
+	f := Facts{Waiting: 50, Free: 1, Capacity: 1000, Ceiling: 100, Window: 2 * time.Minute, CalledTotal: 900, CameTotal: 800, ComingMs: 4_000_000}
+	m := Resume(f, Left{})
 	called := 0
 	for range 10 {
 		count, _ := m.Step(f, time.Second)
-		called += count
+		called, f.CalledTotal = called+count, f.CalledTotal+uint64(count)
 	}
 	if called < 1 || called > 6 {
 		t.Errorf("%d were called in ten seconds for one unit", called)
@@ -102,8 +103,8 @@ func TestASaturatedPathLetsNobodyIn(t *testing.T) {
 func TestALeaderThatKnowsTheStateAloneNeitherBurstsNorStalls(t *testing.T) {
 	m, f := settled(busyLine())
 	before := pace(&m, &f, 10)
-	f.Called = 80
-	next := Resume(f)
+	f.Called, f.Fresh = 80, 20
+	next := Resume(f, Left{Target: m.Target, Busy: f.Busy, Session: 80 * time.Second})
 	first, _ := next.Step(f, time.Second)
 	if after := pace(&next, &f, 10); first > before/5 || after < before/2 || after > before*3/2 {
 		t.Errorf("%d were called in ten seconds before, %d in the first second of the next leader and %d in ten", before, first, after)
@@ -112,7 +113,7 @@ func TestALeaderThatKnowsTheStateAloneNeitherBurstsNorStalls(t *testing.T) {
 
 func TestALineThatNobodyWasCalledFromBeginsAtTheFirstTarget(t *testing.T) {
 	f := Facts{Waiting: 1000, Free: 500, Capacity: 500, Ceiling: 400, Window: time.Minute}
-	m := Resume(f)
+	m := Resume(f, Left{})
 	if count, _ := m.Step(f, time.Second); count < 1 || count > 40 || m.Target != startShare*400 {
 		t.Errorf("%d were called with a target of %.0f", count, m.Target)
 	}
@@ -127,7 +128,7 @@ func FuzzStep(f *testing.F) {
 		}
 		facts := Facts{Waiting: int(waiting), Called: int(called), Active: int(active), Looking: int(looking), Free: int(free), Capacity: int(free) + 100,
 			Busy: min(max(busy, 0), 1), Ceiling: int(ceiling), RateMax: max(rate, 0), Window: 2 * time.Minute, CalledTotal: uint64(called), CameTotal: uint64(active)}
-		m := Resume(facts)
+		m := Resume(facts, Left{})
 		for range 5 {
 			count, why := m.Step(facts, time.Duration(elapsed))
 			if count < 0 || count > facts.Waiting || why.String() == "" {

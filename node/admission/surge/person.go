@@ -7,11 +7,14 @@ func (r *run) summon(number int) {
 	window := r.Window.Seconds()
 	delay := r.exponential(r.ShowDelay)
 	if r.rng.Float64() < r.ShowUp && delay < window {
-		r.after(delay, func() { r.come() })
+		called := r.now
+		r.after(delay, func() { r.come(called) })
 		return
 	}
+	called := int(r.now)
 	r.after(window, func() {
 		r.called--
+		r.outstanding[called]--
 		r.missed++
 		if r.rng.Float64() < r.Return {
 			r.after(60+120*r.rng.Float64(), func() {
@@ -22,17 +25,20 @@ func (r *run) summon(number int) {
 }
 
 // come opens the session.
-func (r *run) come() {
+func (r *run) come(called float64) {
 	if r.active >= r.Ceiling { // the shard says: in a moment
-		r.after(1, r.come)
+		r.after(1, func() { r.come(called) })
 		return
 	}
 	r.shard.submit(func(float64) {
 		r.called--
+		r.outstanding[int(called)]--
+		r.comingMs += uint64((r.now - called) * 1000)
 		r.active++
 		r.looking++
 		r.cameTotal++
-		r.after(3+r.spread(r.Look), func() { r.want(r.units(), 0) })
+		begun := r.now
+		r.after(3+r.spread(r.Look), func() { r.want(begun, r.units(), 0) })
 	})
 }
 
@@ -50,28 +56,28 @@ func (r *run) units() int {
 }
 
 // want asks for a hold, some times.
-func (r *run) want(units, tries int) {
+func (r *run) want(begun float64, units, tries int) {
 	r.shard.submit(func(ms float64) {
 		r.second = append(r.second, ms)
 		r.holds = append(r.holds, timedHold{r.now, ms})
 		switch {
 		case r.free >= units:
-			r.hold(units)
+			r.hold(begun, units)
 		case tries < 2 && r.rng.Float64() < 0.7: // looks once more, for fewer if there are fewer
 			if r.free > 0 {
 				units = min(units, r.free)
 			}
-			r.after(2+6*r.rng.Float64(), func() { r.want(units, tries+1) })
+			r.after(2+6*r.rng.Float64(), func() { r.want(begun, units, tries+1) })
 		default:
 			r.empty++
 			r.looking--
-			r.active--
+			r.end(begun)
 		}
 	})
 }
 
 // hold has the units, and pays or does not.
-func (r *run) hold(units int) {
+func (r *run) hold(begun float64, units int) {
 	r.free -= units
 	r.held += units
 	r.looking--
@@ -80,7 +86,7 @@ func (r *run) hold(units int) {
 	back := func() {
 		r.held -= units
 		r.free += units
-		r.active--
+		r.end(begun)
 		r.lapse++
 	}
 	pay := 5 + r.spread(r.Pay)
@@ -93,7 +99,7 @@ func (r *run) hold(units int) {
 					r.held -= units
 					r.sold += units
 					r.soldTotal++
-					r.active--
+					r.end(begun)
 					r.paidAt = append(r.paidAt, r.now)
 				})
 			})
@@ -103,6 +109,16 @@ func (r *run) hold(units int) {
 	default:
 		r.expire(r.now, ttl, back)
 	}
+}
+
+// end ends a session.
+func (r *run) end(begun float64) {
+	r.active--
+	lasted := r.now - begun
+	if r.sessionS == 0 {
+		r.sessionS = lasted
+	}
+	r.sessionS += (lasted - r.sessionS) / 16
 }
 
 // expire ends a hold on the hold clock, which stands while the shard has no leader.

@@ -116,6 +116,10 @@ type run struct {
 	calls    []int  // numbers, in the order in which they were called for the first time
 
 	called, active, looking    int
+	outstanding                []int // of those called in each second, who has neither come nor been given up
+	comingMs                   uint64
+	target                     float64
+	sessionS                   float64 // how long sessions last, averaged as the machine does
 	free, held, sold           int
 	calledTotal, cameTotal     uint64
 	heldTotal, unitsTotal      uint64
@@ -206,11 +210,20 @@ func (r *run) leaderless() bool {
 
 func (r *run) facts() admission.Facts {
 	return admission.Facts{
-		Waiting: len(r.line) + len(r.deferred), Called: r.called, Active: r.active, Looking: r.looking,
+		Waiting: len(r.line) + len(r.deferred), Called: r.called, Fresh: r.fresh(), ComingMs: r.comingMs, Active: r.active, Looking: r.looking,
 		Free: r.free, Capacity: r.Units,
 		CalledTotal: r.calledTotal, CameTotal: r.cameTotal, HeldTotal: r.heldTotal, UnitsTotal: r.unitsTotal, SoldTotal: r.soldTotal,
 		Busy: r.shard.busy(), Ceiling: r.Ceiling, Orders: r.Orders, Window: r.Window,
 	}
+}
+
+// fresh is how many of those called in the last eighth of their window have not come.
+func (r *run) fresh() (n int) {
+	from := max(0, int(r.now-r.Window.Seconds()/8))
+	for second := from; second < len(r.outstanding); second++ {
+		n += r.outstanding[second]
+	}
+	return n
 }
 
 // tick is the leader's duty, once a second.
@@ -226,7 +239,7 @@ func (r *run) tick() {
 	}
 	if !r.leaderless() {
 		if r.calledTotal > 0 && !r.memory.Primed {
-			r.memory = admission.Resume(facts)
+			r.memory = admission.Resume(facts, admission.Left{Target: r.target, Busy: facts.Busy, Session: time.Duration(r.sessionS * float64(time.Second))})
 		}
 		step := r.law
 		if step == nil {
@@ -234,9 +247,10 @@ func (r *run) tick() {
 		}
 		count, why := step(&r.memory, facts)
 		s.Called, s.Why, s.steered = r.call(count), why.String(), true
+		r.target = math.Round(r.memory.Target) // goes into the log with Admit
 	}
 	e := r.memory.Estimates()
-	s.Target, s.Expected, s.Rule = r.memory.Target, e.Coming, r.memory.StockRule(&facts)
+	s.Target, s.Expected, s.Rule = r.memory.Target, e.Coming+e.ShowUp*float64(s.Called), r.memory.StockRule(&facts)
 	s.Active, s.Looking, s.Waiting = r.active, r.looking, len(r.line)+len(r.deferred)
 	s.Free, s.Held, s.Sold = r.free, r.held, r.sold
 	s.Came = int(r.cameTotal)
@@ -279,6 +293,10 @@ func (r *run) call(count int) (called int) {
 		}
 		r.called++
 		r.calledTotal++
+		for len(r.outstanding) <= int(r.now) {
+			r.outstanding = append(r.outstanding, 0)
+		}
+		r.outstanding[int(r.now)]++
 		r.summon(number)
 	}
 	return called
