@@ -188,7 +188,7 @@ func (g *guest) head() page.EventHead {
 }
 
 func (v *view) sum(now time.Time) page.Sale {
-	n := page.Sale{State: v.sale, Leaderless: v.leaderless(), OpensMs: v.event.Spec.Line.SaleMs, Free: v.stock.free, Held: v.stock.held, Paying: v.stock.paying,
+	n := page.Sale{State: v.sale, Leaderless: v.leaderless, OpensMs: v.event.Spec.Line.SaleMs, Free: v.stock.free, Held: v.stock.held, Paying: v.stock.paying,
 		Total: v.event.Spec.Units()}
 	if n.OpensMs > 0 && v.sale == holdfast.SaleDraft {
 		n.OpensInMs = max(0, n.OpensMs-now.UnixMilli())
