@@ -63,6 +63,7 @@ var foreign = map[string]*regexp.Regexp{
 	"node/admission":  regexp.MustCompile(`^$`),
 	"rpc/api":         regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
 	"client":          regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
+	"frontend/page":   regexp.MustCompile(`^$`),
 	"payment":         regexp.MustCompile(`^$`),
 	"payment/sandbox": regexp.MustCompile(`^$`),
 	"payment/stripe":  regexp.MustCompile(`^github\.com/stripe/stripe-go/v76`),
