@@ -27,6 +27,7 @@ const pinnedOutcomes = `
 14 event_changed
 15 event_conflict
 16 events_full
+130 keys_full
 70 line_not_open
 71 line_ended
 72 line_conflict

@@ -111,6 +111,10 @@ func (p *pace) write(f *frameWriter) {
 	for _, v := range []uint32{uint32(p.show), uint32(p.units), uint32(p.pays), p.sessionMs} {
 		f.u32(v)
 	}
+	t := &p.totals
+	for _, v := range []uint64{t.Came, t.ComingMs, t.Held, t.Units, t.Sold} {
+		f.u64(v)
+	}
 	f.u8(uint8(len(p.calls)))
 	for _, c := range p.calls {
 		f.record()
@@ -200,6 +204,10 @@ func (p *pace) read(f *frameReader) {
 	p.creditAt = holdfast.Clock(f.u64())
 	p.target, p.busyPermille, p.providerPerMinute = f.u32(), f.u16(), f.u32()
 	p.show, p.units, p.pays, p.sessionMs = average(f.u32()), average(f.u32()), average(f.u32()), f.u32()
+	t := &p.totals
+	for _, v := range []*uint64{&t.Came, &t.ComingMs, &t.Held, &t.Units, &t.Sold} {
+		*v = f.u64()
+	}
 	n := int(f.u8())
 	if n > callsMax {
 		f.fail("%d calls, at most %d", n, callsMax)

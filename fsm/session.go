@@ -157,7 +157,7 @@ func (m *Machine) visitor(e *event, p *command.Proof) (slot uint32) {
 
 func (m *Machine) openSession(e *event, slot uint32, position holdfast.Position) {
 	rules := e.lineRules()
-	e.line.pace.came(position)
+	e.line.pace.came(position, m.state.clock)
 	m.setPlace(e, slot, holdfast.PlaceAdmitted)
 	b := m.state.buyers.edit(slot)
 	b.SessionEnds = m.state.clock + micros(rules.SessionMs)
@@ -223,7 +223,10 @@ func (m *Machine) deferVisitor(e *event, slot uint32) {
 func (m *Machine) holdMade(h *holdRecord) {
 	if m.sessions.waits(h.Buyer) {
 		m.sessions.drop(h.Buyer)
-		m.state.events[h.Event].line.looking--
+		l := m.state.events[h.Event].line
+		l.looking--
+		l.pace.totals.Held++
+		l.pace.totals.Units += uint64(h.Count)
 	}
 }
 
@@ -255,6 +258,7 @@ func (m *Machine) lapseSession(e *event, slot uint32) {
 // bought ends what a place had to wait for.
 func (m *Machine) bought(h *holdRecord) {
 	e := m.state.events[h.Event]
+	e.line.pace.totals.Sold++
 	e.line.pace.pays.add(1, 1)
 	e.line.pace.units.add(uint32(h.Count), 1)
 	if state, _ := m.placeOf(h.Buyer); state == holdfast.PlaceAdmitted {

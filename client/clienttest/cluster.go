@@ -45,6 +45,7 @@ type Cluster struct {
 	drops     int               // how many batches to execute and not answer
 	stalls    int               // how many batches to swallow
 	stalled   sync.Cond         // signalled when the last of them is
+	wallAhead time.Duration     // of the wall clock, against wallStart and the hold clock
 	watches   chan struct{}     // closed, and made anew, to end the watches under way
 	budgets   outbox.Budgets
 	began     time.Time
@@ -65,14 +66,15 @@ type member struct {
 
 // shard is a machine and the memory of what changed in it.
 type shard struct {
-	machine *fsm.Machine
-	index   uint64
-	feeds   map[holdfast.EventID][]fsm.Change
-	changed chan struct{} // closed, and made anew, when something has changed
-	moved   chan struct{} // closed, and made anew, with every entry
-	leases  outbox.Leases
-	output  command.Output
-	entry   []byte
+	machine   *fsm.Machine
+	wallAhead time.Duration
+	index     uint64
+	feeds     map[holdfast.EventID][]fsm.Change
+	changed   chan struct{} // closed, and made anew, when something has changed
+	moved     chan struct{} // closed, and made anew, with every entry
+	leases    outbox.Leases
+	output    command.Output
+	entry     []byte
 }
 
 // wallStart is the wall clock of a new cluster, in Unix milliseconds.
@@ -107,6 +109,7 @@ func New(tb testing.TB, cfg Config) *Cluster {
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}))
 		api.RegisterClaimsServer(m.server, m)
 		api.RegisterEventsServer(m.server, m)
+		api.RegisterLineServer(m.server, &lineService{member: m})
 		api.RegisterClusterServer(m.server, m)
 		api.RegisterPersonsServer(m.server, m.persons)
 		api.RegisterSettlementServer(m.server, m)
@@ -275,7 +278,7 @@ func (c *Cluster) Machine(id holdfast.ShardID, f func(*fsm.Machine)) {
 // the next apply.
 func (s *shard) apply(commands []byte, count int, step time.Duration) {
 	s.entry = append(command.BeginEntry(s.entry), commands...)
-	wall := wallStart + int64((s.machine.Clock().Add(step))/1000)
+	wall := wallStart + (s.wallAhead + s.passed() + step).Milliseconds()
 	s.entry = command.FinishEntry(s.entry, uint32(step/time.Microsecond), wall, count)
 	s.index++
 	s.output.Reset()
@@ -291,3 +294,6 @@ func (s *shard) apply(commands []byte, count int, step time.Duration) {
 		s.changed = make(chan struct{})
 	}
 }
+
+// passed is how much time has passed on the shard's hold clock.
+func (s *shard) passed() time.Duration { return time.Duration(s.machine.Clock()) * time.Microsecond }

@@ -16,7 +16,7 @@ import (
 
 // keyOf is the name of an attempt's payment at the provider.
 func keyOf(id client.Identity, event holdfast.EventID, hold holdfast.HoldID, attempt holdfast.Attempt) payment.Key {
-	return payment.Key{Cluster: id.Cluster, Incarnation: uint64(id.Incarnation), Event: event, Hold: hold, Attempt: attempt}
+	return payment.Key{Cluster: id.Cluster, Incarnation: id.Incarnation, Event: event, Hold: hold, Attempt: attempt}
 }
 
 // carry carries out one effect.
