@@ -208,7 +208,7 @@ func (c *checker) checkBuyers() {
 		found := c.findBuyer(c.state.events[b.Event], b.ID)
 		c.require(found == slot, RuleIndex, "%s in slot %d is found in %d", b.ID, slot, found)
 		c.require(b.Units == units[slot], RuleBuyer, "%s has %d units, in holds and orders %d", b.ID, b.Units, units[slot])
-		c.require(b.Orders == orders[slot], RuleBuyer, "%s is named by %d orders, counted are %d", b.ID, orders[slot], b.Orders)
+		c.require(c.ordersOf.of(slot) == orders[slot], RuleBuyer, "%s is named by %d orders, counted are %d", b.ID, orders[slot], c.ordersOf.of(slot))
 		chained, newer := 0, uint32(0)
 		for at := b.Newest; at != 0 && chained <= live[slot]; chained++ {
 			if !c.state.holds.holds(at) || c.state.holds.at(at).Buyer != slot || c.state.holds.at(at).Newer != newer {

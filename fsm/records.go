@@ -104,7 +104,7 @@ type orderRecord struct {
 func (o *orderRecord) ref() []byte { return o.Ref[:o.RefBytes] }
 
 // buyerRecord is what is known about one buyer of one event. It is dropped by the sweep when it means nothing any
-// more: no units, no holds, no orders, no cool-down, and no place in a line that may still be asked for.
+// more: no units, no holds, no orders, no cool-down, and no place in a line that may still be asked for. 64 bytes: one cache line.
 type buyerRecord struct {
 	ID        holdfast.BuyerID
 	CoolUntil holdfast.Clock // nothing new can be held before; 0 or past: no cool-down
@@ -121,7 +121,6 @@ type buyerRecord struct {
 	Event     uint16 // place in events
 	State     uint8  // of the place: a holdfast.PlaceState and one, or noPlace
 	Deferrals uint8  // turns missed
-	Orders    uint32 // that name it, those whose units went back included; derived
 }
 
 // event is one event of the shard. Spec and price lists are never written after they are made, only

@@ -42,7 +42,7 @@ func (s *events) List(ctx context.Context, q *api.ListEventsRequest) (*api.ListE
 
 // Get reads an event.
 func (s *events) Get(ctx context.Context, q *api.GetEventRequest) (*api.Event, error) {
-	e, at, err := look(ctx, s.Server, q.GetShard(), q.GetConsistency(), func(m *fsm.Machine) (fsm.EventView, error) {
+	e, at, err := look(ctx, s.Server, q.GetShard(), q.GetConsistency(), func(m *fsm.Machine) (convert.EventView, error) {
 		return convert.FindEvent(m, holdfast.EventID(q.GetEvent()))
 	})
 	if err != nil {

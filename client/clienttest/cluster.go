@@ -45,6 +45,7 @@ type Cluster struct {
 	drops     int               // how many batches to execute and not answer
 	stalls    int               // how many batches to swallow
 	stalled   sync.Cond         // signalled when the last of them is
+	wallAhead time.Duration     // of the wall clock, against wallStart and the hold clock
 	watches   chan struct{}     // closed, and made anew, to end the watches under way
 	budgets   outbox.Budgets
 	began     time.Time
@@ -60,18 +61,20 @@ type member struct {
 	place   int
 	address string
 	server  *grpc.Server
+	persons *persons
 }
 
 // shard is a machine and the memory of what changed in it.
 type shard struct {
-	machine *fsm.Machine
-	index   uint64
-	feeds   map[holdfast.EventID][]fsm.Change
-	changed chan struct{} // closed, and made anew, when something has changed
-	moved   chan struct{} // closed, and made anew, with every entry
-	leases  outbox.Leases
-	output  command.Output
-	entry   []byte
+	machine   *fsm.Machine
+	wallAhead time.Duration
+	index     uint64
+	feeds     map[holdfast.EventID][]fsm.Change
+	changed   chan struct{} // closed, and made anew, when something has changed
+	moved     chan struct{} // closed, and made anew, with every entry
+	leases    outbox.Leases
+	output    command.Output
+	entry     []byte
 }
 
 // wallStart is the wall clock of a new cluster, in Unix milliseconds.
@@ -89,6 +92,7 @@ func New(tb testing.TB, cfg Config) *Cluster {
 	pipes := map[string]*bufconn.Listener{}
 	for i := range orDefault(cfg.Members, 3) {
 		m := &member{cluster: c, place: i}
+		m.persons = newPersons(m)
 		var listener net.Listener
 		if cfg.Loopback {
 			tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -105,7 +109,9 @@ func New(tb testing.TB, cfg Config) *Cluster {
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}))
 		api.RegisterClaimsServer(m.server, m)
 		api.RegisterEventsServer(m.server, m)
+		api.RegisterLineServer(m.server, &lineService{member: m})
 		api.RegisterClusterServer(m.server, m)
+		api.RegisterPersonsServer(m.server, m.persons)
 		api.RegisterSettlementServer(m.server, m)
 		c.members = append(c.members, m)
 		go func() { _ = m.server.Serve(listener) }()
@@ -276,7 +282,7 @@ func (c *Cluster) Machine(id holdfast.ShardID, f func(*fsm.Machine)) {
 // the next apply.
 func (s *shard) apply(commands []byte, count int, step time.Duration) {
 	s.entry = append(command.BeginEntry(s.entry), commands...)
-	wall := wallStart + int64((s.machine.Clock().Add(step))/1000)
+	wall := wallStart + (s.wallAhead + s.passed() + step).Milliseconds()
 	s.entry = command.FinishEntry(s.entry, uint32(step/time.Microsecond), wall, count)
 	s.index++
 	s.output.Reset()
@@ -292,3 +298,6 @@ func (s *shard) apply(commands []byte, count int, step time.Duration) {
 		s.changed = make(chan struct{})
 	}
 }
+
+// passed is how much time has passed on the shard's hold clock.
+func (s *shard) passed() time.Duration { return time.Duration(s.machine.Clock()) * time.Microsecond }

@@ -20,6 +20,7 @@ func seedCommands() (seeds [][]byte) {
 		&command.BeginPayment{Attempt: 1, Amount: eur},
 		&command.Sell{As: command.SalePaid, Attempt: 1, Amount: eur, Payment: "pi_1"},
 		&command.PutEvent{Spec: wide(2, 2)}, &command.AssignEvent{Spec: wide(0, 1)},
+		&command.PutKey{Key: holdfast.FrontendKey{Frontend: "f", Public: [32]byte{1}, NotAfterMs: 1}},
 		&command.SetSale{State: holdfast.SaleOpen}, &command.Block{Seats: []holdfast.SeatIndex{1}},
 		&command.OpenLine{Secret: holdfast.LineSecret{1}}, &command.Enter{Count: 2, Root: [32]byte{1}},
 		&command.Draw{}, &command.Draw{Beacon: holdfast.BeaconRound{Round: 1}},

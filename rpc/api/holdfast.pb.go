@@ -646,7 +646,8 @@ type Event struct {
 	Holds       uint32                 `protobuf:"varint,11,opt,name=holds,proto3" json:"holds,omitempty"`
 	Orders      uint32                 `protobuf:"varint,12,opt,name=orders,proto3" json:"orders,omitempty"`
 	// With spec, how the units are numbered: command.NewLayout. Two numbers a step, section and count.
-	Grown         []uint32 `protobuf:"varint,13,rep,packed,name=grown,proto3" json:"grown,omitempty"`
+	Grown         []uint32     `protobuf:"varint,13,rep,packed,name=grown,proto3" json:"grown,omitempty"`
+	Line          *LineSummary `protobuf:"bytes,14,opt,name=line,proto3" json:"line,omitempty"` // absent: the event has no line
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -768,6 +769,13 @@ func (x *Event) GetOrders() uint32 {
 func (x *Event) GetGrown() []uint32 {
 	if x != nil {
 		return x.Grown
+	}
+	return nil
+}
+
+func (x *Event) GetLine() *LineSummary {
+	if x != nil {
+		return x.Line
 	}
 	return nil
 }
@@ -1631,6 +1639,7 @@ type Changes struct {
 	Seats         []uint32               `protobuf:"varint,5,rep,packed,name=seats,proto3" json:"seats,omitempty"`                     // units that changed, in order of revision
 	SeatStates    []byte                 `protobuf:"bytes,6,opt,name=seat_states,json=seatStates,proto3" json:"seat_states,omitempty"` // their new states, one byte each
 	Sale          uint32                 `protobuf:"varint,7,opt,name=sale,proto3" json:"sale,omitempty"`                              // holdfast.SaleState
+	Line          *LineSummary           `protobuf:"bytes,8,opt,name=line,proto3" json:"line,omitempty"`                               // as it is now; absent: the event has no line
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1714,6 +1723,1079 @@ func (x *Changes) GetSale() uint32 {
 	return 0
 }
 
+func (x *Changes) GetLine() *LineSummary {
+	if x != nil {
+		return x.Line
+	}
+	return nil
+}
+
+// LineSummary is a line as everybody may see it.
+type LineSummary struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         uint32                 `protobuf:"varint,1,opt,name=state,proto3" json:"state,omitempty"` // holdfast.LineState
+	Paused        bool                   `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
+	Issued        uint32                 `protobuf:"varint,3,opt,name=issued,proto3" json:"issued,omitempty"` // places
+	Served        uint32                 `protobuf:"varint,4,opt,name=served,proto3" json:"served,omitempty"` // who stands before it has been called
+	Tail          uint32                 `protobuf:"varint,5,opt,name=tail,proto3" json:"tail,omitempty"`     // nobody stands at or behind it
+	Cohort        uint32                 `protobuf:"varint,6,opt,name=cohort,proto3" json:"cohort,omitempty"` // places that take part in the draw
+	Commitment    []byte                 `protobuf:"bytes,7,opt,name=commitment,proto3" json:"commitment,omitempty"`
+	Chain         []byte                 `protobuf:"bytes,8,opt,name=chain,proto3" json:"chain,omitempty"`                         // over the headers of the cohort, once it is frozen
+	Seed          []byte                 `protobuf:"bytes,9,opt,name=seed,proto3" json:"seed,omitempty"`                           // once it is drawn
+	FrozenMs      int64                  `protobuf:"varint,10,opt,name=frozen_ms,json=frozenMs,proto3" json:"frozen_ms,omitempty"` // wall clock
+	DrawnMs       int64                  `protobuf:"varint,11,opt,name=drawn_ms,json=drawnMs,proto3" json:"drawn_ms,omitempty"`
+	Round         uint64                 `protobuf:"varint,12,opt,name=round,proto3" json:"round,omitempty"` // of the beacon, that the draw waits for or was made from
+	Sessions      uint32                 `protobuf:"varint,13,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Looking       uint32                 `protobuf:"varint,14,opt,name=looking,proto3" json:"looking,omitempty"` // of them without a hold
+	Called        uint32                 `protobuf:"varint,15,opt,name=called,proto3" json:"called,omitempty"`   // and not come yet
+	Ceiling       uint32                 `protobuf:"varint,16,opt,name=ceiling,proto3" json:"ceiling,omitempty"` // sessions at a time
+	Returns       uint32                 `protobuf:"varint,17,opt,name=returns,proto3" json:"returns,omitempty"` // on the list for seats that come back
+	Units         *Counts                `protobuf:"bytes,18,opt,name=units,proto3" json:"units,omitempty"`      // of the public allocation
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineSummary) Reset() {
+	*x = LineSummary{}
+	mi := &file_holdfast_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineSummary) ProtoMessage() {}
+
+func (x *LineSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineSummary.ProtoReflect.Descriptor instead.
+func (*LineSummary) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *LineSummary) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *LineSummary) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *LineSummary) GetIssued() uint32 {
+	if x != nil {
+		return x.Issued
+	}
+	return 0
+}
+
+func (x *LineSummary) GetServed() uint32 {
+	if x != nil {
+		return x.Served
+	}
+	return 0
+}
+
+func (x *LineSummary) GetTail() uint32 {
+	if x != nil {
+		return x.Tail
+	}
+	return 0
+}
+
+func (x *LineSummary) GetCohort() uint32 {
+	if x != nil {
+		return x.Cohort
+	}
+	return 0
+}
+
+func (x *LineSummary) GetCommitment() []byte {
+	if x != nil {
+		return x.Commitment
+	}
+	return nil
+}
+
+func (x *LineSummary) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *LineSummary) GetSeed() []byte {
+	if x != nil {
+		return x.Seed
+	}
+	return nil
+}
+
+func (x *LineSummary) GetFrozenMs() int64 {
+	if x != nil {
+		return x.FrozenMs
+	}
+	return 0
+}
+
+func (x *LineSummary) GetDrawnMs() int64 {
+	if x != nil {
+		return x.DrawnMs
+	}
+	return 0
+}
+
+func (x *LineSummary) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *LineSummary) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *LineSummary) GetLooking() uint32 {
+	if x != nil {
+		return x.Looking
+	}
+	return 0
+}
+
+func (x *LineSummary) GetCalled() uint32 {
+	if x != nil {
+		return x.Called
+	}
+	return 0
+}
+
+func (x *LineSummary) GetCeiling() uint32 {
+	if x != nil {
+		return x.Ceiling
+	}
+	return 0
+}
+
+func (x *LineSummary) GetReturns() uint32 {
+	if x != nil {
+		return x.Returns
+	}
+	return 0
+}
+
+func (x *LineSummary) GetUnits() *Counts {
+	if x != nil {
+		return x.Units
+	}
+	return nil
+}
+
+type GetLineRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLineRequest) Reset() {
+	*x = GetLineRequest{}
+	mi := &file_holdfast_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLineRequest) ProtoMessage() {}
+
+func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLineRequest.ProtoReflect.Descriptor instead.
+func (*GetLineRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *GetLineRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *GetLineRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *GetLineRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+type LineState struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Stamp        *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Summary      *LineSummary           `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	Counts       []uint32               `protobuf:"varint,3,rep,packed,name=counts,proto3" json:"counts,omitempty"` // places by holdfast.PlaceState
+	Enters       uint32                 `protobuf:"varint,4,opt,name=enters,proto3" json:"enters,omitempty"`
+	OpenedMs     int64                  `protobuf:"varint,5,opt,name=opened_ms,json=openedMs,proto3" json:"opened_ms,omitempty"`               // wall clock
+	FallbackAtMs int64                  `protobuf:"varint,6,opt,name=fallback_at_ms,json=fallbackAtMs,proto3" json:"fallback_at_ms,omitempty"` // from when on the draw is made without the beacon's round
+	Fallback     bool                   `protobuf:"varint,7,opt,name=fallback,proto3" json:"fallback,omitempty"`                               // it was
+	Rate         uint32                 `protobuf:"varint,8,opt,name=rate,proto3" json:"rate,omitempty"`                                       // called in a second at most; 0: no limit
+	// What the leader steers by.
+	Target            uint32 `protobuf:"varint,9,opt,name=target,proto3" json:"target,omitempty"`
+	BusyPermille      uint32 `protobuf:"varint,10,opt,name=busy_permille,json=busyPermille,proto3" json:"busy_permille,omitempty"`
+	ProviderPerMinute uint32 `protobuf:"varint,11,opt,name=provider_per_minute,json=providerPerMinute,proto3" json:"provider_per_minute,omitempty"`
+	ShowPermille      uint32 `protobuf:"varint,12,opt,name=show_permille,json=showPermille,proto3" json:"show_permille,omitempty"`
+	UnitsPerHoldMilli uint32 `protobuf:"varint,13,opt,name=units_per_hold_milli,json=unitsPerHoldMilli,proto3" json:"units_per_hold_milli,omitempty"`
+	PayPermille       uint32 `protobuf:"varint,14,opt,name=pay_permille,json=payPermille,proto3" json:"pay_permille,omitempty"`
+	SessionMeanMs     uint32 `protobuf:"varint,15,opt,name=session_mean_ms,json=sessionMeanMs,proto3" json:"session_mean_ms,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *LineState) Reset() {
+	*x = LineState{}
+	mi := &file_holdfast_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineState) ProtoMessage() {}
+
+func (x *LineState) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineState.ProtoReflect.Descriptor instead.
+func (*LineState) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *LineState) GetStamp() *Stamp {
+	if x != nil {
+		return x.Stamp
+	}
+	return nil
+}
+
+func (x *LineState) GetSummary() *LineSummary {
+	if x != nil {
+		return x.Summary
+	}
+	return nil
+}
+
+func (x *LineState) GetCounts() []uint32 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *LineState) GetEnters() uint32 {
+	if x != nil {
+		return x.Enters
+	}
+	return 0
+}
+
+func (x *LineState) GetOpenedMs() int64 {
+	if x != nil {
+		return x.OpenedMs
+	}
+	return 0
+}
+
+func (x *LineState) GetFallbackAtMs() int64 {
+	if x != nil {
+		return x.FallbackAtMs
+	}
+	return 0
+}
+
+func (x *LineState) GetFallback() bool {
+	if x != nil {
+		return x.Fallback
+	}
+	return false
+}
+
+func (x *LineState) GetRate() uint32 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *LineState) GetTarget() uint32 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+func (x *LineState) GetBusyPermille() uint32 {
+	if x != nil {
+		return x.BusyPermille
+	}
+	return 0
+}
+
+func (x *LineState) GetProviderPerMinute() uint32 {
+	if x != nil {
+		return x.ProviderPerMinute
+	}
+	return 0
+}
+
+func (x *LineState) GetShowPermille() uint32 {
+	if x != nil {
+		return x.ShowPermille
+	}
+	return 0
+}
+
+func (x *LineState) GetUnitsPerHoldMilli() uint32 {
+	if x != nil {
+		return x.UnitsPerHoldMilli
+	}
+	return 0
+}
+
+func (x *LineState) GetPayPermille() uint32 {
+	if x != nil {
+		return x.PayPermille
+	}
+	return 0
+}
+
+func (x *LineState) GetSessionMeanMs() uint32 {
+	if x != nil {
+		return x.SessionMeanMs
+	}
+	return 0
+}
+
+type PlaceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	Number        uint32                 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	Key           []byte                 `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	Path          [][]byte               `protobuf:"bytes,6,rep,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceRequest) Reset() {
+	*x = PlaceRequest{}
+	mi := &file_holdfast_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceRequest) ProtoMessage() {}
+
+func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceRequest.ProtoReflect.Descriptor instead.
+func (*PlaceRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PlaceRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *PlaceRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *PlaceRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+func (x *PlaceRequest) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *PlaceRequest) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *PlaceRequest) GetPath() [][]byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+type LinePlace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	State         uint32                 `protobuf:"varint,3,opt,name=state,proto3" json:"state,omitempty"` // holdfast.PlaceState
+	Drawn         bool                   `protobuf:"varint,4,opt,name=drawn,proto3" json:"drawn,omitempty"` // position and ahead say something
+	Position      uint32                 `protobuf:"varint,5,opt,name=position,proto3" json:"position,omitempty"`
+	Served        uint32                 `protobuf:"varint,6,opt,name=served,proto3" json:"served,omitempty"`
+	Ahead         uint32                 `protobuf:"varint,7,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	UntilUs       uint64                 `protobuf:"varint,8,opt,name=until_us,json=untilUs,proto3" json:"until_us,omitempty"` // hold clock: when the turn, the session or the offer ends; 0: nothing ends
+	RemainingMs   uint64                 `protobuf:"varint,9,opt,name=remaining_ms,json=remainingMs,proto3" json:"remaining_ms,omitempty"`
+	Deferrals     uint32                 `protobuf:"varint,10,opt,name=deferrals,proto3" json:"deferrals,omitempty"`
+	Returns       bool                   `protobuf:"varint,11,opt,name=returns,proto3" json:"returns,omitempty"` // it is on the list for seats that come back
+	Rank          uint32                 `protobuf:"varint,12,opt,name=rank,proto3" json:"rank,omitempty"`       // and so many stand before it there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinePlace) Reset() {
+	*x = LinePlace{}
+	mi := &file_holdfast_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinePlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinePlace) ProtoMessage() {}
+
+func (x *LinePlace) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinePlace.ProtoReflect.Descriptor instead.
+func (*LinePlace) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *LinePlace) GetStamp() *Stamp {
+	if x != nil {
+		return x.Stamp
+	}
+	return nil
+}
+
+func (x *LinePlace) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *LinePlace) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *LinePlace) GetDrawn() bool {
+	if x != nil {
+		return x.Drawn
+	}
+	return false
+}
+
+func (x *LinePlace) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *LinePlace) GetServed() uint32 {
+	if x != nil {
+		return x.Served
+	}
+	return 0
+}
+
+func (x *LinePlace) GetAhead() uint32 {
+	if x != nil {
+		return x.Ahead
+	}
+	return 0
+}
+
+func (x *LinePlace) GetUntilUs() uint64 {
+	if x != nil {
+		return x.UntilUs
+	}
+	return 0
+}
+
+func (x *LinePlace) GetRemainingMs() uint64 {
+	if x != nil {
+		return x.RemainingMs
+	}
+	return 0
+}
+
+func (x *LinePlace) GetDeferrals() uint32 {
+	if x != nil {
+		return x.Deferrals
+	}
+	return 0
+}
+
+func (x *LinePlace) GetReturns() bool {
+	if x != nil {
+		return x.Returns
+	}
+	return false
+}
+
+func (x *LinePlace) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+type VisitorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	Buyer         []byte                 `protobuf:"bytes,4,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VisitorRequest) Reset() {
+	*x = VisitorRequest{}
+	mi := &file_holdfast_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VisitorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VisitorRequest) ProtoMessage() {}
+
+func (x *VisitorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VisitorRequest.ProtoReflect.Descriptor instead.
+func (*VisitorRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *VisitorRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *VisitorRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *VisitorRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+func (x *VisitorRequest) GetBuyer() []byte {
+	if x != nil {
+		return x.Buyer
+	}
+	return nil
+}
+
+type LineVisitor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	State         uint32                 `protobuf:"varint,3,opt,name=state,proto3" json:"state,omitempty"` // holdfast.PlaceState
+	Position      uint32                 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
+	SessionUs     uint64                 `protobuf:"varint,5,opt,name=session_us,json=sessionUs,proto3" json:"session_us,omitempty"` // hold clock: when the session ends unless something is done; 0: none, or a hold keeps it
+	SessionMs     uint64                 `protobuf:"varint,6,opt,name=session_ms,json=sessionMs,proto3" json:"session_ms,omitempty"` // until then
+	LatestUs      uint64                 `protobuf:"varint,7,opt,name=latest_us,json=latestUs,proto3" json:"latest_us,omitempty"`    // and when it ends whatever is done
+	LatestMs      uint64                 `protobuf:"varint,8,opt,name=latest_ms,json=latestMs,proto3" json:"latest_ms,omitempty"`
+	Holds         [][]byte               `protobuf:"bytes,9,rep,name=holds,proto3" json:"holds,omitempty"`   // not sold, the newest first
+	Units         uint32                 `protobuf:"varint,10,opt,name=units,proto3" json:"units,omitempty"` // held, in payment and sold
+	Returns       bool                   `protobuf:"varint,11,opt,name=returns,proto3" json:"returns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineVisitor) Reset() {
+	*x = LineVisitor{}
+	mi := &file_holdfast_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineVisitor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineVisitor) ProtoMessage() {}
+
+func (x *LineVisitor) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineVisitor.ProtoReflect.Descriptor instead.
+func (*LineVisitor) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *LineVisitor) GetStamp() *Stamp {
+	if x != nil {
+		return x.Stamp
+	}
+	return nil
+}
+
+func (x *LineVisitor) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetSessionUs() uint64 {
+	if x != nil {
+		return x.SessionUs
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetSessionMs() uint64 {
+	if x != nil {
+		return x.SessionMs
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetLatestUs() uint64 {
+	if x != nil {
+		return x.LatestUs
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetLatestMs() uint64 {
+	if x != nil {
+		return x.LatestMs
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetHolds() [][]byte {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+func (x *LineVisitor) GetUnits() uint32 {
+	if x != nil {
+		return x.Units
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetReturns() bool {
+	if x != nil {
+		return x.Returns
+	}
+	return false
+}
+
+type DrawRecordRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrawRecordRequest) Reset() {
+	*x = DrawRecordRequest{}
+	mi := &file_holdfast_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrawRecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrawRecordRequest) ProtoMessage() {}
+
+func (x *DrawRecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrawRecordRequest.ProtoReflect.Descriptor instead.
+func (*DrawRecordRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *DrawRecordRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *DrawRecordRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *DrawRecordRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+type DrawRecordPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Json          []byte                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrawRecordPart) Reset() {
+	*x = DrawRecordPart{}
+	mi := &file_holdfast_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrawRecordPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrawRecordPart) ProtoMessage() {}
+
+func (x *DrawRecordPart) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrawRecordPart.ProtoReflect.Descriptor instead.
+func (*DrawRecordPart) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DrawRecordPart) GetJson() []byte {
+	if x != nil {
+		return x.Json
+	}
+	return nil
+}
+
+type KeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consistency   Consistency            `protobuf:"varint,1,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysRequest) Reset() {
+	*x = KeysRequest{}
+	mi := &file_holdfast_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysRequest) ProtoMessage() {}
+
+func (x *KeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysRequest.ProtoReflect.Descriptor instead.
+func (*KeysRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *KeysRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+type KeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*Key                 `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysResponse) Reset() {
+	*x = KeysResponse{}
+	mi := &file_holdfast_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysResponse) ProtoMessage() {}
+
+func (x *KeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysResponse.ProtoReflect.Descriptor instead.
+func (*KeysResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *KeysResponse) GetKeys() []*Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type Key struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frontend      string                 `protobuf:"bytes,1,opt,name=frontend,proto3" json:"frontend,omitempty"`
+	Public        []byte                 `protobuf:"bytes,2,opt,name=public,proto3" json:"public,omitempty"`                                 // Ed25519
+	NotBeforeMs   int64                  `protobuf:"varint,3,opt,name=not_before_ms,json=notBeforeMs,proto3" json:"not_before_ms,omitempty"` // wall clock
+	NotAfterMs    int64                  `protobuf:"varint,4,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Key) Reset() {
+	*x = Key{}
+	mi := &file_holdfast_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Key) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Key) ProtoMessage() {}
+
+func (x *Key) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Key.ProtoReflect.Descriptor instead.
+func (*Key) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Key) GetFrontend() string {
+	if x != nil {
+		return x.Frontend
+	}
+	return ""
+}
+
+func (x *Key) GetPublic() []byte {
+	if x != nil {
+		return x.Public
+	}
+	return nil
+}
+
+func (x *Key) GetNotBeforeMs() int64 {
+	if x != nil {
+		return x.NotBeforeMs
+	}
+	return 0
+}
+
+func (x *Key) GetNotAfterMs() int64 {
+	if x != nil {
+		return x.NotAfterMs
+	}
+	return 0
+}
+
 type RoutesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1722,7 +2804,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_holdfast_proto_msgTypes[20]
+	mi := &file_holdfast_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1734,7 +2816,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[20]
+	mi := &file_holdfast_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1747,7 +2829,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_proto_rawDescGZIP(), []int{32}
 }
 
 type RoutesResponse struct {
@@ -1762,7 +2844,7 @@ type RoutesResponse struct {
 
 func (x *RoutesResponse) Reset() {
 	*x = RoutesResponse{}
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1774,7 +2856,7 @@ func (x *RoutesResponse) String() string {
 func (*RoutesResponse) ProtoMessage() {}
 
 func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1787,7 +2869,7 @@ func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesResponse.ProtoReflect.Descriptor instead.
 func (*RoutesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RoutesResponse) GetCluster() string {
@@ -1832,7 +2914,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1844,7 +2926,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1857,7 +2939,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Member) GetId() string {
@@ -1915,7 +2997,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1927,7 +3009,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1940,7 +3022,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Route) GetShard() uint32 {
@@ -1986,7 +3068,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1998,7 +3080,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2011,7 +3093,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_proto_rawDescGZIP(), []int{36}
 }
 
 type StatusResponse struct {
@@ -2034,7 +3116,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2046,7 +3128,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2059,7 +3141,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -2174,7 +3256,7 @@ type ShardStatus struct {
 
 func (x *ShardStatus) Reset() {
 	*x = ShardStatus{}
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2186,7 +3268,7 @@ func (x *ShardStatus) String() string {
 func (*ShardStatus) ProtoMessage() {}
 
 func (x *ShardStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2199,7 +3281,7 @@ func (x *ShardStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardStatus.ProtoReflect.Descriptor instead.
 func (*ShardStatus) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ShardStatus) GetShard() uint32 {
@@ -2352,7 +3434,7 @@ type DigestRequest struct {
 
 func (x *DigestRequest) Reset() {
 	*x = DigestRequest{}
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +3446,7 @@ func (x *DigestRequest) String() string {
 func (*DigestRequest) ProtoMessage() {}
 
 func (x *DigestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +3459,7 @@ func (x *DigestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestRequest.ProtoReflect.Descriptor instead.
 func (*DigestRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DigestRequest) GetShard() uint32 {
@@ -2404,7 +3486,7 @@ type DigestResponse struct {
 
 func (x *DigestResponse) Reset() {
 	*x = DigestResponse{}
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2416,7 +3498,7 @@ func (x *DigestResponse) String() string {
 func (*DigestResponse) ProtoMessage() {}
 
 func (x *DigestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,7 +3511,7 @@ func (x *DigestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestResponse.ProtoReflect.Descriptor instead.
 func (*DigestResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DigestResponse) GetIndex() uint64 {
@@ -2463,7 +3545,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_holdfast_proto_msgTypes[29]
+	mi := &file_holdfast_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2475,7 +3557,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[29]
+	mi := &file_holdfast_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2488,7 +3570,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{29}
+	return file_holdfast_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *LeaseRequest) GetShard() uint32 {
@@ -2567,7 +3649,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_holdfast_proto_msgTypes[30]
+	mi := &file_holdfast_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2579,7 +3661,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[30]
+	mi := &file_holdfast_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2592,7 +3674,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{30}
+	return file_holdfast_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *LeaseResponse) GetStamp() *Stamp {
@@ -2658,7 +3740,7 @@ type Effect struct {
 
 func (x *Effect) Reset() {
 	*x = Effect{}
-	mi := &file_holdfast_proto_msgTypes[31]
+	mi := &file_holdfast_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2670,7 +3752,7 @@ func (x *Effect) String() string {
 func (*Effect) ProtoMessage() {}
 
 func (x *Effect) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[31]
+	mi := &file_holdfast_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2683,7 +3765,7 @@ func (x *Effect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Effect.ProtoReflect.Descriptor instead.
 func (*Effect) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{31}
+	return file_holdfast_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *Effect) GetId() uint64 {
@@ -2841,7 +3923,7 @@ type GrantRequest struct {
 
 func (x *GrantRequest) Reset() {
 	*x = GrantRequest{}
-	mi := &file_holdfast_proto_msgTypes[32]
+	mi := &file_holdfast_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2853,7 +3935,7 @@ func (x *GrantRequest) String() string {
 func (*GrantRequest) ProtoMessage() {}
 
 func (x *GrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[32]
+	mi := &file_holdfast_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2866,7 +3948,7 @@ func (x *GrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantRequest.ProtoReflect.Descriptor instead.
 func (*GrantRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{32}
+	return file_holdfast_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *GrantRequest) GetAccount() string {
@@ -2929,7 +4011,7 @@ type GrantResponse struct {
 
 func (x *GrantResponse) Reset() {
 	*x = GrantResponse{}
-	mi := &file_holdfast_proto_msgTypes[33]
+	mi := &file_holdfast_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2941,7 +4023,7 @@ func (x *GrantResponse) String() string {
 func (*GrantResponse) ProtoMessage() {}
 
 func (x *GrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[33]
+	mi := &file_holdfast_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2954,7 +4036,7 @@ func (x *GrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantResponse.ProtoReflect.Descriptor instead.
 func (*GrantResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{33}
+	return file_holdfast_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *GrantResponse) GetGranted() []uint32 {
@@ -2990,7 +4072,7 @@ type EffectsRequest struct {
 
 func (x *EffectsRequest) Reset() {
 	*x = EffectsRequest{}
-	mi := &file_holdfast_proto_msgTypes[34]
+	mi := &file_holdfast_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3002,7 +4084,7 @@ func (x *EffectsRequest) String() string {
 func (*EffectsRequest) ProtoMessage() {}
 
 func (x *EffectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[34]
+	mi := &file_holdfast_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3015,7 +4097,7 @@ func (x *EffectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EffectsRequest.ProtoReflect.Descriptor instead.
 func (*EffectsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{34}
+	return file_holdfast_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *EffectsRequest) GetShard() uint32 {
@@ -3057,7 +4139,7 @@ type EffectsResponse struct {
 
 func (x *EffectsResponse) Reset() {
 	*x = EffectsResponse{}
-	mi := &file_holdfast_proto_msgTypes[35]
+	mi := &file_holdfast_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3069,7 +4151,7 @@ func (x *EffectsResponse) String() string {
 func (*EffectsResponse) ProtoMessage() {}
 
 func (x *EffectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[35]
+	mi := &file_holdfast_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3082,7 +4164,7 @@ func (x *EffectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EffectsResponse.ProtoReflect.Descriptor instead.
 func (*EffectsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{35}
+	return file_holdfast_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *EffectsResponse) GetStamp() *Stamp {
@@ -3117,7 +4199,7 @@ type PaymentsRequest struct {
 
 func (x *PaymentsRequest) Reset() {
 	*x = PaymentsRequest{}
-	mi := &file_holdfast_proto_msgTypes[36]
+	mi := &file_holdfast_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3129,7 +4211,7 @@ func (x *PaymentsRequest) String() string {
 func (*PaymentsRequest) ProtoMessage() {}
 
 func (x *PaymentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[36]
+	mi := &file_holdfast_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3142,7 +4224,7 @@ func (x *PaymentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentsRequest.ProtoReflect.Descriptor instead.
 func (*PaymentsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{36}
+	return file_holdfast_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *PaymentsRequest) GetShard() uint32 {
@@ -3181,7 +4263,7 @@ type PaymentPage struct {
 
 func (x *PaymentPage) Reset() {
 	*x = PaymentPage{}
-	mi := &file_holdfast_proto_msgTypes[37]
+	mi := &file_holdfast_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3193,7 +4275,7 @@ func (x *PaymentPage) String() string {
 func (*PaymentPage) ProtoMessage() {}
 
 func (x *PaymentPage) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[37]
+	mi := &file_holdfast_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3206,7 +4288,7 @@ func (x *PaymentPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentPage.ProtoReflect.Descriptor instead.
 func (*PaymentPage) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{37}
+	return file_holdfast_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *PaymentPage) GetStamp() *Stamp {
@@ -3286,7 +4368,7 @@ type Payment struct {
 
 func (x *Payment) Reset() {
 	*x = Payment{}
-	mi := &file_holdfast_proto_msgTypes[38]
+	mi := &file_holdfast_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3298,7 +4380,7 @@ func (x *Payment) String() string {
 func (*Payment) ProtoMessage() {}
 
 func (x *Payment) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[38]
+	mi := &file_holdfast_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3311,7 +4393,7 @@ func (x *Payment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payment.ProtoReflect.Descriptor instead.
 func (*Payment) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{38}
+	return file_holdfast_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *Payment) GetHold() []byte {
@@ -3468,7 +4550,7 @@ type Ledger struct {
 
 func (x *Ledger) Reset() {
 	*x = Ledger{}
-	mi := &file_holdfast_proto_msgTypes[39]
+	mi := &file_holdfast_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3480,7 +4562,7 @@ func (x *Ledger) String() string {
 func (*Ledger) ProtoMessage() {}
 
 func (x *Ledger) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[39]
+	mi := &file_holdfast_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3493,7 +4575,7 @@ func (x *Ledger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
 func (*Ledger) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{39}
+	return file_holdfast_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *Ledger) GetCurrency() string {
@@ -3586,7 +4668,7 @@ type QuoteRequest struct {
 
 func (x *QuoteRequest) Reset() {
 	*x = QuoteRequest{}
-	mi := &file_holdfast_proto_msgTypes[40]
+	mi := &file_holdfast_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3598,7 +4680,7 @@ func (x *QuoteRequest) String() string {
 func (*QuoteRequest) ProtoMessage() {}
 
 func (x *QuoteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[40]
+	mi := &file_holdfast_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3611,7 +4693,7 @@ func (x *QuoteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteRequest.ProtoReflect.Descriptor instead.
 func (*QuoteRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{40}
+	return file_holdfast_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *QuoteRequest) GetShard() uint32 {
@@ -3667,7 +4749,7 @@ type QuoteResponse struct {
 
 func (x *QuoteResponse) Reset() {
 	*x = QuoteResponse{}
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3679,7 +4761,7 @@ func (x *QuoteResponse) String() string {
 func (*QuoteResponse) ProtoMessage() {}
 
 func (x *QuoteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3692,7 +4774,7 @@ func (x *QuoteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteResponse.ProtoReflect.Descriptor instead.
 func (*QuoteResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *QuoteResponse) GetStamp() *Stamp {
@@ -3775,7 +4857,7 @@ type QuoteLine struct {
 
 func (x *QuoteLine) Reset() {
 	*x = QuoteLine{}
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3787,7 +4869,7 @@ func (x *QuoteLine) String() string {
 func (*QuoteLine) ProtoMessage() {}
 
 func (x *QuoteLine) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3800,7 +4882,7 @@ func (x *QuoteLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteLine.ProtoReflect.Descriptor instead.
 func (*QuoteLine) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *QuoteLine) GetKind() uint32 {
@@ -3863,7 +4945,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0fGetEventRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xa1\x03\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xcf\x03\n" +
 	"\x05Event\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\rR\x02id\x12\x12\n" +
@@ -3878,7 +4960,8 @@ const file_holdfast_proto_rawDesc = "" +
 	" \x03(\v2\x13.holdfast.v1.CountsR\vallocations\x12\x14\n" +
 	"\x05holds\x18\v \x01(\rR\x05holds\x12\x16\n" +
 	"\x06orders\x18\f \x01(\rR\x06orders\x12\x14\n" +
-	"\x05grown\x18\r \x03(\rR\x05grown\"v\n" +
+	"\x05grown\x18\r \x03(\rR\x05grown\x12,\n" +
+	"\x04line\x18\x0e \x01(\v2\x18.holdfast.v1.LineSummaryR\x04line\"v\n" +
 	"\x06Counts\x12\x12\n" +
 	"\x04free\x18\x01 \x01(\rR\x04free\x12\x12\n" +
 	"\x04held\x18\x02 \x01(\rR\x04held\x12\x16\n" +
@@ -3955,7 +5038,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\fWatchRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12\x12\n" +
-	"\x04from\x18\x03 \x01(\x04R\x04from\"\xc4\x01\n" +
+	"\x04from\x18\x03 \x01(\x04R\x04from\"\xf2\x01\n" +
 	"\aChanges\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x10\n" +
@@ -3964,7 +5047,108 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05seats\x18\x05 \x03(\rR\x05seats\x12\x1f\n" +
 	"\vseat_states\x18\x06 \x01(\fR\n" +
 	"seatStates\x12\x12\n" +
-	"\x04sale\x18\a \x01(\rR\x04sale\"\x0f\n" +
+	"\x04sale\x18\a \x01(\rR\x04sale\x12,\n" +
+	"\x04line\x18\b \x01(\v2\x18.holdfast.v1.LineSummaryR\x04line\"\xdc\x03\n" +
+	"\vLineSummary\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\rR\x05state\x12\x16\n" +
+	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x16\n" +
+	"\x06issued\x18\x03 \x01(\rR\x06issued\x12\x16\n" +
+	"\x06served\x18\x04 \x01(\rR\x06served\x12\x12\n" +
+	"\x04tail\x18\x05 \x01(\rR\x04tail\x12\x16\n" +
+	"\x06cohort\x18\x06 \x01(\rR\x06cohort\x12\x1e\n" +
+	"\n" +
+	"commitment\x18\a \x01(\fR\n" +
+	"commitment\x12\x14\n" +
+	"\x05chain\x18\b \x01(\fR\x05chain\x12\x12\n" +
+	"\x04seed\x18\t \x01(\fR\x04seed\x12\x1b\n" +
+	"\tfrozen_ms\x18\n" +
+	" \x01(\x03R\bfrozenMs\x12\x19\n" +
+	"\bdrawn_ms\x18\v \x01(\x03R\adrawnMs\x12\x14\n" +
+	"\x05round\x18\f \x01(\x04R\x05round\x12\x1a\n" +
+	"\bsessions\x18\r \x01(\rR\bsessions\x12\x18\n" +
+	"\alooking\x18\x0e \x01(\rR\alooking\x12\x16\n" +
+	"\x06called\x18\x0f \x01(\rR\x06called\x12\x18\n" +
+	"\aceiling\x18\x10 \x01(\rR\aceiling\x12\x18\n" +
+	"\areturns\x18\x11 \x01(\rR\areturns\x12)\n" +
+	"\x05units\x18\x12 \x01(\v2\x13.holdfast.v1.CountsR\x05units\"x\n" +
+	"\x0eGetLineRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\x9a\x04\n" +
+	"\tLineState\x12(\n" +
+	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x122\n" +
+	"\asummary\x18\x02 \x01(\v2\x18.holdfast.v1.LineSummaryR\asummary\x12\x16\n" +
+	"\x06counts\x18\x03 \x03(\rR\x06counts\x12\x16\n" +
+	"\x06enters\x18\x04 \x01(\rR\x06enters\x12\x1b\n" +
+	"\topened_ms\x18\x05 \x01(\x03R\bopenedMs\x12$\n" +
+	"\x0efallback_at_ms\x18\x06 \x01(\x03R\ffallbackAtMs\x12\x1a\n" +
+	"\bfallback\x18\a \x01(\bR\bfallback\x12\x12\n" +
+	"\x04rate\x18\b \x01(\rR\x04rate\x12\x16\n" +
+	"\x06target\x18\t \x01(\rR\x06target\x12#\n" +
+	"\rbusy_permille\x18\n" +
+	" \x01(\rR\fbusyPermille\x12.\n" +
+	"\x13provider_per_minute\x18\v \x01(\rR\x11providerPerMinute\x12#\n" +
+	"\rshow_permille\x18\f \x01(\rR\fshowPermille\x12/\n" +
+	"\x14units_per_hold_milli\x18\r \x01(\rR\x11unitsPerHoldMilli\x12!\n" +
+	"\fpay_permille\x18\x0e \x01(\rR\vpayPermille\x12&\n" +
+	"\x0fsession_mean_ms\x18\x0f \x01(\rR\rsessionMeanMs\"\xb4\x01\n" +
+	"\fPlaceRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\rR\x06number\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\fR\x03key\x12\x12\n" +
+	"\x04path\x18\x06 \x03(\fR\x04path\"\xcd\x02\n" +
+	"\tLinePlace\x12(\n" +
+	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\rR\x05state\x12\x14\n" +
+	"\x05drawn\x18\x04 \x01(\bR\x05drawn\x12\x1a\n" +
+	"\bposition\x18\x05 \x01(\rR\bposition\x12\x16\n" +
+	"\x06served\x18\x06 \x01(\rR\x06served\x12\x14\n" +
+	"\x05ahead\x18\a \x01(\rR\x05ahead\x12\x19\n" +
+	"\buntil_us\x18\b \x01(\x04R\auntilUs\x12!\n" +
+	"\fremaining_ms\x18\t \x01(\x04R\vremainingMs\x12\x1c\n" +
+	"\tdeferrals\x18\n" +
+	" \x01(\rR\tdeferrals\x12\x18\n" +
+	"\areturns\x18\v \x01(\bR\areturns\x12\x12\n" +
+	"\x04rank\x18\f \x01(\rR\x04rank\"\x8e\x01\n" +
+	"\x0eVisitorRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\x12\x14\n" +
+	"\x05buyer\x18\x04 \x01(\fR\x05buyer\"\xbf\x02\n" +
+	"\vLineVisitor\x12(\n" +
+	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\rR\x05state\x12\x1a\n" +
+	"\bposition\x18\x04 \x01(\rR\bposition\x12\x1d\n" +
+	"\n" +
+	"session_us\x18\x05 \x01(\x04R\tsessionUs\x12\x1d\n" +
+	"\n" +
+	"session_ms\x18\x06 \x01(\x04R\tsessionMs\x12\x1b\n" +
+	"\tlatest_us\x18\a \x01(\x04R\blatestUs\x12\x1b\n" +
+	"\tlatest_ms\x18\b \x01(\x04R\blatestMs\x12\x14\n" +
+	"\x05holds\x18\t \x03(\fR\x05holds\x12\x14\n" +
+	"\x05units\x18\n" +
+	" \x01(\rR\x05units\x12\x18\n" +
+	"\areturns\x18\v \x01(\bR\areturns\"{\n" +
+	"\x11DrawRecordRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"$\n" +
+	"\x0eDrawRecordPart\x12\x12\n" +
+	"\x04json\x18\x01 \x01(\fR\x04json\"I\n" +
+	"\vKeysRequest\x12:\n" +
+	"\vconsistency\x18\x01 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"4\n" +
+	"\fKeysResponse\x12$\n" +
+	"\x04keys\x18\x01 \x03(\v2\x10.holdfast.v1.KeyR\x04keys\"\x7f\n" +
+	"\x03Key\x12\x1a\n" +
+	"\bfrontend\x18\x01 \x01(\tR\bfrontend\x12\x16\n" +
+	"\x06public\x18\x02 \x01(\fR\x06public\x12\"\n" +
+	"\rnot_before_ms\x18\x03 \x01(\x03R\vnotBeforeMs\x12 \n" +
+	"\fnot_after_ms\x18\x04 \x01(\x03R\n" +
+	"notAfterMs\"\x0f\n" +
 	"\rRoutesRequest\"\x99\x01\n" +
 	"\x0eRoutesResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
@@ -4175,7 +5359,14 @@ const file_holdfast_proto_rawDesc = "" +
 	"\aGetHold\x12\x1b.holdfast.v1.GetHoldRequest\x1a\x11.holdfast.v1.Hold\x12<\n" +
 	"\bGetOrder\x12\x1c.holdfast.v1.GetOrderRequest\x1a\x12.holdfast.v1.Order\x12>\n" +
 	"\x06Orders\x12\x1a.holdfast.v1.OrdersRequest\x1a\x16.holdfast.v1.OrderPage0\x01\x12:\n" +
-	"\x05Watch\x12\x19.holdfast.v1.WatchRequest\x1a\x14.holdfast.v1.Changes0\x012\xd2\x01\n" +
+	"\x05Watch\x12\x19.holdfast.v1.WatchRequest\x1a\x14.holdfast.v1.Changes0\x012\xca\x02\n" +
+	"\x04Line\x12:\n" +
+	"\x03Get\x12\x1b.holdfast.v1.GetLineRequest\x1a\x16.holdfast.v1.LineState\x12:\n" +
+	"\x05Place\x12\x19.holdfast.v1.PlaceRequest\x1a\x16.holdfast.v1.LinePlace\x12@\n" +
+	"\aVisitor\x12\x1b.holdfast.v1.VisitorRequest\x1a\x18.holdfast.v1.LineVisitor\x12K\n" +
+	"\n" +
+	"DrawRecord\x12\x1e.holdfast.v1.DrawRecordRequest\x1a\x1b.holdfast.v1.DrawRecordPart0\x01\x12;\n" +
+	"\x04Keys\x12\x18.holdfast.v1.KeysRequest\x1a\x19.holdfast.v1.KeysResponse2\xd2\x01\n" +
 	"\aCluster\x12A\n" +
 	"\x06Routes\x12\x1a.holdfast.v1.RoutesRequest\x1a\x1b.holdfast.v1.RoutesResponse\x12A\n" +
 	"\x06Status\x12\x1a.holdfast.v1.StatusRequest\x1a\x1b.holdfast.v1.StatusResponse\x12A\n" +
@@ -4201,7 +5392,7 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 43)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_holdfast_proto_goTypes = []any{
 	(Consistency)(0),           // 0: holdfast.v1.Consistency
 	(*Batch)(nil),              // 1: holdfast.v1.Batch
@@ -4224,29 +5415,41 @@ var file_holdfast_proto_goTypes = []any{
 	(*OrderPage)(nil),          // 18: holdfast.v1.OrderPage
 	(*WatchRequest)(nil),       // 19: holdfast.v1.WatchRequest
 	(*Changes)(nil),            // 20: holdfast.v1.Changes
-	(*RoutesRequest)(nil),      // 21: holdfast.v1.RoutesRequest
-	(*RoutesResponse)(nil),     // 22: holdfast.v1.RoutesResponse
-	(*Member)(nil),             // 23: holdfast.v1.Member
-	(*Route)(nil),              // 24: holdfast.v1.Route
-	(*StatusRequest)(nil),      // 25: holdfast.v1.StatusRequest
-	(*StatusResponse)(nil),     // 26: holdfast.v1.StatusResponse
-	(*ShardStatus)(nil),        // 27: holdfast.v1.ShardStatus
-	(*DigestRequest)(nil),      // 28: holdfast.v1.DigestRequest
-	(*DigestResponse)(nil),     // 29: holdfast.v1.DigestResponse
-	(*LeaseRequest)(nil),       // 30: holdfast.v1.LeaseRequest
-	(*LeaseResponse)(nil),      // 31: holdfast.v1.LeaseResponse
-	(*Effect)(nil),             // 32: holdfast.v1.Effect
-	(*GrantRequest)(nil),       // 33: holdfast.v1.GrantRequest
-	(*GrantResponse)(nil),      // 34: holdfast.v1.GrantResponse
-	(*EffectsRequest)(nil),     // 35: holdfast.v1.EffectsRequest
-	(*EffectsResponse)(nil),    // 36: holdfast.v1.EffectsResponse
-	(*PaymentsRequest)(nil),    // 37: holdfast.v1.PaymentsRequest
-	(*PaymentPage)(nil),        // 38: holdfast.v1.PaymentPage
-	(*Payment)(nil),            // 39: holdfast.v1.Payment
-	(*Ledger)(nil),             // 40: holdfast.v1.Ledger
-	(*QuoteRequest)(nil),       // 41: holdfast.v1.QuoteRequest
-	(*QuoteResponse)(nil),      // 42: holdfast.v1.QuoteResponse
-	(*QuoteLine)(nil),          // 43: holdfast.v1.QuoteLine
+	(*LineSummary)(nil),        // 21: holdfast.v1.LineSummary
+	(*GetLineRequest)(nil),     // 22: holdfast.v1.GetLineRequest
+	(*LineState)(nil),          // 23: holdfast.v1.LineState
+	(*PlaceRequest)(nil),       // 24: holdfast.v1.PlaceRequest
+	(*LinePlace)(nil),          // 25: holdfast.v1.LinePlace
+	(*VisitorRequest)(nil),     // 26: holdfast.v1.VisitorRequest
+	(*LineVisitor)(nil),        // 27: holdfast.v1.LineVisitor
+	(*DrawRecordRequest)(nil),  // 28: holdfast.v1.DrawRecordRequest
+	(*DrawRecordPart)(nil),     // 29: holdfast.v1.DrawRecordPart
+	(*KeysRequest)(nil),        // 30: holdfast.v1.KeysRequest
+	(*KeysResponse)(nil),       // 31: holdfast.v1.KeysResponse
+	(*Key)(nil),                // 32: holdfast.v1.Key
+	(*RoutesRequest)(nil),      // 33: holdfast.v1.RoutesRequest
+	(*RoutesResponse)(nil),     // 34: holdfast.v1.RoutesResponse
+	(*Member)(nil),             // 35: holdfast.v1.Member
+	(*Route)(nil),              // 36: holdfast.v1.Route
+	(*StatusRequest)(nil),      // 37: holdfast.v1.StatusRequest
+	(*StatusResponse)(nil),     // 38: holdfast.v1.StatusResponse
+	(*ShardStatus)(nil),        // 39: holdfast.v1.ShardStatus
+	(*DigestRequest)(nil),      // 40: holdfast.v1.DigestRequest
+	(*DigestResponse)(nil),     // 41: holdfast.v1.DigestResponse
+	(*LeaseRequest)(nil),       // 42: holdfast.v1.LeaseRequest
+	(*LeaseResponse)(nil),      // 43: holdfast.v1.LeaseResponse
+	(*Effect)(nil),             // 44: holdfast.v1.Effect
+	(*GrantRequest)(nil),       // 45: holdfast.v1.GrantRequest
+	(*GrantResponse)(nil),      // 46: holdfast.v1.GrantResponse
+	(*EffectsRequest)(nil),     // 47: holdfast.v1.EffectsRequest
+	(*EffectsResponse)(nil),    // 48: holdfast.v1.EffectsResponse
+	(*PaymentsRequest)(nil),    // 49: holdfast.v1.PaymentsRequest
+	(*PaymentPage)(nil),        // 50: holdfast.v1.PaymentPage
+	(*Payment)(nil),            // 51: holdfast.v1.Payment
+	(*Ledger)(nil),             // 52: holdfast.v1.Ledger
+	(*QuoteRequest)(nil),       // 53: holdfast.v1.QuoteRequest
+	(*QuoteResponse)(nil),      // 54: holdfast.v1.QuoteResponse
+	(*QuoteLine)(nil),          // 55: holdfast.v1.QuoteLine
 }
 var file_holdfast_proto_depIdxs = []int32{
 	3,  // 0: holdfast.v1.BatchResult.failure:type_name -> holdfast.v1.Failure
@@ -4258,72 +5461,95 @@ var file_holdfast_proto_depIdxs = []int32{
 	10, // 6: holdfast.v1.Event.sections:type_name -> holdfast.v1.Counts
 	10, // 7: holdfast.v1.Event.tiers:type_name -> holdfast.v1.Counts
 	10, // 8: holdfast.v1.Event.allocations:type_name -> holdfast.v1.Counts
-	0,  // 9: holdfast.v1.SeatsRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 10: holdfast.v1.SeatMap.stamp:type_name -> holdfast.v1.Stamp
-	0,  // 11: holdfast.v1.GetHoldRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 12: holdfast.v1.Hold.stamp:type_name -> holdfast.v1.Stamp
-	0,  // 13: holdfast.v1.GetOrderRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 14: holdfast.v1.Order.stamp:type_name -> holdfast.v1.Stamp
-	43, // 15: holdfast.v1.Order.lines:type_name -> holdfast.v1.QuoteLine
-	0,  // 16: holdfast.v1.OrdersRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 17: holdfast.v1.OrderPage.stamp:type_name -> holdfast.v1.Stamp
-	16, // 18: holdfast.v1.OrderPage.orders:type_name -> holdfast.v1.Order
-	4,  // 19: holdfast.v1.Changes.stamp:type_name -> holdfast.v1.Stamp
-	23, // 20: holdfast.v1.RoutesResponse.members:type_name -> holdfast.v1.Member
-	24, // 21: holdfast.v1.RoutesResponse.shards:type_name -> holdfast.v1.Route
-	27, // 22: holdfast.v1.StatusResponse.shards:type_name -> holdfast.v1.ShardStatus
-	23, // 23: holdfast.v1.StatusResponse.members:type_name -> holdfast.v1.Member
-	4,  // 24: holdfast.v1.LeaseResponse.stamp:type_name -> holdfast.v1.Stamp
-	32, // 25: holdfast.v1.LeaseResponse.effects:type_name -> holdfast.v1.Effect
-	0,  // 26: holdfast.v1.EffectsRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 27: holdfast.v1.EffectsResponse.stamp:type_name -> holdfast.v1.Stamp
-	32, // 28: holdfast.v1.EffectsResponse.effects:type_name -> holdfast.v1.Effect
-	0,  // 29: holdfast.v1.PaymentsRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 30: holdfast.v1.PaymentPage.stamp:type_name -> holdfast.v1.Stamp
-	40, // 31: holdfast.v1.PaymentPage.ledger:type_name -> holdfast.v1.Ledger
-	39, // 32: holdfast.v1.PaymentPage.payments:type_name -> holdfast.v1.Payment
-	0,  // 33: holdfast.v1.QuoteRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 34: holdfast.v1.QuoteResponse.stamp:type_name -> holdfast.v1.Stamp
-	43, // 35: holdfast.v1.QuoteResponse.lines:type_name -> holdfast.v1.QuoteLine
-	1,  // 36: holdfast.v1.Claims.Submit:input_type -> holdfast.v1.Batch
-	1,  // 37: holdfast.v1.Claims.Stream:input_type -> holdfast.v1.Batch
-	5,  // 38: holdfast.v1.Events.List:input_type -> holdfast.v1.ListEventsRequest
-	8,  // 39: holdfast.v1.Events.Get:input_type -> holdfast.v1.GetEventRequest
-	11, // 40: holdfast.v1.Events.Seats:input_type -> holdfast.v1.SeatsRequest
-	13, // 41: holdfast.v1.Events.GetHold:input_type -> holdfast.v1.GetHoldRequest
-	15, // 42: holdfast.v1.Events.GetOrder:input_type -> holdfast.v1.GetOrderRequest
-	17, // 43: holdfast.v1.Events.Orders:input_type -> holdfast.v1.OrdersRequest
-	19, // 44: holdfast.v1.Events.Watch:input_type -> holdfast.v1.WatchRequest
-	21, // 45: holdfast.v1.Cluster.Routes:input_type -> holdfast.v1.RoutesRequest
-	25, // 46: holdfast.v1.Cluster.Status:input_type -> holdfast.v1.StatusRequest
-	28, // 47: holdfast.v1.Cluster.Digest:input_type -> holdfast.v1.DigestRequest
-	30, // 48: holdfast.v1.Settlement.Lease:input_type -> holdfast.v1.LeaseRequest
-	33, // 49: holdfast.v1.Settlement.Grant:input_type -> holdfast.v1.GrantRequest
-	35, // 50: holdfast.v1.Settlement.Effects:input_type -> holdfast.v1.EffectsRequest
-	37, // 51: holdfast.v1.Settlement.Payments:input_type -> holdfast.v1.PaymentsRequest
-	41, // 52: holdfast.v1.Settlement.Quote:input_type -> holdfast.v1.QuoteRequest
-	2,  // 53: holdfast.v1.Claims.Submit:output_type -> holdfast.v1.BatchResult
-	2,  // 54: holdfast.v1.Claims.Stream:output_type -> holdfast.v1.BatchResult
-	6,  // 55: holdfast.v1.Events.List:output_type -> holdfast.v1.ListEventsResponse
-	9,  // 56: holdfast.v1.Events.Get:output_type -> holdfast.v1.Event
-	12, // 57: holdfast.v1.Events.Seats:output_type -> holdfast.v1.SeatMap
-	14, // 58: holdfast.v1.Events.GetHold:output_type -> holdfast.v1.Hold
-	16, // 59: holdfast.v1.Events.GetOrder:output_type -> holdfast.v1.Order
-	18, // 60: holdfast.v1.Events.Orders:output_type -> holdfast.v1.OrderPage
-	20, // 61: holdfast.v1.Events.Watch:output_type -> holdfast.v1.Changes
-	22, // 62: holdfast.v1.Cluster.Routes:output_type -> holdfast.v1.RoutesResponse
-	26, // 63: holdfast.v1.Cluster.Status:output_type -> holdfast.v1.StatusResponse
-	29, // 64: holdfast.v1.Cluster.Digest:output_type -> holdfast.v1.DigestResponse
-	31, // 65: holdfast.v1.Settlement.Lease:output_type -> holdfast.v1.LeaseResponse
-	34, // 66: holdfast.v1.Settlement.Grant:output_type -> holdfast.v1.GrantResponse
-	36, // 67: holdfast.v1.Settlement.Effects:output_type -> holdfast.v1.EffectsResponse
-	38, // 68: holdfast.v1.Settlement.Payments:output_type -> holdfast.v1.PaymentPage
-	42, // 69: holdfast.v1.Settlement.Quote:output_type -> holdfast.v1.QuoteResponse
-	53, // [53:70] is the sub-list for method output_type
-	36, // [36:53] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	21, // 9: holdfast.v1.Event.line:type_name -> holdfast.v1.LineSummary
+	0,  // 10: holdfast.v1.SeatsRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 11: holdfast.v1.SeatMap.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 12: holdfast.v1.GetHoldRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 13: holdfast.v1.Hold.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 14: holdfast.v1.GetOrderRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 15: holdfast.v1.Order.stamp:type_name -> holdfast.v1.Stamp
+	55, // 16: holdfast.v1.Order.lines:type_name -> holdfast.v1.QuoteLine
+	0,  // 17: holdfast.v1.OrdersRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 18: holdfast.v1.OrderPage.stamp:type_name -> holdfast.v1.Stamp
+	16, // 19: holdfast.v1.OrderPage.orders:type_name -> holdfast.v1.Order
+	4,  // 20: holdfast.v1.Changes.stamp:type_name -> holdfast.v1.Stamp
+	21, // 21: holdfast.v1.Changes.line:type_name -> holdfast.v1.LineSummary
+	10, // 22: holdfast.v1.LineSummary.units:type_name -> holdfast.v1.Counts
+	0,  // 23: holdfast.v1.GetLineRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 24: holdfast.v1.LineState.stamp:type_name -> holdfast.v1.Stamp
+	21, // 25: holdfast.v1.LineState.summary:type_name -> holdfast.v1.LineSummary
+	0,  // 26: holdfast.v1.PlaceRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 27: holdfast.v1.LinePlace.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 28: holdfast.v1.VisitorRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 29: holdfast.v1.LineVisitor.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 30: holdfast.v1.DrawRecordRequest.consistency:type_name -> holdfast.v1.Consistency
+	0,  // 31: holdfast.v1.KeysRequest.consistency:type_name -> holdfast.v1.Consistency
+	32, // 32: holdfast.v1.KeysResponse.keys:type_name -> holdfast.v1.Key
+	35, // 33: holdfast.v1.RoutesResponse.members:type_name -> holdfast.v1.Member
+	36, // 34: holdfast.v1.RoutesResponse.shards:type_name -> holdfast.v1.Route
+	39, // 35: holdfast.v1.StatusResponse.shards:type_name -> holdfast.v1.ShardStatus
+	35, // 36: holdfast.v1.StatusResponse.members:type_name -> holdfast.v1.Member
+	4,  // 37: holdfast.v1.LeaseResponse.stamp:type_name -> holdfast.v1.Stamp
+	44, // 38: holdfast.v1.LeaseResponse.effects:type_name -> holdfast.v1.Effect
+	0,  // 39: holdfast.v1.EffectsRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 40: holdfast.v1.EffectsResponse.stamp:type_name -> holdfast.v1.Stamp
+	44, // 41: holdfast.v1.EffectsResponse.effects:type_name -> holdfast.v1.Effect
+	0,  // 42: holdfast.v1.PaymentsRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 43: holdfast.v1.PaymentPage.stamp:type_name -> holdfast.v1.Stamp
+	52, // 44: holdfast.v1.PaymentPage.ledger:type_name -> holdfast.v1.Ledger
+	51, // 45: holdfast.v1.PaymentPage.payments:type_name -> holdfast.v1.Payment
+	0,  // 46: holdfast.v1.QuoteRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 47: holdfast.v1.QuoteResponse.stamp:type_name -> holdfast.v1.Stamp
+	55, // 48: holdfast.v1.QuoteResponse.lines:type_name -> holdfast.v1.QuoteLine
+	1,  // 49: holdfast.v1.Claims.Submit:input_type -> holdfast.v1.Batch
+	1,  // 50: holdfast.v1.Claims.Stream:input_type -> holdfast.v1.Batch
+	5,  // 51: holdfast.v1.Events.List:input_type -> holdfast.v1.ListEventsRequest
+	8,  // 52: holdfast.v1.Events.Get:input_type -> holdfast.v1.GetEventRequest
+	11, // 53: holdfast.v1.Events.Seats:input_type -> holdfast.v1.SeatsRequest
+	13, // 54: holdfast.v1.Events.GetHold:input_type -> holdfast.v1.GetHoldRequest
+	15, // 55: holdfast.v1.Events.GetOrder:input_type -> holdfast.v1.GetOrderRequest
+	17, // 56: holdfast.v1.Events.Orders:input_type -> holdfast.v1.OrdersRequest
+	19, // 57: holdfast.v1.Events.Watch:input_type -> holdfast.v1.WatchRequest
+	22, // 58: holdfast.v1.Line.Get:input_type -> holdfast.v1.GetLineRequest
+	24, // 59: holdfast.v1.Line.Place:input_type -> holdfast.v1.PlaceRequest
+	26, // 60: holdfast.v1.Line.Visitor:input_type -> holdfast.v1.VisitorRequest
+	28, // 61: holdfast.v1.Line.DrawRecord:input_type -> holdfast.v1.DrawRecordRequest
+	30, // 62: holdfast.v1.Line.Keys:input_type -> holdfast.v1.KeysRequest
+	33, // 63: holdfast.v1.Cluster.Routes:input_type -> holdfast.v1.RoutesRequest
+	37, // 64: holdfast.v1.Cluster.Status:input_type -> holdfast.v1.StatusRequest
+	40, // 65: holdfast.v1.Cluster.Digest:input_type -> holdfast.v1.DigestRequest
+	42, // 66: holdfast.v1.Settlement.Lease:input_type -> holdfast.v1.LeaseRequest
+	45, // 67: holdfast.v1.Settlement.Grant:input_type -> holdfast.v1.GrantRequest
+	47, // 68: holdfast.v1.Settlement.Effects:input_type -> holdfast.v1.EffectsRequest
+	49, // 69: holdfast.v1.Settlement.Payments:input_type -> holdfast.v1.PaymentsRequest
+	53, // 70: holdfast.v1.Settlement.Quote:input_type -> holdfast.v1.QuoteRequest
+	2,  // 71: holdfast.v1.Claims.Submit:output_type -> holdfast.v1.BatchResult
+	2,  // 72: holdfast.v1.Claims.Stream:output_type -> holdfast.v1.BatchResult
+	6,  // 73: holdfast.v1.Events.List:output_type -> holdfast.v1.ListEventsResponse
+	9,  // 74: holdfast.v1.Events.Get:output_type -> holdfast.v1.Event
+	12, // 75: holdfast.v1.Events.Seats:output_type -> holdfast.v1.SeatMap
+	14, // 76: holdfast.v1.Events.GetHold:output_type -> holdfast.v1.Hold
+	16, // 77: holdfast.v1.Events.GetOrder:output_type -> holdfast.v1.Order
+	18, // 78: holdfast.v1.Events.Orders:output_type -> holdfast.v1.OrderPage
+	20, // 79: holdfast.v1.Events.Watch:output_type -> holdfast.v1.Changes
+	23, // 80: holdfast.v1.Line.Get:output_type -> holdfast.v1.LineState
+	25, // 81: holdfast.v1.Line.Place:output_type -> holdfast.v1.LinePlace
+	27, // 82: holdfast.v1.Line.Visitor:output_type -> holdfast.v1.LineVisitor
+	29, // 83: holdfast.v1.Line.DrawRecord:output_type -> holdfast.v1.DrawRecordPart
+	31, // 84: holdfast.v1.Line.Keys:output_type -> holdfast.v1.KeysResponse
+	34, // 85: holdfast.v1.Cluster.Routes:output_type -> holdfast.v1.RoutesResponse
+	38, // 86: holdfast.v1.Cluster.Status:output_type -> holdfast.v1.StatusResponse
+	41, // 87: holdfast.v1.Cluster.Digest:output_type -> holdfast.v1.DigestResponse
+	43, // 88: holdfast.v1.Settlement.Lease:output_type -> holdfast.v1.LeaseResponse
+	46, // 89: holdfast.v1.Settlement.Grant:output_type -> holdfast.v1.GrantResponse
+	48, // 90: holdfast.v1.Settlement.Effects:output_type -> holdfast.v1.EffectsResponse
+	50, // 91: holdfast.v1.Settlement.Payments:output_type -> holdfast.v1.PaymentPage
+	54, // 92: holdfast.v1.Settlement.Quote:output_type -> holdfast.v1.QuoteResponse
+	71, // [71:93] is the sub-list for method output_type
+	49, // [49:71] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -4337,9 +5563,9 @@ func file_holdfast_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   43,
+			NumMessages:   55,
 			NumExtensions: 0,
-			NumServices:   4,
+			NumServices:   5,
 		},
 		GoTypes:           file_holdfast_proto_goTypes,
 		DependencyIndexes: file_holdfast_proto_depIdxs,

@@ -520,6 +520,278 @@ var Events_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
+	Line_Get_FullMethodName        = "/holdfast.v1.Line/Get"
+	Line_Place_FullMethodName      = "/holdfast.v1.Line/Place"
+	Line_Visitor_FullMethodName    = "/holdfast.v1.Line/Visitor"
+	Line_DrawRecord_FullMethodName = "/holdfast.v1.Line/DrawRecord"
+	Line_Keys_FullMethodName       = "/holdfast.v1.Line/Keys"
+)
+
+// LineClient is the client API for Line service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Line reads the waiting lines of events, and the keys of those who face the people in them. Any member answers; see
+// Consistency.
+type LineClient interface {
+	Get(ctx context.Context, in *GetLineRequest, opts ...grpc.CallOption) (*LineState, error)
+	// Place tells what became of a place, to who can prove it.
+	Place(ctx context.Context, in *PlaceRequest, opts ...grpc.CallOption) (*LinePlace, error)
+	// Visitor tells what the line knows of a buyer who turned up.
+	Visitor(ctx context.Context, in *VisitorRequest, opts ...grpc.CallOption) (*LineVisitor, error)
+	// DrawRecord sends the public record of a draw, as JSON: package fsm/draw verifies it.
+	DrawRecord(ctx context.Context, in *DrawRecordRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DrawRecordPart], error)
+	// Keys tells the public keys of frontends.
+	Keys(ctx context.Context, in *KeysRequest, opts ...grpc.CallOption) (*KeysResponse, error)
+}
+
+type lineClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewLineClient(cc grpc.ClientConnInterface) LineClient {
+	return &lineClient{cc}
+}
+
+func (c *lineClient) Get(ctx context.Context, in *GetLineRequest, opts ...grpc.CallOption) (*LineState, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LineState)
+	err := c.cc.Invoke(ctx, Line_Get_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lineClient) Place(ctx context.Context, in *PlaceRequest, opts ...grpc.CallOption) (*LinePlace, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LinePlace)
+	err := c.cc.Invoke(ctx, Line_Place_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lineClient) Visitor(ctx context.Context, in *VisitorRequest, opts ...grpc.CallOption) (*LineVisitor, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LineVisitor)
+	err := c.cc.Invoke(ctx, Line_Visitor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lineClient) DrawRecord(ctx context.Context, in *DrawRecordRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DrawRecordPart], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Line_ServiceDesc.Streams[0], Line_DrawRecord_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[DrawRecordRequest, DrawRecordPart]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Line_DrawRecordClient = grpc.ServerStreamingClient[DrawRecordPart]
+
+func (c *lineClient) Keys(ctx context.Context, in *KeysRequest, opts ...grpc.CallOption) (*KeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KeysResponse)
+	err := c.cc.Invoke(ctx, Line_Keys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LineServer is the server API for Line service.
+// All implementations must embed UnimplementedLineServer
+// for forward compatibility.
+//
+// Line reads the waiting lines of events, and the keys of those who face the people in them. Any member answers; see
+// Consistency.
+type LineServer interface {
+	Get(context.Context, *GetLineRequest) (*LineState, error)
+	// Place tells what became of a place, to who can prove it.
+	Place(context.Context, *PlaceRequest) (*LinePlace, error)
+	// Visitor tells what the line knows of a buyer who turned up.
+	Visitor(context.Context, *VisitorRequest) (*LineVisitor, error)
+	// DrawRecord sends the public record of a draw, as JSON: package fsm/draw verifies it.
+	DrawRecord(*DrawRecordRequest, grpc.ServerStreamingServer[DrawRecordPart]) error
+	// Keys tells the public keys of frontends.
+	Keys(context.Context, *KeysRequest) (*KeysResponse, error)
+	mustEmbedUnimplementedLineServer()
+}
+
+// UnimplementedLineServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedLineServer struct{}
+
+func (UnimplementedLineServer) Get(context.Context, *GetLineRequest) (*LineState, error) {
+	return nil, status.Error(codes.Unimplemented, "method Get not implemented")
+}
+func (UnimplementedLineServer) Place(context.Context, *PlaceRequest) (*LinePlace, error) {
+	return nil, status.Error(codes.Unimplemented, "method Place not implemented")
+}
+func (UnimplementedLineServer) Visitor(context.Context, *VisitorRequest) (*LineVisitor, error) {
+	return nil, status.Error(codes.Unimplemented, "method Visitor not implemented")
+}
+func (UnimplementedLineServer) DrawRecord(*DrawRecordRequest, grpc.ServerStreamingServer[DrawRecordPart]) error {
+	return status.Error(codes.Unimplemented, "method DrawRecord not implemented")
+}
+func (UnimplementedLineServer) Keys(context.Context, *KeysRequest) (*KeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Keys not implemented")
+}
+func (UnimplementedLineServer) mustEmbedUnimplementedLineServer() {}
+func (UnimplementedLineServer) testEmbeddedByValue()              {}
+
+// UnsafeLineServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to LineServer will
+// result in compilation errors.
+type UnsafeLineServer interface {
+	mustEmbedUnimplementedLineServer()
+}
+
+func RegisterLineServer(s grpc.ServiceRegistrar, srv LineServer) {
+	// If the following call panics, it indicates UnimplementedLineServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Line_ServiceDesc, srv)
+}
+
+func _Line_Get_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetLineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LineServer).Get(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Line_Get_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LineServer).Get(ctx, req.(*GetLineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Line_Place_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlaceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LineServer).Place(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Line_Place_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LineServer).Place(ctx, req.(*PlaceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Line_Visitor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VisitorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LineServer).Visitor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Line_Visitor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LineServer).Visitor(ctx, req.(*VisitorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Line_DrawRecord_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(DrawRecordRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LineServer).DrawRecord(m, &grpc.GenericServerStream[DrawRecordRequest, DrawRecordPart]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Line_DrawRecordServer = grpc.ServerStreamingServer[DrawRecordPart]
+
+func _Line_Keys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LineServer).Keys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Line_Keys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LineServer).Keys(ctx, req.(*KeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Line_ServiceDesc is the grpc.ServiceDesc for Line service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Line_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "holdfast.v1.Line",
+	HandlerType: (*LineServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Get",
+			Handler:    _Line_Get_Handler,
+		},
+		{
+			MethodName: "Place",
+			Handler:    _Line_Place_Handler,
+		},
+		{
+			MethodName: "Visitor",
+			Handler:    _Line_Visitor_Handler,
+		},
+		{
+			MethodName: "Keys",
+			Handler:    _Line_Keys_Handler,
+		},
+	},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "DrawRecord",
+			Handler:       _Line_DrawRecord_Handler,
+			ServerStreams: true,
+		},
+	},
+	Metadata: "holdfast.proto",
+}
+
+const (
 	Cluster_Routes_FullMethodName = "/holdfast.v1.Cluster/Routes"
 	Cluster_Status_FullMethodName = "/holdfast.v1.Cluster/Status"
 	Cluster_Digest_FullMethodName = "/holdfast.v1.Cluster/Digest"

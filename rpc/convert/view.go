@@ -23,23 +23,23 @@ func Stamp(s holdfast.Stamp, stale time.Duration) *api.Stamp {
 }
 
 // FindEvent reads an event from the machine.
-func FindEvent(m *fsm.Machine, id holdfast.EventID) (fsm.EventView, error) {
+func FindEvent(m *fsm.Machine, id holdfast.EventID) (EventView, error) {
 	e, ok := m.Event(id)
 	if !ok {
-		return e, notFound("event", id)
+		return EventView{}, notFound("event", id)
 	}
-	return e, nil
+	return EventView{e, FindLine(m, id)}, nil
 }
 
 // Event is an event as a message. A long description takes a while: not to be called under a machine's lock.
-func Event(e fsm.EventView, stamp *api.Stamp) *api.Event {
+func Event(e EventView, stamp *api.Stamp) *api.Event {
 	grown := make([]uint32, 0, 2*len(e.Grown))
 	for _, g := range e.Grown {
 		grown = append(grown, uint32(g.Section), g.Count)
 	}
 	return &api.Event{Stamp: stamp, Grown: grown, Id: uint32(e.ID), Sale: uint32(e.Sale), Version: e.Version, Revision: uint64(e.Revision), Spec: e.Spec.Append(nil),
 		Total: counts(e.Total), Sections: countsAll(e.Sections), Tiers: countsAll(e.Tiers), Allocations: countsAll(e.Allocations),
-		Holds: uint32(e.Holds), Orders: uint32(e.Orders)}
+		Holds: uint32(e.Holds), Orders: uint32(e.Orders), Line: LineSummary(e.Line)}
 }
 
 // FindHold reads a hold from the machine, or how it ended. The caller sets the stamp.
