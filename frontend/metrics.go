@@ -44,6 +44,11 @@ func newMetrics(s *Server) *metrics {
 		m.registry.MustRegister(counter("shed_total", "Requests that did not fit, by what they are worth.", prometheus.Labels{"class": c.String()},
 			func() float64 { return float64(s.gate.shed[c].Load()) }))
 	}
+	if settling, ok := s.cfg.Payments.(interface {
+		Collectors() []prometheus.Collector
+	}); ok {
+		m.registry.MustRegister(settling.Collectors()...)
+	}
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	return m
 }

@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/frontend/settle"
@@ -27,6 +29,9 @@ func NewSettlement(c *client.Client, p payment.Provider, w *settle.Worker, publi
 	public.TestMode = p.Mode() != holdfast.ModeLive
 	return &Settlement{client: c, provider: p, worker: w, public: public}
 }
+
+// Collectors are the worker's counters for a scraper.
+func (m *Settlement) Collectors() []prometheus.Collector { return m.worker.Collectors() }
 
 // Public says what browsers need to know of the provider.
 func (m *Settlement) Public() PaymentPublic { return m.public }

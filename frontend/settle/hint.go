@@ -130,7 +130,7 @@ func (w *Worker) identity(ctx context.Context, shard holdfast.ShardID) (client.I
 	if id, ok := w.identities.Load(shard); ok {
 		return id.(client.Identity), nil
 	}
-	lease, err := w.client().LeaseEffects(ctx, client.LeaseRequest{Shard: shard, Worker: w.cfg.Name + "/identity"})
+	lease, err := w.client().LeaseEffects(ctx, client.LeaseRequest{Shard: shard, Worker: w.name + "/identity"})
 	if err != nil {
 		return client.Identity{}, err
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/fsm"
@@ -263,4 +265,31 @@ func TestEveryDifferenceIsNamed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestTheWorkerReconcilesByItself: it finds money whose webhook was lost, has the shard deal with it, and counts.
+func TestTheWorkerReconcilesByItself(t *testing.T) {
+	inWorld(t, sandbox.Config{Webhooks: sandbox.Webhooks{LostPerMille: 1000}}, func(t *testing.T, w *world) {
+		w.reconcileEvery = 10 * time.Minute
+		w.halt()
+		w.start()
+		b := w.must(w.begin(1, 1, manual))
+		if err := w.client.FailPayment(w.ctx, client.AttemptRef{Event: w.event, Hold: b.hold.ID, Attempt: 1, Payment: string(b.paying.Ref)}); err != nil {
+			t.Fatal(err)
+		}
+		w.pay(b, "pm_card_visa")
+		w.await("the money is given back", 20*time.Minute, func() bool { return w.bank.Books()[0].Status == "canceled" })
+		stats := w.worker.Stats()
+		w.await("a reconciliation finds nothing", 40*time.Minute, func() bool { return stats.Reconciled.Load() > 0 && stats.Differences.Load() == 0 })
+		if stats.Strays.Load() != 1 || stats.ReconcileFailures.Load() != 0 {
+			t.Errorf("%d strays, %d failures", stats.Strays.Load(), stats.ReconcileFailures.Load())
+		}
+		w.settled(10 * time.Minute)
+		registry := prometheus.NewPedanticRegistry()
+		registry.MustRegister(w.worker.Collectors()...)
+		families, err := registry.Gather()
+		if err != nil || len(families) < 10 {
+			t.Errorf("%d families of metrics, %v", len(families), err)
+		}
+	})
 }

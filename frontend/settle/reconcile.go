@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	mathrand "math/rand/v2"
 	"slices"
 	"time"
 
@@ -407,14 +408,15 @@ func (w *Worker) repair(ctx context.Context, event client.EventRef, found []Diff
 	}
 }
 
-// RunReconcile reconciles all events of the worker's account now and then, until ctx ends, and mends what another look
-// mends.
-func (w *Worker) RunReconcile(ctx context.Context, every time.Duration) error {
-	for pause(ctx, every) == nil {
+// reconcileNowAndThen reconciles all events of the worker's account until ctx ends, and mends what another look mends.
+// Workers do so apart from each other, so that not all read the provider's list at once.
+func (w *Worker) reconcileNowAndThen(ctx context.Context) {
+	every := w.cfg.ReconcileEvery
+	for pause(ctx, every/2+mathrand.N(every)) == nil {
 		n, err := w.ReconcileAll(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return nil
+			return
 		case err != nil:
 			w.stats.ReconcileFailures.Add(1)
 			w.log.Warn("the books could not be reconciled", "error", err)
@@ -426,7 +428,6 @@ func (w *Worker) RunReconcile(ctx context.Context, every time.Duration) error {
 			w.log.Error("MONEY AND SEATS DIFFER", "differences", n)
 		}
 	}
-	return nil
 }
 
 // ReconcileAll reconciles every event whose payments are the worker's account's, and counts the differences.

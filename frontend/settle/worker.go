@@ -3,6 +3,7 @@ package settle
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"errors"
 	"log/slog"
 	"slices"
@@ -18,14 +19,16 @@ import (
 type Config struct {
 	Client   *client.Client
 	Provider payment.Provider
-	Name     string         // unique among the cluster's workers
+	Name     string         // of the process, for people; the worker makes itself one that is unique
 	Limits   payment.Limits // what the provider allows the account; zero: package payment's defaults
 
 	Calls       int           // effects carried out at a time; 0: CallsDefault
 	CallTimeout time.Duration // for one call to the provider; 0: CallTimeoutDefault
 	// Carriers carry out receipts and notifications. A kind without one is left to other workers.
 	Carriers map[holdfast.EffectKind]Carrier
-	Logger   *slog.Logger // nil discards
+	// ReconcileEvery is how often Run reconciles all events of the account; 0: ReconcileEveryDefault; below 0: never.
+	ReconcileEvery time.Duration
+	Logger         *slog.Logger // nil discards
 
 	// Step, when set, is told before and after each step. When it gives an error the work on the effect ends there, as
 	// if the process had died: tests use it.
@@ -40,12 +43,15 @@ type Carrier func(ctx context.Context, e client.Effect) error
 const (
 	CallsDefault       = 64
 	CallTimeoutDefault = 10 * time.Second
+	// ReconcileEveryDefault reads the provider's list of a week six times an hour; it comes last in the budget.
+	ReconcileEveryDefault = 10 * time.Minute
 
 	leaseWait    = 5 * time.Second       // how long one question for effects waits for some
 	leaseTimeout = 10 * time.Second      // and how long it may take in all
 	leaseEvery   = 50 * time.Millisecond // between two questions while something is in hand: one for several effects
 	shardsEvery  = 30 * time.Second      // how often new shards are looked for
 	commandMax   = 10 * time.Second      // for one command to the shard
+	nameBytesMax = 128                   // of a process's name in a worker's
 	troublePause = time.Second           // before the cluster is asked again after it failed
 )
 
@@ -54,6 +60,7 @@ type Worker struct {
 	cfg     Config
 	log     *slog.Logger
 	grants  *Grants
+	name    string // unique
 	account string // whose payments it may touch: the provider's account
 	mode    holdfast.PaymentMode
 	slots   chan struct{} // one token for each effect under way
@@ -76,11 +83,13 @@ func New(ctx context.Context, cfg Config) (*Worker, error) {
 		return nil, refuse("name", "a worker needs a name of its own")
 	}
 	cfg.Calls, cfg.CallTimeout = cmp.Or(cfg.Calls, CallsDefault), cmp.Or(cfg.CallTimeout, CallTimeoutDefault)
+	cfg.ReconcileEvery = cmp.Or(cfg.ReconcileEvery, ReconcileEveryDefault)
 	cfg.Limits = withDefaults(cfg.Limits)
 	if cfg.Step == nil {
 		cfg.Step = func(ctx context.Context, _ string) error { return ctx.Err() }
 	}
-	w := &Worker{cfg: cfg, log: cfg.Logger, mode: cfg.Provider.Mode(), slots: make(chan struct{}, cfg.Calls)}
+	w := &Worker{cfg: cfg, log: cfg.Logger, mode: cfg.Provider.Mode(), slots: make(chan struct{}, cfg.Calls),
+		name: cfg.Name[:min(len(cfg.Name), nameBytesMax)] + "/" + rand.Text()}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
@@ -112,10 +121,13 @@ func (w *Worker) kinds() []holdfast.EffectKind {
 	return kinds
 }
 
-// Run works until ctx ends, then finishes what is under way.
+// Run works until ctx ends, then finishes what is under way. Besides, it reconciles now and then.
 func (w *Worker) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
+	if w.cfg.ReconcileEvery > 0 {
+		running.Go(func() { w.reconcileNowAndThen(ctx) })
+	}
 	known := map[holdfast.ShardID]bool{}
 	for {
 		shards, err := w.cfg.Client.Shards(ctx)
@@ -248,7 +260,7 @@ func (w *Worker) lease(ctx context.Context, shard holdfast.ShardID, h *hand, fre
 		}
 	}()
 	w.stats.Leases.Add(1)
-	lease, err := asked(waiting, client.LeaseRequest{Shard: shard, Worker: w.cfg.Name, Number: h.next(), Kinds: w.kinds(), Account: w.account, Mode: w.mode,
+	lease, err := asked(waiting, client.LeaseRequest{Shard: shard, Worker: w.name, Number: h.next(), Kinds: w.kinds(), Account: w.account, Mode: w.mode,
 		Max: free, Have: h.ids(), Wait: leaseWait})
 	if err != nil && errors.Is(context.Cause(waiting), errAgain) {
 		return client.Lease{}, nil
@@ -266,7 +278,7 @@ func (w *Worker) client() *client.Client { return w.cfg.Client }
 func (w *Worker) giveBack(shard holdfast.ShardID, h *hand) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, _ = w.client().LeaseEffects(ctx, client.LeaseRequest{Shard: shard, Worker: w.cfg.Name, Number: h.next(), Account: w.account, Mode: w.mode, Have: h.ids()})
+	_, _ = w.client().LeaseEffects(ctx, client.LeaseRequest{Shard: shard, Worker: w.name, Number: h.next(), Account: w.account, Mode: w.mode, Have: h.ids()})
 }
 
 // work carries out one effect in its turn. One that was not acknowledged is kept in hand for a while: it would come back

@@ -41,13 +41,15 @@ type world struct {
 	step   func(ctx context.Context, step string) error
 	hints  map[int]int // webhooks by the status that they were answered with
 	online bool        // webhooks reach the worker
+
+	reconcileEvery time.Duration // of the workers that start from now on; at first never, so that nothing is mended unseen
 }
 
 // inWorld runs a test in a bubble. Time passes on the cluster's clocks as it does in the bubble.
 func inWorld(t *testing.T, cfg sandbox.Config, test func(t *testing.T, w *world)) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC))) // when clienttest's wall clock begins
-		w := &world{t: t, ctx: t.Context(), hints: map[int]int{}, online: true}
+		w := &world{t: t, ctx: t.Context(), hints: map[int]int{}, online: true, reconcileEvery: -1}
 		w.cluster = clienttest.New(t, clienttest.Config{})
 		w.client = w.cluster.Client()
 		w.openBank(cfg)
@@ -132,7 +134,7 @@ func (w *world) start() {
 	var worker *settle.Worker
 	for {
 		var err error
-		worker, err = settle.New(ctx, settle.Config{Client: w.client, Provider: w.provider, Name: "w" + time.Now().Format("150405.000000"), Calls: 16, Logger: testLog(),
+		worker, err = settle.New(ctx, settle.Config{Client: w.client, Provider: w.provider, Name: "w" + time.Now().Format("150405.000000"), Calls: 16, Logger: testLog(), ReconcileEvery: w.reconcileEvery,
 			Step: func(ctx context.Context, step string) error {
 				w.mu.Lock()
 				hook := w.step
