@@ -42,10 +42,15 @@ var arrows = map[string][]string{
 	"payment":        {""},
 	"frontend": {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/page", "frontend/person", "frontend/settle", "frontend/statement",
 		"frontend/ticket"}, // no node, no state machine: the proof that it is stateless
-	"jepsen/history":  {""},
-	"jepsen/check":    {"", "jepsen/history", "jepsen/model"},
-	"jepsen/model":    {""},
-	"jepsen/workload": {"", "client", "fsm/command", "fsm/draw", "rpc/api", "jepsen/history"},
+	"jepsen/history":   {""},
+	"jepsen/check":     {"", "jepsen/history", "jepsen/model"},
+	"jepsen/model":     {""},
+	"jepsen/workload":  {"", "client", "fsm/command", "fsm/draw", "rpc/api", "jepsen/history"},
+	"frontend/visitor": {},
+
+	"payment/stripe":      {"", "payment"},
+	"payment/sandbox":     {"", "payment"},
+	"payment/paymenttest": {"", "payment"},
 }
 
 // foreign says which third-party modules a package may reach, directly or not: none for the pure ones.
@@ -58,6 +63,10 @@ var foreign = map[string]*regexp.Regexp{
 	"node/admission": regexp.MustCompile(`^$`),
 	"rpc/api":        regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
 	"client":         regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
+
+	"payment":         regexp.MustCompile(`^$`),
+	"payment/sandbox": regexp.MustCompile(`^$`),
+	"payment/stripe":  regexp.MustCompile(`^github\.com/stripe/stripe-go/v76`),
 }
 
 type listed struct {

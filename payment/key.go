@@ -12,8 +12,8 @@ import (
 // the payment's idempotency key, and stands in its metadata, so that money can be traced to seats without a
 // database of ours.
 type Key struct {
-	Cluster     string // at most ClusterBytesMax of letters, digits, '-', '_' and '.'
-	Incarnation uint64 // which life of the cluster; a restored cluster has another
+	Cluster     string               // at most ClusterBytesMax of letters, digits, '-', '_' and '.'
+	Incarnation holdfast.Incarnation // which life of the cluster; a restored cluster has another
 	Event       holdfast.EventID
 	Hold        holdfast.HoldID
 	Attempt     holdfast.Attempt
@@ -44,7 +44,7 @@ func ParseKey(s string) (Key, error) {
 	if len(parts) != 5 || !clusterName(parts[0]) {
 		return Key{}, bad
 	}
-	incarnation, err := strconv.ParseUint(parts[1], 10, 64)
+	incarnation, err := strconv.ParseUint(parts[1], 10, 32)
 	if err != nil {
 		return Key{}, bad
 	}
@@ -60,7 +60,7 @@ func ParseKey(s string) (Key, error) {
 	if err != nil {
 		return Key{}, bad
 	}
-	k := Key{Cluster: parts[0], Incarnation: incarnation, Event: event, Hold: hold, Attempt: holdfast.Attempt(attempt)}
+	k := Key{Cluster: parts[0], Incarnation: holdfast.Incarnation(incarnation), Event: event, Hold: hold, Attempt: holdfast.Attempt(attempt)}
 	if k.String() != s {
 		return Key{}, bad
 	}

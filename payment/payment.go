@@ -47,7 +47,9 @@ type Provider interface {
 	// cancelled already is a success. When the cancel lost against the buyer the error is of kind WrongState and
 	// Error.Payment holds what he paid.
 	Void(ctx context.Context, act Act) (Payment, error)
-	// Refund gives back part or all of what was captured, once for each effect.
+	// Refund gives back part or all of what was captured, once for each effect. The answer is the effect's one refund
+	// as it is now: one that failed is not made again under the same effect. When the payment does not allow it, being
+	// refunded or disputed, the error is of kind WrongState.
 	Refund(ctx context.Context, act Act) (Refund, error)
 	// Refunds lists every refund of a payment, also those that were made in the provider's dashboard.
 	Refunds(ctx context.Context, ref Ref) ([]Refund, error)
@@ -75,8 +77,8 @@ type Ref string
 type Intent struct {
 	Key     Key
 	Amount  holdfast.Money
-	Capture holdfast.CaptureMethod
-	Since   time.Time // wall clock: when BeginPayment was committed; required
+	Capture holdfast.CaptureMethod // 0: CaptureManual
+	Since   time.Time              // wall clock: when BeginPayment was committed; required
 }
 
 // Act is one effect on a payment that exists.
@@ -135,20 +137,9 @@ type Failure struct {
 	Decline string // the issuer's reason, as "insufficient_funds"; often empty
 }
 
-// DisputeState says where a dispute is.
-type DisputeState uint8
-
-// The states of a dispute.
-const (
-	DisputeNone DisputeState = 0
-	DisputeOpen DisputeState = 1 // the money was taken back for the time being, or may be
-	DisputeWon  DisputeState = 2 // the money is ours
-	DisputeLost DisputeState = 3 // the money is gone
-)
-
 // Dispute is a buyer's complaint to his bank.
 type Dispute struct {
-	State       DisputeState
+	State       holdfast.DisputeState // 0: there is none
 	AmountMinor int64
 }
 

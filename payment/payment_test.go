@@ -20,7 +20,7 @@ import (
 func TestKeysSurviveBeingPrinted(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		k := payment.Key{
-			Cluster: rapid.StringMatching(`[a-zA-Z0-9._-]{1,64}`).Draw(t, "cluster"), Incarnation: rapid.Uint64().Draw(t, "incarnation"),
+			Cluster: rapid.StringMatching(`[a-zA-Z0-9._-]{1,64}`).Draw(t, "cluster"), Incarnation: holdfast.Incarnation(rapid.Uint32().Draw(t, "incarnation")),
 			Event: holdfast.EventID(rapid.Uint32().Draw(t, "event")), Hold: holdfast.HoldID(rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "hold")),
 			Attempt: holdfast.Attempt(rapid.Uint32().Draw(t, "attempt")),
 		}

@@ -28,8 +28,8 @@ func TestStripeMockAcceptsEveryRequest(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds a tool")
 	}
-	heard := &recorder{}
-	client, err := stripe.New(stripe.Config{Key: payment.Hide("sk_test_123"), Backend: startMock(t), Transport: heard})
+	heard, mock := &recorder{}, startMock(t)
+	client, err := stripe.New(stripe.Config{Key: payment.Hide("sk_test_123"), Backend: mock, Transport: heard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +62,21 @@ func TestStripeMockAcceptsEveryRequest(t *testing.T) {
 	act.Since = now
 	_, _ = client.Refund(ctx, act)
 
-	heard.mu.Lock()
-	defer heard.mu.Unlock()
+	// The control: what does not fit the description is refused.
+	wrong, err := http.NewRequestWithContext(ctx, http.MethodPost, mock+"/v1/payment_intents", strings.NewReader("amount=1000&currency=eur&capture_method=seashells"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	wrong.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	wrong.Header.Set("Authorization", "Bearer sk_test_123")
+	answer, err := http.DefaultTransport.RoundTrip(wrong)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer.Body.Close()
+	if answer.StatusCode != http.StatusBadRequest {
+		t.Errorf("stripe-mock took seashells: %d", answer.StatusCode)
+	}
 	for _, call := range heard.calls {
 		if call.status >= 400 {
 			t.Errorf("%s was refused: %s", call.what, call.body)

@@ -251,7 +251,7 @@ func testRefused(t *testing.T, b Bench) {
 		"nothing":            {Key: NewKey(), Amount: eur(0), Capture: holdfast.CaptureManual, Since: b.Now()},
 		"no currency":        {Key: NewKey(), Amount: holdfast.Money{AmountMinor: 100}, Capture: holdfast.CaptureManual, Since: b.Now()},
 		"three decimals":     {Key: NewKey(), Amount: holdfast.Money{AmountMinor: 10_001, Currency: "kwd"}, Capture: holdfast.CaptureManual, Since: b.Now()},
-		"no way to capture":  {Key: NewKey(), Amount: eur(100), Since: b.Now()},
+		"no way to capture":  {Key: NewKey(), Amount: eur(100), Capture: 9, Since: b.Now()},
 		"no time":            {Key: NewKey(), Amount: eur(100), Capture: holdfast.CaptureManual},
 		"a cluster's colons": {Key: payment.Key{Cluster: "a:b"}, Amount: eur(100), Capture: holdfast.CaptureManual, Since: b.Now()},
 	} {

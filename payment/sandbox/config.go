@@ -52,8 +52,8 @@ type Endpoint struct {
 	Secret payment.Secret // whsec_…, signs what is sent
 }
 
-// Webhooks says how badly they are delivered. The zero value sends every event once, at once and in order of its
-// happening, and repeats what was not answered with 2xx.
+// Webhooks says how badly they are delivered. The zero value sends every event once and at once, so about in the order
+// of their happening, and repeats what was not answered with 2xx.
 type Webhooks struct {
 	Delay              time.Duration // at least
 	Spread             time.Duration // and by chance up to so much more, which changes their order
@@ -89,6 +89,7 @@ func (c *Config) complete() error {
 			*d.have = d.want
 		}
 	}
+	c.Webhooks.RetryAfter = min(c.Webhooks.RetryAfter, time.Hour)
 	if c.Account == "" {
 		c.Account = "acct_sandbox"
 	}

@@ -119,56 +119,63 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 		writeError(w, refused)
 		return
 	}
-	do, slow, refused := s.admit(w, r, e, req)
+	m, refused := s.admit(w, r, e, req)
 	if refused != nil {
+		pause(r.Context(), m.latency)
 		writeError(w, refused)
 		return
 	}
-	if do == Down {
+	if m.do == Down {
 		panic(http.ErrAbortHandler) // breaks the connection
 	}
-	status, body := s.answered(w, r, e, req, do)
-	if do == Slow {
-		pause(r.Context(), slow)
+	status, body := s.answered(w, r, e, req, m)
+	if m.do == Slow {
+		pause(r.Context(), m.slow)
 	}
-	if m, ok := methodByID(req.form.method()); ok && m.hangs && e.op == "confirm" && status == http.StatusOK {
+	if with, ok := methodByID(req.form.method()); ok && with.hangs && e.op == "confirm" && status == http.StatusOK {
 		pause(r.Context(), s.cfg.HangFor)
 	}
-	if do == DropAfter {
+	if m.do == DropAfter {
 		panic(http.ErrAbortHandler)
 	}
 	write(w, status, body)
 }
 
 // admit counts the request, draws its fault and its latency, and refuses what comes too fast.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request, e endpoint, req *request) (do Do, slow time.Duration, refused *apiError) {
-	var wait time.Duration
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, e endpoint, req *request) (m mishap, refused *apiError) {
 	s.locked(func() {
 		s.counts.Requests++
 		w.Header().Set("Request-Id", s.books.id("req"))
-		do, slow = s.fault(e.op)
-		wait = s.latency()
+		m.do, m.slow = s.fault(e.op)
+		m.latency = s.latency()
 		pool := &s.reads
 		if r.Method == http.MethodPost {
 			pool = &s.writes
 		}
 		switch {
-		case do == Unavailable:
+		case m.do == Unavailable:
 			refused = errDown
-		case do == Busy:
+		case m.do == Busy:
 			refused = errKeyInUse
-		case do == RateLimit, do != Down && !req.public && !pool.pass(time.Now()):
+		case m.do == RateLimit, m.do != Down && !req.public && !pool.pass(time.Now()):
 			s.counts.Limited++
 			w.Header().Set("Retry-After", "1")
 			refused = errTooMany
 		}
 	})
-	pause(r.Context(), wait)
-	return do, slow, refused
+	return m, refused
 }
 
-// answered carries the request out once for its idempotency key.
-func (s *Server) answered(w http.ResponseWriter, r *http.Request, e endpoint, req *request, do Do) (status int, body []byte) {
+// mishap is what happens to a request beside its work.
+type mishap struct {
+	do      Do
+	slow    time.Duration // of Slow
+	latency time.Duration
+}
+
+// answered carries the request out once for its idempotency key. The latency is that of the work: as long as it lasts
+// the key is in use.
+func (s *Server) answered(w http.ResponseWriter, r *http.Request, e endpoint, req *request, m mishap) (status int, body []byte) {
 	key := ""
 	if r.Method == http.MethodPost && !req.public {
 		key = r.Header.Get("Idempotency-Key")
@@ -177,34 +184,22 @@ func (s *Server) answered(w http.ResponseWriter, r *http.Request, e endpoint, re
 		return render(invalid("", "", "The idempotency key is longer than 255 characters."))
 	}
 	var mine *remembered
+	if key != "" {
+		w.Header().Set("Idempotency-Key", key)
+		s.locked(func() { mine, status, body = s.begin(w, key, fingerprint(r.Method, r.URL.Path, r.Form.Encode())) })
+	}
+	pause(r.Context(), m.latency)
+	if status != 0 {
+		return status, body
+	}
 	s.locked(func() {
-		if key != "" {
-			w.Header().Set("Idempotency-Key", key)
-			asked := fingerprint(r.Method, r.URL.Path, r.Form.Encode())
-			var have *remembered
-			have, mine = s.keys.begin(key, asked, s.now())
-			switch {
-			case have == nil:
-			case have.underWay:
-				status, body = render(errKeyInUse)
-			case have.Request != asked:
-				status, body = render(errKeyOther)
-			default:
-				w.Header().Set("Idempotent-Replayed", "true")
-				s.counts.Replayed++
-				status, body = have.Status, have.Body
-			}
-			if have != nil {
-				return
-			}
-		}
 		keep := true
-		if do == ErrorBefore {
+		if m.do == ErrorBefore {
 			status, body = render(errServer)
 		} else if object, refused := e.do(s, req); refused != nil {
 			keep = refused.stored
 			status, body = render(refused)
-		} else if status, body = renderObject(object); do == ErrorAfter {
+		} else if status, body = renderObject(object); m.do == ErrorAfter {
 			status, body = render(errServer)
 		}
 		if mine != nil {
@@ -218,6 +213,24 @@ func (s *Server) answered(w http.ResponseWriter, r *http.Request, e endpoint, re
 		}
 	})
 	return status, body
+}
+
+// begin takes an idempotency key for a request, or gives the answer that the key has already.
+func (s *Server) begin(w http.ResponseWriter, key, asked string) (mine *remembered, status int, body []byte) {
+	have, mine := s.keys.begin(key, asked, s.now())
+	switch {
+	case have == nil:
+		return mine, 0, nil
+	case have.underWay:
+		status, body = render(errKeyInUse)
+	case have.Request != asked:
+		status, body = render(errKeyOther)
+	default:
+		w.Header().Set("Idempotent-Replayed", "true")
+		s.counts.Replayed++
+		return nil, have.Status, have.Body
+	}
+	return nil, status, body
 }
 
 // authenticated lets the secret key do everything, and the publishable one what the client secret of one payment

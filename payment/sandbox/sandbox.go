@@ -99,6 +99,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 func (s *Server) Close() error {
 	s.stop()
 	<-s.done
+	if t, ok := s.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.journal.close()

@@ -27,6 +27,9 @@ type delivery struct {
 // emit tells every endpoint that something happened to an object, which it shows as it is now. It is called with the
 // lock held.
 func (s *Server) emit(kind string, object any) {
+	if len(s.endpoints) == 0 {
+		return
+	}
 	raw, err := json.Marshal(map[string]any{
 		"id": s.books.id("evt"), "object": "event", "api_version": apiVersion, "created": s.now().Unix(), "type": kind, "livemode": false,
 		"pending_webhooks": len(s.endpoints), "request": map[string]any{"id": nil, "idempotency_key": nil}, "data": map[string]any{"object": object},

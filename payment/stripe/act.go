@@ -82,6 +82,7 @@ func (c *Client) Create(ctx context.Context, in payment.Intent) (payment.Payment
 	if in.Since.IsZero() {
 		return payment.Payment{}, refuse(op, "without the time of BeginPayment an earlier payment could not be found")
 	}
+	in.Capture = max(in.Capture, holdfast.CaptureManual)
 	method, types := api.PaymentIntentCaptureMethodManual, c.cfg.ManualMethods
 	switch in.Capture {
 	case holdfast.CaptureManual:
@@ -204,7 +205,7 @@ func (c *Client) Refund(ctx context.Context, act payment.Act) (payment.Refund, e
 	if act.Amount.AmountMinor <= 0 || act.Effect == 0 {
 		return payment.Refund{}, refuse(op, "an amount, and the effect that owes it, are needed")
 	}
-	effect := fmt.Sprint(uint64(act.Effect))
+	effect := act.Effect.String()
 	made, err := climb(ctx, c, payment.MustLook(act.Since, c.cfg.Now()), ladder[payment.Refund]{
 		op: op, key: act.Key.String() + ":" + op + ":" + effect,
 		call: func(ctx context.Context, key string) (payment.Refund, bool, error) {

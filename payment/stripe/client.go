@@ -30,7 +30,7 @@ import (
 // Metadata that every payment and refund of ours carries at Stripe.
 const (
 	MetadataKey    = "holdfast_key"    // payment.Key, as it prints
-	MetadataEffect = "holdfast_effect" // of a refund: the number of the effect
+	MetadataEffect = "holdfast_effect" // of a refund: the effect that owed it, as eff_7
 )
 
 // Config says how to reach an account. Only Key is required.
@@ -93,7 +93,9 @@ func New(cfg Config) (*Client, error) {
 		cfg.Now = time.Now
 	}
 	if cfg.Transport == nil {
-		cfg.Transport = http.DefaultTransport.(*http.Transport).Clone()
+		own := http.DefaultTransport.(*http.Transport).Clone()
+		own.MaxIdleConnsPerHost = 64 // all go to one host, as many at once as the account's limits allow
+		cfg.Transport = own
 	}
 	if len(cfg.ManualMethods) == 0 {
 		cfg.ManualMethods = []string{"card"}
@@ -155,6 +157,13 @@ func (c *Client) CheckPublishable(key string) error {
 		return &payment.Error{Kind: payment.WrongAccount, Op: "configure", Message: "the publishable key does not begin with " + want + " as the secret key's mode asks"}
 	}
 	return nil
+}
+
+// Close lets go of connections that nobody uses. Requests under way go on.
+func (c *Client) Close() {
+	if t, ok := c.cfg.Transport.(interface{ CloseIdleConnections() }); ok {
+		t.CloseIdleConnections()
+	}
 }
 
 // Mode says whether the key moves real money.

@@ -67,11 +67,11 @@ func (c *Client) paymentOf(op string, in *api.PaymentIntent) (payment.Payment, e
 	return p, nil
 }
 
-var disputeStates = map[api.DisputeStatus]payment.DisputeState{
-	api.DisputeStatusNeedsResponse: payment.DisputeOpen, api.DisputeStatusUnderReview: payment.DisputeOpen,
-	api.DisputeStatusWarningNeedsResponse: payment.DisputeOpen, api.DisputeStatusWarningUnderReview: payment.DisputeOpen,
-	api.DisputeStatusWon: payment.DisputeWon, api.DisputeStatusWarningClosed: payment.DisputeWon,
-	api.DisputeStatusLost: payment.DisputeLost,
+var disputeStates = map[api.DisputeStatus]holdfast.DisputeState{
+	api.DisputeStatusNeedsResponse: holdfast.DisputeOpened, api.DisputeStatusUnderReview: holdfast.DisputeOpened,
+	api.DisputeStatusWarningNeedsResponse: holdfast.DisputeOpened, api.DisputeStatusWarningUnderReview: holdfast.DisputeOpened,
+	api.DisputeStatusWon: holdfast.DisputeWon, api.DisputeStatusWarningClosed: holdfast.DisputeWon,
+	api.DisputeStatusLost: holdfast.DisputeLost,
 }
 
 func refundOf(in *api.Refund) payment.Refund {
@@ -83,8 +83,8 @@ func refundOf(in *api.Refund) payment.Refund {
 		r.Payment = payment.Ref(in.PaymentIntent.ID)
 	}
 	r.Key, _ = payment.ParseKey(in.Metadata[MetadataKey])
-	if n, err := strconv.ParseUint(in.Metadata[MetadataEffect], 10, 64); err == nil && !r.Key.IsZero() {
-		r.Effect = holdfast.EffectID(n)
+	if effect, err := holdfast.ParseEffectID(in.Metadata[MetadataEffect]); err == nil && !r.Key.IsZero() {
+		r.Effect = effect
 	}
 	switch in.Status {
 	case api.RefundStatusSucceeded:

@@ -8,6 +8,7 @@ import (
 
 	api "github.com/stripe/stripe-go/v76"
 
+	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/payment"
 )
 
@@ -54,8 +55,8 @@ func (c *Client) dispute(ctx context.Context, op string, ref payment.Ref) (payme
 	}
 	d := list.Dispute()
 	state := disputeStates[d.Status]
-	if state == payment.DisputeNone {
-		state = payment.DisputeOpen // a state that is new to us is not yet an end
+	if state == 0 {
+		state = holdfast.DisputeOpened // a state that is new to us is not yet an end
 	}
 	return payment.Dispute{State: state, AmountMinor: fromStripe(d.Amount, d.Currency).AmountMinor}, nil
 }
