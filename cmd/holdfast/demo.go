@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,12 @@ import (
 const (
 	demoHoldTTL   = 4 * time.Second
 	demoPayWindow = 10 * time.Second
+	demoSession   = 2 * time.Minute
+	demoIdle      = 30 * time.Second
+	demoCeiling   = 4000 // sessions at a time
+
+	// lobby is how long the line is open before the draw.
+	lobby = 3 * time.Second
 
 	// down is how long the killed leader stays away: long enough to see the others go on without it.
 	down = 2 * time.Second
@@ -50,9 +57,11 @@ func (a *app) demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Watch an on-sale on a three-member cluster, with a leader killed in the middle and an audit",
-		Long: `Start a cluster of real processes on this machine, put an arena on sale, and let a crowd of buyers loose on it. In the
-middle of the rush the leader is killed, and later started again. At the end an audit compares what the cluster has with
-what each buyer was told. Exit code 3: the audit found something, or the gap was longer than 2 s.
+		Long: `Start a cluster of real processes on this machine with two frontends and a sandbox that plays the payment provider, put an
+arena on sale, and let a crowd of buyers loose on it: over HTTP, through the waiting room and its draw. In the middle of the
+rush the leader is killed, and later started again. At the end an audit compares what the cluster has with what each buyer
+was told and with what the provider charged, and verifies the draw. Exit code 3: the audit found something, or the gap was
+longer than 2 s.
 
 On a terminal the cluster stays up after the sale, for you to look at, until q or Ctrl-C. Its data is deleted at the end.`,
 		Example: `  holdfast demo
@@ -122,6 +131,7 @@ type demonstration struct {
 	app     *app
 	dir     string
 	cluster *localCluster
+	shop    *shop
 	client  *client.Client
 	spec    command.EventSpec
 	event   client.Event
@@ -182,6 +192,11 @@ func (f demoFlags) spec() (command.EventSpec, error) {
 	}
 	spec.Rules.HoldTTLMs = uint32(demoHoldTTL / time.Millisecond)
 	spec.Rules.PayWindowMs = uint32(demoPayWindow / time.Millisecond)
+	spec.Line = command.LineRules{Enabled: true, CeilingMax: demoCeiling, SessionMs: uint32(demoSession / time.Millisecond), IdleMs: uint32(demoIdle / time.Millisecond)}
+	if !spec.Checkout.Given() {
+		spec.Checkout = command.Checkout{Mode: holdfast.ModeTest}
+	}
+	spec.Checkout.Account = shopAccount
 	return spec, nil
 }
 
@@ -218,10 +233,16 @@ func (d *demonstration) open(ctx context.Context) (err error) {
 	if err := d.block(ctx); err != nil {
 		return err
 	}
-	if err := d.client.OpenSale(ctx, d.event.EventRef); err != nil {
+	if err := d.client.OpenLine(ctx, d.event.EventRef); err != nil {
 		return err
 	}
-	d.view.say("%s: %d places on sale", d.spec.Title, d.spec.Units()-d.blocked)
+	if d.shop, err = startShop(ctx, d.dir, d.cluster, bankOf(d.seed)); err != nil {
+		return err
+	}
+	d.view.say("%s: %d places, and a line before the door", d.spec.Title, d.spec.Units()-d.blocked)
+	for _, address := range d.shop.addresses {
+		d.view.say("look: %s/e/%s", address, d.spec.Name)
+	}
 	return nil
 }
 
@@ -244,25 +265,51 @@ func (d *demonstration) block(ctx context.Context) error {
 	return nil
 }
 
-// sell lets the crowd in, makes the fault, waits for the end and audits.
+// sell lets the crowd in, opens the sale, makes the fault, waits for the end and audits.
 func (d *demonstration) sell(ctx context.Context) error {
-	d.crowd = newCrowd(d.client, d.event, d.buyers, d.rush, d.seed)
+	d.crowd = newCrowd(d.shop, d.event, d.buyers, d.rush, d.seed)
 	d.view.watch(ctx, d)
-	d.view.say("%d buyers come, a fifth of them at once", d.buyers)
-	opened := time.Now()
-	failing := make(chan error, 1) // what became of the fault
-	go func() { failing <- d.fault(ctx, opened) }()
+	d.view.say("%d buyers come, two of five before the draw", d.buyers)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	doing := make(chan error, 1) // what became of the opening and the fault
+	go func() {
+		err := d.openSale(ctx)
+		if err == nil {
+			err = d.fault(ctx, time.Now())
+		}
+		if err != nil {
+			stop(err) // the crowd would wait for an opening that never comes
+		}
+		doing <- err
+	}()
 	d.crowd.run(ctx)
-	if err := errors.Join(<-failing, ctx.Err()); err != nil {
+	if err := cmp.Or(<-doing, ctx.Err()); err != nil {
 		return err
 	}
-	d.out.SaleMs = time.Since(opened).Milliseconds()
-	d.view.say("the crowd has gone; holds that were let go lapse")
+	d.out.SaleMs = d.crowd.since(time.Now()).Milliseconds()
+	d.view.say("the crowd has gone; what was let go lapses, and what is owed is settled")
 	if err := d.quiet(ctx); err != nil {
 		return err
 	}
-	d.view.say("audit: what the cluster has, against what buyers were told")
+	d.view.say("audit: what the cluster has, against what buyers were told and the provider charged")
 	return d.audit(ctx)
+}
+
+// openSale draws the order of those who are in line, and opens the sale.
+func (d *demonstration) openSale(ctx context.Context) error {
+	if !pause(ctx, lobby) {
+		return ctx.Err()
+	}
+	if err := d.client.Draw(ctx, d.event.EventRef, holdfast.BeaconRound{}); err != nil {
+		return err
+	}
+	if err := d.client.OpenSale(ctx, d.event.EventRef); err != nil {
+		return err
+	}
+	d.crowd.open()
+	d.view.say("the order is drawn, and the sale is open")
+	return nil
 }
 
 // fault kills the leader of the event's shard in the middle of the rush, and starts it again later.
@@ -292,7 +339,8 @@ func (d *demonstration) fault(ctx context.Context, opened time.Time) error {
 	return d.cluster.start(leader)
 }
 
-// quiet waits until no hold is left: those that buyers let go lapse by themselves.
+// quiet waits until no hold is left and nothing is owed: holds that buyers let go lapse by themselves, and the frontends
+// settle the rest with the provider.
 func (d *demonstration) quiet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, demoPayWindow+holdfast.GraceMax+startPatience)
 	defer cancel()
@@ -301,11 +349,20 @@ func (d *demonstration) quiet(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if e.Total.Held+e.Total.Paying == 0 {
+		owed := 0
+		for effect, err := range d.client.Effects(ctx, d.event.Shard) {
+			if err != nil {
+				return err
+			}
+			if effect.Kind != holdfast.EffectReceipt && effect.Kind != holdfast.EffectNotify { // nobody is to be written to
+				owed++
+			}
+		}
+		if e.Total.Held+e.Total.Paying == 0 && owed == 0 {
 			return nil
 		}
 		if !pause(ctx, 100*time.Millisecond) {
-			return fmt.Errorf("%d units are still held, %d in payment: %w", e.Total.Held, e.Total.Paying, ctx.Err())
+			return fmt.Errorf("%d units are still held, %d in payment, and %d effects owed: %w", e.Total.Held, e.Total.Paying, owed, ctx.Err())
 		}
 	}
 }

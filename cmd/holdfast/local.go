@@ -23,6 +23,7 @@ import (
 // without machines. The processes die with the one that started them, whatever ends it.
 type localCluster struct {
 	members []*localMember
+	others  []*localMember // processes that are no members, as frontends
 	spawn   chan func() // run by the one thread that starts processes; closed by stop
 	threads sync.WaitGroup
 }
@@ -89,6 +90,13 @@ func startProcesses(dir string, nodes int, args func(memberFlags) []string) (*lo
 		}
 	}
 	return c, nil
+}
+
+// launch starts a process of this program that is no member. It dies with the cluster.
+func (c *localCluster) launch(name, dir string, args ...string) (*localMember, error) {
+	m := &localMember{name: name, dir: dir, args: args}
+	c.others = append(c.others, m)
+	return m, c.start(m)
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -220,7 +228,7 @@ func (c *localCluster) named(name string) *localMember {
 // stop ends all processes and waits for them. Their data is of no more use, so they are not asked to end well.
 func (c *localCluster) stop() error {
 	var errs []error
-	for _, m := range c.members {
+	for _, m := range append(c.others[:len(c.others):len(c.others)], c.members...) {
 		errs = append(errs, m.kill())
 	}
 	close(c.spawn)
@@ -252,7 +260,7 @@ func (c *localCluster) ready(ctx context.Context, cl *client.Client) (statusOut,
 
 // whole is an error when a process has ended that was not killed.
 func (c *localCluster) whole() error {
-	for _, m := range c.members {
+	for _, m := range append(c.others[:len(c.others):len(c.others)], c.members...) {
 		if !m.running() {
 			return fmt.Errorf("%s ended by itself; its log ends with:\n%s", m.name, m.lastWords())
 		}
