@@ -110,7 +110,8 @@ type demoOut struct {
 	Dropped        int            `json:"dropped"`
 	Endings        map[string]int `json:"endings"`
 	Refused        map[string]int `json:"refused"`
-	Failed         map[string]int `json:"failed"` // attempts that could not be decided, and were made again
+	RefusedReason  int            `json:"refused_with_reason"` // buyers who were not let into the line, and told why
+	Failed         map[string]int `json:"failed"`              // attempts that could not be decided, and were made again
 	Claims         int64          `json:"claims_acknowledged"`
 	ClaimsPerS     float64        `json:"claims_per_s"`
 	HoldP50Ms      float64        `json:"hold_p50_ms"` // outside the gap that a fault tears
@@ -384,17 +385,11 @@ func (d *demonstration) audit(ctx context.Context) error {
 	o.verdict = judge(found)
 	o.Event, o.Nodes, o.Seed, o.Buyers = d.event.ID.String(), d.nodes, d.seed, d.buyers
 	o.Answered, o.Dropped = w.answered()
-	o.Endings, o.Refused, o.Failed = map[string]int{}, map[string]int{}, map[string]int{}
+	o.Endings, o.Refused, o.Failed, o.RefusedReason = map[string]int{}, w.refused, w.attempts, w.ended[turnedOff]
 	for how, n := range w.ended {
 		if ending(how) != stillHere {
 			o.Endings[ending(how).String()] = n
 		}
-	}
-	for outcome, n := range w.refused {
-		o.Refused[outcome.String()] = n
-	}
-	for kind, n := range w.failed {
-		o.Failed[kind.String()] = n
 	}
 	o.Claims = w.live.acked.Load()
 	o.ClaimsPerS = float64(o.Claims) / (float64(o.SaleMs) / 1000)
@@ -430,9 +425,9 @@ func (o *demoOut) failed() string {
 
 func (o demoOut) table(w io.Writer) {
 	row(w)
-	row(w, "SOLD", "FREE", "HELD", "BLOCKED", "CAPACITY", "ORDERS", "BUYERS", "HOLD P50", "HOLD P99", "CLAIMS/S")
-	row(w, o.Sold, o.Free, o.Held, o.Blocked, o.Capacity, o.Orders, o.Buyers, fmt.Sprintf("%.1f ms", o.HoldP50Ms), fmt.Sprintf("%.1f ms", o.HoldP99Ms),
-		fmt.Sprintf("%.0f", o.ClaimsPerS))
+	row(w, "SOLD", "FREE", "HELD", "BLOCKED", "CAPACITY", "ORDERS", "BUYERS", "JOINED", "ADMITTED", "HOLD P50", "HOLD P99", "REQUESTS/S")
+	row(w, o.Sold, o.Free, o.Held, o.Blocked, o.Capacity, o.Orders, o.Buyers, o.Joined, o.Admitted, fmt.Sprintf("%.1f ms", o.HoldP50Ms),
+		fmt.Sprintf("%.1f ms", o.HoldP99Ms), fmt.Sprintf("%.0f", o.ClaimsPerS))
 	row(w)
 	row(w, "AUDIT")
 	for _, c := range o.Checks {
@@ -452,20 +447,28 @@ func (d *demonstration) stay(ctx context.Context) {
 		self = "holdfast"
 	}
 	d.app.progress(`
-The cluster stays up until you press q or Ctrl-C. In another terminal:
+The cluster stays up until you press q or Ctrl-C. In a browser:
+
+  %[5]s/e/%[4]s
+
+In another terminal:
 
   export %s=%s
   %[3]s cluster status
   %[3]s event show %[4]s
   %[3]s event open %[4]s && %[3]s hold create %[4]s --buyer ada --best 2
+  %[3]s queue show %[4]s && %[3]s queue verify-draw %[4]s
   %[3]s cluster verify
-`, endpointsEnv, endpoints, self, d.spec.Name)
+`, endpointsEnv, endpoints, self, d.spec.Name, d.shop.addresses[0])
 	<-ctx.Done()
 }
 
 // close stops what was started. It may be called at any point.
 func (d *demonstration) close() error {
 	var errs []error
+	if d.shop != nil {
+		errs = append(errs, d.shop.close())
+	}
 	if d.client != nil {
 		errs = append(errs, d.client.Close())
 	}

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
+	"github.com/holdfast-db/holdfast/frontend/settle"
 	"github.com/holdfast-db/holdfast/payment"
 	"github.com/holdfast-db/holdfast/payment/sandbox"
 	"github.com/holdfast-db/holdfast/payment/stripe"
@@ -165,6 +167,17 @@ func serves(ctx context.Context, address string) bool {
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, res.Body)
 	return res.StatusCode == http.StatusOK
+}
+
+// reconcile compares the sandbox's books of an event with the cluster's.
+func (s *shop) reconcile(ctx context.Context, c *client.Client, event client.EventRef) (settle.Report, error) {
+	w, err := settle.New(ctx, settle.Config{Client: c, Provider: s.client, Name: "audit",
+		Limits: payment.Limits{ReadsPerSecond: shopReadsPerSecond, WritesPerSecond: shopWritesPerSecond}})
+	if err != nil {
+		return settle.Report{}, err
+	}
+	defer w.Close()
+	return w.Reconcile(ctx, event, settle.Span{})
 }
 
 // close ends the sandbox. The frontends are the cluster's to end. It may be called at any point.

@@ -24,7 +24,7 @@ import (
 type localCluster struct {
 	members []*localMember
 	others  []*localMember // processes that are no members, as frontends
-	spawn   chan func() // run by the one thread that starts processes; closed by stop
+	spawn   chan func()    // run by the one thread that starts processes; closed by stop
 	threads sync.WaitGroup
 }
 
