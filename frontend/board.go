@@ -30,6 +30,8 @@ type board struct {
 	changed  chan struct{}
 	rendered seatsDoc
 
+	quietMax time.Duration
+
 	line     atomic.Pointer[lineNow] // nil: nothing is known yet
 	heard    atomic.Int64            // Unix nanoseconds: the last word from a member that was in touch with the leader
 	watchers atomic.Int64            // streams open on this event
@@ -59,11 +61,15 @@ type seatsDoc struct {
 	body     []byte
 }
 
-func newBoard(event client.Event) *board {
-	b := &board{event: event, geometry: newGeometry(event), sale: event.Sale, changed: make(chan struct{})}
+// quietMax is the default of Config.QuietMax.
+const quietMax = 1900 * time.Millisecond
+
+func newBoard(event client.Event, quiet time.Duration, now time.Time) *board {
+	b := &board{quietMax: quiet, event: event, geometry: newGeometry(event), sale: event.Sale, changed: make(chan struct{})}
 	if event.Line != nil {
 		b.line.Store(lineNowOf(event.Line))
 	}
+	b.heard.Store(now.UnixNano())
 	b.recount()
 	return b
 }
@@ -251,15 +257,16 @@ type view struct {
 	tiers    []client.Counts
 	stock    stock
 	line     *lineNow
-	quiet    time.Duration // since a member that was in touch with the leader said anything
-	current  bool          // the states of the units are known
+	// leaderless: no member that is in touch with the leader has said anything for a while.
+	leaderless bool
+	current    bool // the states of the units are known
 }
 
 func (b *board) look(now time.Time) view {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	v := view{event: b.event, geometry: b.geometry, sale: b.sale, revision: b.revision, line: b.line.Load(), current: b.states != nil,
-		sections: slices.Clone(b.sections), tiers: slices.Clone(b.tiers), quiet: now.Sub(time.Unix(0, b.heard.Load()))}
+		sections: slices.Clone(b.sections), tiers: slices.Clone(b.tiers), leaderless: now.Sub(time.Unix(0, b.heard.Load())) > b.quietMax}
 	if !v.current {
 		v.sale, v.revision = b.event.Sale, b.event.Revision
 		copy(v.sections, b.event.Sections)
@@ -293,7 +300,7 @@ func (b *board) glance(now time.Time) view {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	v := view{event: b.event, sale: b.sale, revision: b.revision, line: b.line.Load(), current: b.states != nil, stock: b.stock(),
-		quiet: now.Sub(time.Unix(0, b.heard.Load()))}
+		leaderless: now.Sub(time.Unix(0, b.heard.Load())) > b.quietMax}
 	if !v.current {
 		v.sale = b.event.Sale
 	}

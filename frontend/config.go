@@ -47,6 +47,9 @@ type Config struct {
 	Limits Limits
 	Logger *slog.Logger
 
+	// QuietMax is how long no member that is in touch with its leader may have said anything until visitors are told;
+	// 1.9 s, since members say something every second.
+	QuietMax time.Duration
 	// Now is the clock; nil: the system's. Tests move it.
 	Now func() time.Time
 }
@@ -61,6 +64,9 @@ func (c Config) withDefaults() Config {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.QuietMax <= 0 {
+		c.QuietMax = quietMax
 	}
 	if c.Now == nil {
 		c.Now = time.Now

@@ -188,7 +188,7 @@ func (g *guest) head() page.EventHead {
 }
 
 func (v *view) sum(now time.Time) page.Sale {
-	n := page.Sale{State: v.sale, Leaderless: v.leaderless(), OpensMs: v.event.Spec.Line.SaleMs, Free: v.stock.free, Held: v.stock.held, Paying: v.stock.paying,
+	n := page.Sale{State: v.sale, Leaderless: v.leaderless, OpensMs: v.event.Spec.Line.SaleMs, Free: v.stock.free, Held: v.stock.held, Paying: v.stock.paying,
 		Total: v.event.Spec.Units()}
 	if n.OpensMs > 0 && v.sale == holdfast.SaleDraft {
 		n.OpensInMs = max(0, n.OpensMs-now.UnixMilli())
@@ -236,7 +236,7 @@ func (g *guest) seats(units []holdfast.SeatIndex) []page.Seat {
 }
 
 func (g *guest) pageHold(h client.Hold) *page.Hold {
-	return &page.Hold{ID: h.ID, State: h.State, Seats: g.seats(h.Seats), Total: h.Amount, RemainingMs: h.Remaining.Milliseconds()}
+	return &page.Hold{ID: holdName(g.room.ref.ID, h.ID), State: h.State, Seats: g.seats(h.Seats), Total: h.Amount, RemainingMs: h.Remaining.Milliseconds()}
 }
 
 // join is the form by which the visitor enters the line.

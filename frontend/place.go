@@ -50,7 +50,7 @@ type lineOut struct {
 
 func lineOutOf(v view) lineOut {
 	rules := &v.event.Spec.Line
-	out := lineOut{State: holdfast.LineClosed.String(), Leaderless: v.leaderless(), OpensMs: rules.OpensMs, DrawMs: rules.DrawMs}
+	out := lineOut{State: holdfast.LineClosed.String(), Leaderless: v.leaderless, OpensMs: rules.OpensMs, DrawMs: rules.DrawMs}
 	l := v.line
 	if l == nil {
 		return out
@@ -68,13 +68,6 @@ func lineOutOf(v view) lineOut {
 	}
 	return out
 }
-
-// quietMax is how long no member that is in touch with the leader may have said anything until visitors are told. Members
-// say something every second.
-const quietMax = 1900 * time.Millisecond
-
-// leaderless reports whether the shard seems to have lost its leader.
-func (v *view) leaderless() bool { return v.quiet > quietMax }
 
 // placeOut is a visitor's place. Room, paused, leaderless and sale say together what a page about it looks like.
 type placeOut struct {
@@ -320,7 +313,7 @@ const (
 func (s *Server) placeOut(q *placeRequest, st standing) placeOut {
 	now := s.now()
 	v := q.room.board.glance(now)
-	out := placeOut{Number: uint32(q.token.Number), State: st.state.String(), Ahead: -1, Odds: string(oddsUnknown), Leaderless: v.leaderless(), Sale: v.sale.String()}
+	out := placeOut{Number: uint32(q.token.Number), State: st.state.String(), Ahead: -1, Odds: string(oddsUnknown), Leaderless: v.leaderless, Sale: v.sale.String()}
 	room := roomOf(st, &v)
 	out.Room = room.String()
 	var ahead uint64

@@ -200,7 +200,7 @@ func (r *rooms) close(c *room) {
 
 func (s *Server) newRoom(event client.Event) *room {
 	ctx, cancel := context.WithCancel(s.ctx)
-	c := &room{ref: event.EventRef, board: newBoard(event), cancel: cancel,
+	c := &room{ref: event.EventRef, board: newBoard(event, s.cfg.QuietMax, s.now()), cancel: cancel,
 		pollKey: s.cfg.Secret.key(forPolls, event.ID), workKey: s.cfg.Secret.key(forWork, event.ID)}
 	c.door = &door{event: event.ID, enter: enterBy(s.cfg.Client, event.EventRef), ctx: s.ctx, wg: &s.wg, byKey: map[holdfast.PlaceKey]*joiner{}}
 	c.used.Store(s.now().Unix())

@@ -31,8 +31,8 @@ type asset struct {
 	plain, packed []byte
 }
 
-// imports finds what a module of ours imports. They are all of the form `from './name.js'`.
-var imports = regexp.MustCompile(`from '\./([a-z]+\.js)'`)
+// imports finds what a module of ours imports, in the two forms that ours have.
+var imports = regexp.MustCompile(`(from|import) '\./([a-z]+\.js)'`)
 
 func newAssets(prefix, themeCSS string) (*assets, error) {
 	a := &assets{prefix: prefix, urls: map[string]string{}, served: map[string]asset{}}
@@ -66,12 +66,13 @@ func (a *assets) add(name, themeCSS string, depth int) error {
 		raw = append([]byte(themeCSS), raw...)
 	case ".js":
 		for _, m := range imports.FindAllSubmatch(raw, -1) {
-			if err := a.add(string(m[1]), themeCSS, depth+1); err != nil {
+			if err := a.add(string(m[2]), themeCSS, depth+1); err != nil {
 				return err
 			}
 		}
 		raw = imports.ReplaceAllFunc(raw, func(found []byte) []byte {
-			return []byte("from './" + path.Base(a.urls[string(imports.FindSubmatch(found)[1])]) + "'")
+			m := imports.FindSubmatch(found)
+			return []byte(string(m[1]) + " './" + path.Base(a.urls[string(m[2])]) + "'")
 		})
 	}
 	sum := sha256.Sum256(raw)

@@ -86,7 +86,7 @@ type Seat struct {
 
 // Hold is the buyer's open hold.
 type Hold struct {
-	ID    holdfast.HoldID
+	ID    string // as the API names it
 	State holdfast.HoldState
 	Seats []Seat
 	Total holdfast.Money

@@ -24,7 +24,9 @@ func (p *Pages) funcs() template.FuncMap {
 		"rfc":    rfc,
 		"plural": plural,
 		"letter": letter,
+		"hue":    func(i holdfast.TierIndex) int { return int(i) % hues },
 		"image":  image,
+		"intent": func(secret string) string { id, _, _ := strings.Cut(secret, "_secret_"); return id },
 		"fields": fieldsOf,
 		"venue":  layout,
 		"add":    func(a, b uint32) uint64 { return uint64(a) + uint64(b) },
@@ -179,3 +181,6 @@ func fieldsOf(pairs ...any) (map[string]any, error) {
 	}
 	return m, nil
 }
+
+// hues is how many colours tiers have in the style sheet; the ninth tier has the first's colour and its own letter.
+const hues = 8

@@ -14,8 +14,11 @@ const (
 	arcHalfWidth   = 430.0  // what half an arc takes of the width
 	blockDepth     = 128.0
 	blockGap       = 14.0
-	shapesMax      = 60 // more sections than this are a list only: nobody could read the picture
-	blockNameRunes = 44 // of one arc's names together
+	stageFar       = 94.0 // of the first arc, as is stageNear
+	stageNear      = 34.0
+	stageHalf      = 0.2 // radians
+	shapesMax      = 60  // more sections than this are a list only: nobody could read the picture
+	blockNameRunes = 44  // of one arc's names together
 )
 
 // Venue is the picture of a venue's sections.
@@ -44,10 +47,9 @@ func layout(sections []Section) *Venue {
 		perArc = 5
 	}
 	arcs := (len(sections) + perArc - 1) / perArc
-	sag := arcRadius - math.Sqrt(arcRadius*arcRadius-arcHalfWidth*arcHalfWidth)
-	centre := 118 - arcRadius + sag // so that the first arc's ends are just below the stage
-	v := &Venue{Width: venueWidth, StageX: venueWidth / 2, StageY: 62}
-	v.Stage = sector(centre, arcRadius-90, arcRadius-34, -0.2, 0.2)
+	centre := 8 - (arcRadius-stageFar)*math.Cos(stageHalf) // so that the stage's ends are at the top
+	v := &Venue{Width: venueWidth, StageX: venueWidth / 2, StageY: int(centre+arcRadius-(stageFar+stageNear)/2) + 9}
+	v.Stage = sector(centre, arcRadius-stageFar, arcRadius-stageNear, -stageHalf, stageHalf)
 	for i, s := range sections {
 		arc := i / perArc
 		inArc := min(perArc, len(sections)-arc*perArc)

@@ -17,8 +17,9 @@ type Challenge struct {
 	Bits  int
 	// Other is another way for people without JavaScript; may be nil.
 	Other *Link
-	// Script and SiteKey are the captcha provider's; the answer is sent in the field captcha.
-	Script, SiteKey string
+	// Script, SiteKey and Class are the captcha provider's: its script fills the element of this class, and puts its answer
+	// into the form under a name of its own.
+	Script, SiteKey, Class string
 }
 
 // Join is the form by which a visitor enters the line.
@@ -250,9 +251,11 @@ type Pay struct {
 	// SandboxURL is where the browser reaches the sandbox, without a slash at the end; Methods are its test cards.
 	SandboxURL string
 	Methods    []SandboxMethod
-	// ClientSecret and ReturnURL are set with CheckoutPaying for the sandbox: the form posts straight to it, which works
-	// without JavaScript.
-	ClientSecret, ReturnURL string
+	// ClientSecret is that of the attempt under way, with CheckoutPaying: the page asks for the card again. The sandbox's
+	// form posts straight to it, which works without JavaScript. Empty: the page asks how the payment went.
+	ClientSecret string
+	// ReturnURL is where a bank's page leads back to; empty: the checkout.
+	ReturnURL string
 }
 
 // SandboxMethod is a test card, with what it does.
@@ -346,8 +349,6 @@ type DrawView struct {
 type OwnPlace struct {
 	Number uint32   // in order of arrival, from 0
 	Key    string   // k, in hex
-	Base   uint32   // the first number of its block
-	Index  uint16   // in its block
 	Path   []string // in hex, from the leaf up
 }
 

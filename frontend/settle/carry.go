@@ -16,7 +16,7 @@ import (
 
 // keyOf is the name of an attempt's payment at the provider.
 func keyOf(id client.Identity, event holdfast.EventID, hold holdfast.HoldID, attempt holdfast.Attempt) payment.Key {
-	return payment.Key{Cluster: id.Cluster, Incarnation: uint64(id.Incarnation), Event: event, Hold: hold, Attempt: attempt}
+	return payment.Key{Cluster: id.Cluster, Incarnation: id.Incarnation, Event: event, Hold: hold, Attempt: attempt}
 }
 
 // carry carries out one effect.
@@ -43,11 +43,11 @@ func (w *Worker) carry(ctx context.Context, e client.Effect, id client.Identity)
 	err := carrier(ctx, e)
 	switch {
 	case err == nil:
-		return w.done(ctx, e, "", holdfast.Money{})
+		return w.done(ctx, e, "", 0)
 	case payment.KindOf(err).Again():
 		return w.retry(ctx, e, err)
 	}
-	return w.failed(ctx, e, "", holdfast.Money{}, codeOf(err))
+	return w.failed(ctx, e, "", 0, codeOf(err))
 }
 
 // carryLook fetches the payment and lets that decide. While it is still open the effect is put off.
@@ -74,13 +74,26 @@ func (w *Worker) carryCapture(ctx context.Context, e client.Effect, a attempt) e
 	})
 	switch kind := payment.KindOf(err); {
 	case err == nil:
-		return w.done(ctx, e, string(p.Ref), holdfast.Money{AmountMinor: p.CapturedMinor, Currency: p.Amount.Currency})
-	case kind == payment.Declined, kind == payment.Missing:
-		return w.failed(ctx, e, "", holdfast.Money{}, codeOf(err))
-	case kind == payment.WrongState && ended(err):
-		return w.failed(ctx, e, "", holdfast.Money{}, codeOf(err))
+		return w.done(ctx, e, string(p.Ref), p.CapturedMinor)
+	case kind == payment.Declined:
+		return w.giveUp(ctx, e, a, codeOf(err))
+	case kind == payment.Missing, kind == payment.WrongState && ended(err):
+		return w.failed(ctx, e, "", 0, codeOf(err))
 	}
 	return w.retry(ctx, e, err)
+}
+
+// giveUp cancels a payment that cannot be captured, so that the buyer's money is not set aside for nothing, and then
+// says so. Whoever comes after a death between the two finds the payment cancelled.
+func (w *Worker) giveUp(ctx context.Context, e client.Effect, a attempt, code string) error {
+	err := w.call(ctx, payment.Voiding, "void", func(ctx context.Context) error {
+		_, err := w.cfg.Provider.Void(ctx, a.act(e))
+		return err
+	})
+	if err == nil || payment.KindOf(err) == payment.Missing {
+		return w.failed(ctx, e, "", 0, code)
+	}
+	return w.retry(ctx, e, err) // if it was captured after all, the next try finds that
 }
 
 // ended reports whether the payment is at an end at which nothing can be captured any more.
@@ -95,7 +108,7 @@ func (w *Worker) carryVoid(ctx context.Context, e client.Effect, a attempt) erro
 		// It may exist all the same: whoever made it may have died before telling, or may be about to make it.
 		p, err := w.fetch(ctx, a)
 		if payment.KindOf(err) == payment.Missing {
-			return w.done(ctx, e, "", holdfast.Money{})
+			return w.done(ctx, e, "", 0)
 		} else if err != nil && isPayment(err) {
 			return w.retry(ctx, e, err)
 		} else if err != nil {
@@ -114,13 +127,13 @@ func (w *Worker) carryVoid(ctx context.Context, e client.Effect, a attempt) erro
 	var failure *payment.Error
 	switch kind := payment.KindOf(err); {
 	case err == nil, kind == payment.Missing:
-		return w.done(ctx, e, string(a.Ref), holdfast.Money{})
+		return w.done(ctx, e, string(a.Ref), 0)
 	case kind == payment.WrongState && errors.As(err, &failure) && failure.Payment != nil && failure.Payment.Status == payment.StatusCaptured:
 		p := failure.Payment
 		if left := p.CapturedMinor - p.RefundedMinor; left > 0 {
-			return w.failed(ctx, e, string(a.Ref), holdfast.Money{AmountMinor: left, Currency: p.Amount.Currency}, "captured")
+			return w.failed(ctx, e, string(a.Ref), left, "captured")
 		}
-		return w.done(ctx, e, string(a.Ref), holdfast.Money{}) // it took money, and somebody gave all of it back
+		return w.done(ctx, e, string(a.Ref), 0) // it took money, and somebody gave all of it back
 	}
 	return w.retry(ctx, e, err)
 }
@@ -133,26 +146,26 @@ func (w *Worker) carryRefund(ctx context.Context, e client.Effect, a attempt) er
 	})
 	switch kind := payment.KindOf(err); {
 	case err == nil && r.Status == payment.RefundDone:
-		return w.done(ctx, e, "", r.Amount)
+		return w.done(ctx, e, "", r.Amount.AmountMinor)
 	case err == nil && r.Status == payment.RefundPending:
 		return w.ack(ctx, e, client.EffectAck{Result: holdfast.EffectRetry, Code: "pending"})
 	case err == nil:
-		return w.failed(ctx, e, "", holdfast.Money{}, orElse(r.Failure, "refund_failed"))
+		return w.failed(ctx, e, "", 0, orElse(r.Failure, "refund_failed"))
 	case kind == payment.Declined, kind == payment.Missing, kind == payment.WrongState:
-		return w.failed(ctx, e, "", holdfast.Money{}, codeOf(err))
+		return w.failed(ctx, e, "", 0, codeOf(err))
 	}
 	return w.retry(ctx, e, err)
 }
 
 // done, failed and retry acknowledge an effect.
 
-func (w *Worker) done(ctx context.Context, e client.Effect, ref string, moved holdfast.Money) error {
-	return w.ack(ctx, e, client.EffectAck{Result: holdfast.EffectDone, Payment: ref, Amount: moved})
+func (w *Worker) done(ctx context.Context, e client.Effect, ref string, moved int64) error {
+	return w.ack(ctx, e, client.EffectAck{Result: holdfast.EffectDone, Payment: ref, Amount: holdfast.Money{AmountMinor: moved}})
 }
 
-func (w *Worker) failed(ctx context.Context, e client.Effect, ref string, moved holdfast.Money, code string) error {
+func (w *Worker) failed(ctx context.Context, e client.Effect, ref string, moved int64, code string) error {
 	w.log.Warn("an effect has failed for good", "effect", e.ID.String(), "kind", e.Kind.String(), "hold", e.Hold.String(), "payment", e.Payment, "code", code)
-	return w.ack(ctx, e, client.EffectAck{Result: holdfast.EffectFailed, Payment: ref, Amount: moved, Code: code})
+	return w.ack(ctx, e, client.EffectAck{Result: holdfast.EffectFailed, Payment: ref, Amount: holdfast.Money{AmountMinor: moved}, Code: code})
 }
 
 func (w *Worker) retry(ctx context.Context, e client.Effect, err error) error {
@@ -163,6 +176,7 @@ func (w *Worker) retry(ctx context.Context, e client.Effect, err error) error {
 // took its place.
 func (w *Worker) ack(ctx context.Context, e client.Effect, a client.EffectAck) error {
 	a.Effect, a.Event = e.ID, e.Event
+	a.Amount.Currency = e.Total.Currency
 	err := w.command(ctx, "ack "+a.Result.String(), func(ctx context.Context) error { return w.client().AckEffect(ctx, a) })
 	switch {
 	case errors.Is(err, holdfast.EffectUnknown):

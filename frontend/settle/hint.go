@@ -119,7 +119,7 @@ func (w *Worker) ours(ctx context.Context, key payment.Key) (client.EventRef, er
 	if err != nil {
 		return event, err
 	}
-	if key.Cluster != id.Cluster || key.Incarnation != uint64(id.Incarnation) {
+	if key.Cluster != id.Cluster || key.Incarnation != id.Incarnation {
 		return event, ErrForeign
 	}
 	return event, nil

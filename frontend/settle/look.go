@@ -50,7 +50,7 @@ func (w *Worker) Look(ctx context.Context, ref payment.Ref, id client.Identity) 
 	if err != nil {
 		return Verdict{}, err
 	}
-	if p.Key.Cluster != id.Cluster || p.Key.Incarnation != uint64(id.Incarnation) {
+	if p.Key.Cluster != id.Cluster || p.Key.Incarnation != id.Incarnation {
 		return Verdict{Payment: p}, ErrForeign
 	}
 	return w.judge(ctx, attempt{Event: client.EventRef{ID: p.Key.Event}, Key: p.Key, Ref: ref, Total: p.Amount, Capture: p.Capture, Begun: p.Created}, p)
@@ -126,7 +126,7 @@ func (w *Worker) judge(ctx context.Context, a attempt, p payment.Payment) (Verdi
 		return v, nil
 	}
 	v, err := w.sell(ctx, a, held, p, v)
-	if err != nil || p.Dispute.State == payment.DisputeNone {
+	if err != nil || p.Dispute.State == 0 {
 		return v, err
 	}
 	return v, w.dispute(ctx, a, p)
@@ -185,15 +185,10 @@ func (w *Worker) noMoney(ctx context.Context, a attempt, v Verdict) (Verdict, er
 	return v, err
 }
 
-// disputes are the provider's states of a dispute in the shard's words.
-var disputes = map[payment.DisputeState]holdfast.DisputeState{
-	payment.DisputeOpen: holdfast.DisputeOpened, payment.DisputeWon: holdfast.DisputeWon, payment.DisputeLost: holdfast.DisputeLost,
-}
-
 // dispute tells the shard what the bank says.
 func (w *Worker) dispute(ctx context.Context, a attempt, p payment.Payment) error {
 	err := w.command(ctx, "dispute", func(ctx context.Context) error {
-		return w.client().Dispute(ctx, client.DisputeRequest{Event: a.Event, Payment: string(a.Ref), State: disputes[p.Dispute.State],
+		return w.client().Dispute(ctx, client.DisputeRequest{Event: a.Event, Payment: string(a.Ref), State: p.Dispute.State,
 			Amount: holdfast.Money{AmountMinor: p.Dispute.AmountMinor, Currency: p.Amount.Currency}})
 	})
 	var refused *client.Refusal

@@ -147,7 +147,7 @@ type books struct {
 	client.Book
 	byRef  map[payment.Ref]*client.Payment
 	byHold map[holdfast.HoldID][]*client.Payment
-	orders []client.Order // paid ones for which no payment is in the book
+	orders []client.Order // sold for a payment that is not in the book
 }
 
 func (w *Worker) books(ctx context.Context, event client.EventRef) (*books, error) {
@@ -169,7 +169,7 @@ func (w *Worker) books(ctx context.Context, event client.EventRef) (*books, erro
 		if err != nil {
 			return nil, err
 		}
-		if o.As == command.SalePaid && !standing[o.ID.Hold()] && o.State != holdfast.OrderCancelled && o.State != 0 {
+		if o.As == command.SalePaid && !standing[o.ID.Hold()] && (o.State == holdfast.OrderPaid || o.State == holdfast.OrderCapturing) {
 			b.orders = append(b.orders, o)
 		}
 	}
@@ -243,6 +243,11 @@ func (b *books) compare(listed []payment.Payment, r *Report) (found []Difference
 		if known != nil {
 			seen[known] = true
 		}
+		// A list does not tell how a dispute stands: whatever is disputed gets a second look.
+		if known != nil && known.Dispute != 0 && known.Dispute != holdfast.DisputeLost && p.Dispute.State != 0 {
+			found = append(found, difference(DisputeDiffers, known, p))
+			continue
+		}
 		found = add(found, known, p)
 	}
 	for i := range b.Payments {
@@ -271,6 +276,10 @@ func add(found []Difference, known *client.Payment, p *payment.Payment) []Differ
 	if kind == "" {
 		return found
 	}
+	return append(found, difference(kind, known, p))
+}
+
+func difference(kind DifferenceKind, known *client.Payment, p *payment.Payment) Difference {
 	d := Difference{Kind: kind, Repair: repairs[kind]}
 	if known != nil {
 		d.Payment, d.Hold, d.Attempt, d.Shard = payment.Ref(known.Ref), known.Hold, known.Attempt, known.State
@@ -280,7 +289,7 @@ func add(found []Difference, known *client.Payment, p *payment.Payment) []Differ
 		d.Payment, d.Hold, d.Attempt, d.Provider = p.Ref, p.Key.Hold, p.Key.Attempt, p.Status
 		d.ProviderMinor, d.Currency = p.CapturedMinor-p.RefundedMinor, p.Amount.Currency
 	}
-	return append(found, d)
+	return d
 }
 
 // differ says how the books differ about one payment; empty: not, or something is under way. Either side may be nil.
@@ -331,7 +340,7 @@ func differCaptured(known *client.Payment, p *payment.Payment) DifferenceKind {
 		return RefundedOutside
 	case p.RefundedMinor < known.RefundedMinor:
 		return RefundMissing
-	case disputes[p.Dispute.State] != known.Dispute:
+	case p.Dispute.State != known.Dispute && !(known.Dispute == holdfast.DisputeLost && p.Dispute.State != 0):
 		return DisputeDiffers
 	}
 	return ""
