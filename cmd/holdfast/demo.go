@@ -25,7 +25,7 @@ const (
 	demoHoldTTL   = 4 * time.Second
 	demoPayWindow = 10 * time.Second
 	demoSession   = 2 * time.Minute
-	demoIdle      = 30 * time.Second
+	demoIdle      = 6 * time.Second
 	demoCeiling   = 4000 // sessions at a time
 
 	// lobby is how long the line is open before the draw.

@@ -33,6 +33,7 @@ const (
 	declineShare  = 10 // have their first card declined
 	actionShare   = 5  // are sent to their bank's page, and do not come back from it
 	lateShare     = 4  // have a bank that answers late
+	closeShare    = 20 // of those who find nothing: close the page instead of leaving the line
 	shyShare      = 5  // close the page behind the payment: only the webhook tells that they have paid
 	thinkMax      = 600 * time.Millisecond
 	payMax        = 300 * time.Millisecond
@@ -153,7 +154,11 @@ func (w *crowd) run(ctx context.Context) {
 				return
 			}
 			w.live.arrived.Add(1)
-			w.leave(b.visit(ctx))
+			how := b.visit(ctx)
+			if (how == gaveUp || how == soldOut) && !b.chance(closeShare) {
+				how = b.goHome(ctx, how)
+			}
+			w.leave(how)
 		})
 	}
 	wg.Wait()
@@ -313,6 +318,14 @@ func (b *buyer) noAnswer(err error, told ending) ending {
 		return told
 	}
 	return dropped
+}
+
+// goHome gives the place up, so that the next in line need not wait for somebody who has gone.
+func (b *buyer) goHome(ctx context.Context, how ending) ending {
+	if err := b.ask(ctx, func(ctx context.Context) error { return b.Leave(ctx) }); err != nil {
+		return b.noAnswer(err, how)
+	}
+	return how
 }
 
 // find looks for seats: first what the buyer likes, then what there is.
