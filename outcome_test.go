@@ -32,7 +32,6 @@ const pinnedOutcomes = `
 71 line_ended
 72 line_conflict
 73 line_not_drawn
-74 line_paused
 75 line_full
 76 beacon_awaited
 77 beacon_invalid
@@ -40,6 +39,7 @@ const pinnedOutcomes = `
 79 place_spent
 80 turn_awaited
 81 turn_missed
+74 line_paused
 82 sessions_full
 83 session_required
 20 want_invalid

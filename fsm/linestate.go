@@ -20,7 +20,7 @@ func (m *Machine) mayForget(b *buyerRecord) bool {
 		return true
 	}
 	e := m.state.events[b.Event]
-	if state == holdfast.PlaceAdmitted || b.Returns != 0 || e.line.closedMs == 0 || m.state.wallMs-e.line.closedMs < keepMs {
+	if state == holdfast.PlaceAdmitted || b.Returns != 0 || e.sale != holdfast.SaleClosed || m.state.wallMs-e.line.closedMs < keepMs {
 		return false
 	}
 	e.line.counts[state]--
@@ -72,6 +72,8 @@ func (s *state) writeLines(f *frameWriter) {
 
 func (l *line) write(f *frameWriter) {
 	f.u8(uint8(l.state))
+	f.flag(l.frozen)
+	f.flag(l.drawn)
 	f.flag(l.paused)
 	f.raw(l.secret[:])
 	for _, ms := range []int64{l.openedMs, l.frozenMs, l.drawnMs, l.closedMs} {
@@ -156,7 +158,7 @@ func (s *state) readLines(f *frameReader) {
 
 func (l *line) read(f *frameReader, event holdfast.EventID) {
 	l.state = holdfast.LineState(f.u8())
-	l.paused = f.flag()
+	l.frozen, l.drawn, l.paused = f.flag(), f.flag(), f.flag()
 	f.into(l.secret[:])
 	for _, ms := range []*int64{&l.openedMs, &l.frozenMs, &l.drawnMs, &l.closedMs} {
 		*ms = int64(f.u64())
@@ -191,7 +193,7 @@ func (l *line) read(f *frameReader, event holdfast.EventID) {
 		f.fail("a line that is %s", l.state)
 	}
 	l.commitment = draw.Commitment(event, l.secret)
-	if l.drawnMs != 0 {
+	if l.drawn {
 		l.seed = draw.Seed(l.secret, l.chain, l.cohort, l.roundUsed())
 	}
 }

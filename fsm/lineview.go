@@ -114,7 +114,7 @@ func (e *event) lineView(clock holdfast.Clock) LineView {
 	}
 	v.State, v.Paused = l.state, l.paused
 	v.Commitment, v.OpenedMs, v.FrozenMs, v.DrawnMs = l.commitment, l.openedMs, l.frozenMs, l.drawnMs
-	if l.frozenMs != 0 {
+	if l.frozen {
 		v.Cohort, v.Chain = l.cohort, l.chain
 		if v.Round = draw.RoundFor(&rules.Beacon, l.frozenMs); v.Round != 0 {
 			v.FallbackAt = rules.Beacon.RoundTimeMs(v.Round) + int64(rules.FallbackMs)
@@ -159,7 +159,7 @@ func (m *Machine) Place(id holdfast.EventID, number holdfast.PlaceNumber, key ho
 		return PlaceView{}, false
 	}
 	l := e.line
-	v := PlaceView{Number: number, Served: l.served, Drawn: l.drawnMs != 0}
+	v := PlaceView{Number: number, Served: l.served, Drawn: l.drawn}
 	slot := m.findBuyer(e, key.Buyer())
 	if state, ok := m.placeOf(slot); ok {
 		b := m.state.buyers.at(slot)
@@ -222,7 +222,7 @@ func (e *event) drawRecord() *draw.Record {
 	if rules.Beacon.Kind != holdfast.BeaconNone {
 		r.FallbackMs = rules.FallbackMs
 	}
-	if l.frozenMs == 0 {
+	if !l.frozen {
 		return r
 	}
 	r.FrozenMs, r.Cohort, r.Chain = l.frozenMs, l.cohort, l.chain
@@ -231,7 +231,7 @@ func (e *event) drawRecord() *draw.Record {
 			r.Headers = append(r.Headers, *h)
 		}
 	}
-	if l.drawnMs != 0 {
+	if l.drawn {
 		r.Drawn, r.DrawnMs, r.Secret, r.Round, r.Fallback, r.Seed = true, l.drawnMs, draw.Revealed(l.secret), l.roundUsed(), l.fallback, l.seed
 	}
 	return r

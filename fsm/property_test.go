@@ -151,6 +151,7 @@ func (d *driver) apply(t *rapid.T, step uint32, count int, draw func() command.C
 		d.checkNear(t, c, r)
 		cmds, want = append(cmds, c), append(want, r)
 	}
+	d.model.finish()
 	d.past = append(d.past, cmds...)
 	entry := d.pack(step, wall, cmds...)
 

@@ -125,9 +125,9 @@ func drawnLine(e *event) holdfast.Outcome {
 		return holdfast.EventClosed
 	case e.line == nil || e.line.state == holdfast.LineClosed:
 		return holdfast.LineNotOpen
-	case e.line.drawnMs == 0 && e.line.state == holdfast.LineOver:
+	case !e.line.drawn && e.line.state == holdfast.LineOver:
 		return holdfast.LineEnded
-	case e.line.drawnMs == 0:
+	case !e.line.drawn:
 		return holdfast.LineNotDrawn
 	}
 	return holdfast.OK
@@ -147,7 +147,7 @@ func (m *Machine) visitor(e *event, p *command.Proof) (slot uint32) {
 	if _, known := m.placeOf(slot); !known {
 		b := m.state.buyers.edit(slot)
 		b.Number = p.Number
-		if e.line.drawnMs != 0 {
+		if e.line.drawn {
 			b.Position = e.line.position(p.Number, p.Key)
 		}
 		m.setPlace(e, slot, holdfast.PlaceWaiting)
@@ -333,7 +333,7 @@ func (m *Machine) stateNow(e *event, b *buyerRecord, state holdfast.PlaceState) 
 			return state, m.state.holds.at(b.Newest).Deadline
 		}
 	case holdfast.PlaceWaiting, holdfast.PlaceDeferred, holdfast.PlaceLapsed:
-		if e.line.drawnMs == 0 {
+		if !e.line.drawn {
 			return state, 0
 		}
 		if turn, until := e.line.turnOf(b.Position, m.state.clock, e.lineRules().CallMs); turn != holdfast.PlaceWaiting {
