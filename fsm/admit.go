@@ -95,11 +95,9 @@ func (l *line) turnOf(p holdfast.Position, clock holdfast.Clock, callMs uint32) 
 	if p >= l.served {
 		return holdfast.PlaceWaiting, 0
 	}
-	if p >= l.pace.lost {
-		if at := l.pace.callOf(p); at >= 0 {
-			if until := l.pace.calls[at].at + micros(callMs); until > l.clockOf(clock) {
-				return holdfast.PlaceCalled, until
-			}
+	if at := l.pace.callOf(p); at >= 0 {
+		if until := l.pace.calls[at].at + micros(callMs); until > l.clockOf(clock) {
+			return holdfast.PlaceCalled, until
 		}
 	}
 	return holdfast.PlaceMissed, 0
@@ -107,6 +105,9 @@ func (l *line) turnOf(p holdfast.Position, clock holdfast.Clock, callMs uint32) 
 
 // callOf finds the call of a position; -1 if it is not among those remembered.
 func (p *pace) callOf(position holdfast.Position) int {
+	if position < p.lost {
+		return -1
+	}
 	return slices.IndexFunc(p.calls, func(c call) bool { return c.before > position })
 }
 

@@ -34,6 +34,11 @@ func (c *checker) checkLines() {
 		c.checkOrder(e)
 		l, t := e.line, &tallies[i]
 		c.require(l.counts == t.counts && l.looking == t.looking, RuleLine, "%s counts places %v and %d who look, recounted %v and %d", e.id, l.counts, l.looking, t.counts, t.looking)
+		known := l.forgotten
+		for _, n := range l.counts {
+			known += n
+		}
+		c.require(known <= l.issued, RuleLine, "%s gave out %d places, and of %d something is known", e.id, l.issued, known)
 		sum := uint32(0)
 		for _, n := range l.outcomes(l.calledNotCome(c.state.clock, e.lineRules().CallMs)) {
 			sum += n

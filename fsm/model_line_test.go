@@ -773,7 +773,8 @@ func (m *model) gate(e *modelEvent, buyer holdfast.BuyerID) bool {
 	if e.line == nil || e.line.visitors[buyer] == nil || e.line.visitors[buyer].state != holdfast.PlaceAdmitted {
 		return false
 	}
-	e.line.visitors[buyer].idle = m.clock.Add(ms(e.lineRules().IdleMs))
+	v := e.line.visitors[buyer]
+	v.idle = max(v.idle, m.clock.Add(ms(e.lineRules().IdleMs)))
 	return true
 }
 

@@ -181,7 +181,8 @@ func (m *Machine) gate(e *event, slot uint32) holdfast.Outcome {
 	if state, ok := m.placeOf(slot); !ok || state != holdfast.PlaceAdmitted {
 		return holdfast.SessionRequired
 	}
-	m.state.buyers.edit(slot).IdleEnds = m.state.clock + micros(e.lineRules().IdleMs)
+	b := m.state.buyers.edit(slot)
+	b.IdleEnds = max(b.IdleEnds, m.state.clock+micros(e.lineRules().IdleMs)) // never sooner: the rules may have changed
 	return holdfast.OK
 }
 

@@ -135,6 +135,11 @@ func (s *story) parseEnter(h command.Header, names []string) *command.Enter {
 
 var beaconKey = ed25519.NewKeyFromSeed(make([]byte, 32))
 
+// chainOf is the chain of a beacon that began with the story.
+func chainOf(periodMs uint32) holdfast.Beacon {
+	return holdfast.Beacon{Kind: holdfast.BeaconChain, PublicKey: [32]byte(beaconKey.Public().(ed25519.PublicKey)), GenesisMs: storyBegins, PeriodMs: periodMs}
+}
+
 func beaconRound(round uint64) holdfast.BeaconRound {
 	r := holdfast.BeaconRound{Round: round, Previous: [64]byte{byte(round)}}
 	message := draw.Signed(round, &r.Previous)
@@ -174,7 +179,7 @@ func (s *story) lineRules(args []string) command.LineRules {
 		case "who":
 			l.Who = command.Identity(number(s.t, value))
 		case "beacon":
-			l.Beacon = holdfast.Beacon{Kind: holdfast.BeaconChain, PublicKey: [32]byte(beaconKey.Public().(ed25519.PublicKey)), GenesisMs: storyBegins, PeriodMs: ms()}
+			l.Beacon = chainOf(ms())
 		default:
 			s.t.Fatalf("there is no rule %q of a line", arg)
 		}
