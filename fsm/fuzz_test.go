@@ -1,11 +1,13 @@
 package fsm_test
 
 import (
+	"fmt"
 	"testing"
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/draw"
 )
 
 // FuzzApply: whatever a leader lets through is decided, without a panic, and leaves the machine sound. The bytes are
@@ -29,6 +31,13 @@ func FuzzApply(f *testing.F) {
 	larger.Sections[1].Places = 9
 	larger.Allocations = nil
 
+	lined := spec
+	lined.Name, lined.Line = "lined", command.LineRules{Enabled: true, CallMs: 200, IdleMs: 300, OfferMs: 200}
+	of := func(n byte) command.Header { return command.Header{ID: id(n), Event: 2} }
+	proof := func(n int) command.Proof {
+		return command.Proof{Number: holdfast.PlaceNumber(n), Key: keyOf(fmt.Sprint(n)), Path: [][32]byte{}}
+	}
+
 	seats := func(units ...holdfast.SeatIndex) []command.Want {
 		return []command.Want{{Kind: command.WantSeats, Seats: units}}
 	}
@@ -44,6 +53,13 @@ func FuzzApply(f *testing.F) {
 			&command.Block{Header: head(3), Seats: []holdfast.SeatIndex{9, 2}}, &command.Block{Header: head(4), Seats: []holdfast.SeatIndex{2}, Unblock: true}},
 		{&command.Hold{Header: head(1), Buyer: ann, Allocation: 1, Wants: seats(7, 8)}, &command.PutEvent{Header: head(2), Expect: 1, Spec: larger},
 			&command.Swap{Header: head(3), Buyer: ann, Hold: holdfast.HoldID(id(1)), Wants: best}, &command.SetSale{Header: head(4), State: holdfast.SalePaused}, &command.Mark{Header: head(5)}},
+		{&command.Redeem{Header: of(1), Proof: proof(0)}, &command.Hold{Header: of(2), Buyer: keyOf("0").Buyer(), Wants: seats(0, 1)}, &command.Admit{Header: of(3), Count: 3},
+			&command.Release{Header: of(4), Buyer: keyOf("0").Buyer(), Hold: holdfast.HoldID(id(2))}, &command.LeaveLine{Header: of(5), Proof: proof(1)}},
+		{&command.Redeem{Header: of(1), Proof: proof(0)}, &command.Hold{Header: of(2), Buyer: keyOf("0").Buyer(), Wants: seats(9, 10)},
+			&command.Block{Header: of(3), Seats: []holdfast.SeatIndex{11, 12, 13}}, &command.JoinReturns{Header: of(4), Proof: proof(2), Section: holdfast.AnySection, Tier: 1, Count: 2},
+			&command.Release{Header: of(5), Buyer: keyOf("0").Buyer(), Hold: holdfast.HoldID(id(2))}, &command.LeaveReturns{Header: of(6), Buyer: keyOf("2").Buyer()}},
+		{&command.SetLine{Header: of(1), Change: command.LinePause}, &command.Enter{Header: of(2), Count: 3, Root: [32]byte{1}}, &command.SetLine{Header: of(3), Change: command.LineResume},
+			&command.OpenLine{Header: of(4), Secret: holdfast.LineSecret{1}}, &command.Draw{Header: of(5)}, &command.SetLine{Header: of(6), Change: command.LineClose}},
 	} {
 		var batch []byte
 		for _, c := range cmds {
@@ -76,8 +92,16 @@ func FuzzApply(f *testing.F) {
 		m := fsm.New(fsm.Config{})
 		opening := (&command.PutEvent{Header: head(100), Spec: spec}).Append(command.BeginEntry(nil))
 		opening = (&command.SetSale{Header: head(101), State: holdfast.SaleOpen}).Append(opening)
+		opening = (&command.PutEvent{Header: of(102), Spec: lined}).Append(opening)
+		opening = (&command.SetSale{Header: of(103), State: holdfast.SaleOpen}).Append(opening)
+		opening = (&command.OpenLine{Header: of(104), Secret: holdfast.LineSecret{1}}).Append(opening)
+		for n := range 3 { // behind the first all come after the draw, and stand at their numbers
+			opening = (&command.Enter{Header: of(byte(105 + n)), Count: 1, Root: draw.Leaf(2, keyOf(fmt.Sprint(n)))}).Append(opening)
+			opening = (&command.Draw{Header: of(byte(110 + n))}).Append(opening)
+		}
+		opening = (&command.Admit{Header: of(120), Count: 1}).Append(opening)
 		out := command.Output{Answer: true}
-		m.Apply(1, command.FinishEntry(opening, 0, 0, 2), &out)
+		m.Apply(1, command.FinishEntry(opening, 0, 0, 12), &out)
 		m.Apply(2, command.FinishEntry(append(command.BeginEntry(nil), batch...), step, 1, count), &out)
 		if len(out.Ends) != count {
 			t.Fatalf("%d commands, %d results", count, len(out.Ends))

@@ -302,3 +302,22 @@ func BenchmarkApplyRedeem(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/people, "ns/command")
 }
+
+// TestALineThatContradictsItselfIsRefusedOrStops changes every byte of the parts that a line is in, under checksums
+// that are right: what is restored nevertheless may stop at an assertion, and must not run into anything else.
+func TestALineThatContradictsItselfIsRefusedOrStops(t *testing.T) {
+	q, _ := aMuddledLine(t)
+	whole := snapshot(t, q.m)
+	for part, frame := range framesOf(whole) {
+		if part == 0 || frame[0] != partLine && frame[0] != partReturns && frame[0] != partBuyers {
+			continue
+		}
+		for at := frameHeadBytes; at < len(frame)-frameSumBytes; at++ {
+			for _, x := range []byte{1, 0x80, 0xFF} {
+				frames := framesOf(bytes.Clone(whole))
+				frames[part][at] ^= x
+				tryToRestore(t, withSums(frames))
+			}
+		}
+	}
+}
