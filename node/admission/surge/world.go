@@ -108,6 +108,7 @@ type run struct {
 	agenda agenda
 	shard  shard
 	memory admission.Memory
+	clamp  clamp
 
 	joined   int    // numbers given out
 	line     []int  // numbers that wait, in the order of the line
@@ -143,6 +144,7 @@ const deferral = 200
 // Run simulates a world to the end: everything sold, or nobody left, or its last second.
 func Run(w World) Report {
 	r := &run{World: w, rng: rand.New(rand.NewPCG(w.Seed, 0x51)), free: w.Units}
+	r.clamp = newClamp()
 	r.shard = shard{run: r, gauge: admission.Gauge{Command: w.Known}}
 	for range w.Early {
 		r.line = append(r.line, r.joined)
@@ -246,7 +248,8 @@ func (r *run) tick() {
 			step = func(m *admission.Memory, f admission.Facts) (int, admission.Reason) { return m.Step(f, time.Second) }
 		}
 		count, why := step(&r.memory, facts)
-		s.Called, s.Why, s.steered = r.call(count), why.String(), true
+		s.Called, s.Why, s.steered = r.call(r.allow(count)), why.String(), true
+		r.clamp.opened(r.now, s.Called)
 		r.target = math.Round(r.memory.Target) // goes into the log with Admit
 	}
 	e := r.memory.Estimates()
