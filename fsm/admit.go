@@ -165,16 +165,16 @@ func (l *line) calledNotCome(clock holdfast.Clock, callMs uint32) (n uint32) {
 	return n
 }
 
-// comingPart is the part of a turn after which nobody is expected any more who might still come: pages ask every few
+// ComingPart is the part of a turn after which nobody is expected any more who might still come: pages ask every few
 // seconds when a turn is near, so whoever comes, comes soon.
-const comingPart = 8
+const ComingPart = 8
 
 // fresh gives how many were called so lately that they may be on their way.
 func (l *line) fresh(clock holdfast.Clock, callMs uint32) (n uint32) {
 	last := l.pace.lost
 	for i := range l.pace.calls {
 		c := &l.pace.calls[i]
-		if c.at+micros(callMs)/comingPart > l.clockOf(clock) {
+		if c.at+micros(callMs)/ComingPart > l.clockOf(clock) {
 			n += uint32(c.before-last) - min(c.came, uint32(c.before-last))
 		}
 		last = c.before

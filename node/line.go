@@ -23,6 +23,12 @@ const (
 	commandCost = 2 * time.Microsecond
 )
 
+// The machine and the law mean the same by those who were called lately.
+const (
+	_ = uint(fsm.ComingPart - admission.FreshPart)
+	_ = uint(admission.FreshPart - fsm.ComingPart)
+)
+
 // lines is what the duty remembers. It is void with the reign: the next leader takes up from the state.
 type lines struct {
 	gauge   admission.Gauge

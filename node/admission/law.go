@@ -9,7 +9,7 @@ import (
 type Facts struct {
 	Waiting int // people in the line who have not been called
 	Called  int // C: called, their window still open, and not come yet
-	Fresh   int // of these, those called in the last eighth of the window
+	Fresh   int // of these, those called in the last FreshPart of the window
 	Active  int // A: live sessions
 	Looking int // A0: of these without a hold
 
@@ -31,6 +31,9 @@ type Facts struct {
 
 	Paused bool // by the organizer, or the event does not sell
 }
+
+// FreshPart is the part of the window that Facts.Fresh looks at.
+const FreshPart = 8
 
 // Reason says which bound decided how many were let in.
 type Reason uint8
@@ -68,8 +71,6 @@ const (
 
 	startShare = 0.25 // of the ceiling is the first target
 	floorShare = 1. / 32
-
-	freshPart = 8 // of the window: see Facts
 
 	fillSeconds    = 4.  // a gap to the target is filled in this time
 	roomSeconds    = 30. // and a gap to the ceiling in this: people who are let in together leave together, and so on in waves
@@ -164,7 +165,7 @@ func Resume(f Facts, left Left) Memory {
 	// In an even flow r, of those called in the last eighth some have come: Fresh is what is left, and what of that still
 	// counts is r·τ, less the tail that is older.
 	e := m.Estimates()
-	window := max(f.Window.Seconds(), 1) / freshPart
+	window := max(f.Window.Seconds(), 1) / FreshPart
 	stay := e.ShowUp*e.Delay*(1-math.Exp(-window/e.Delay)) + (1-e.ShowUp)*window
 	m.Pending = float64(f.Fresh) / max(stay, 1e-3) * e.Delay
 	if left.Session > 0 { // Little's law
