@@ -92,6 +92,15 @@ func (c *Client) resolve(ctx context.Context, e EventRef) (EventRef, *holdfast.E
 	return e, &holdfast.Error{Kind: holdfast.NotFound, Field: "event", Message: "there is no event " + what}
 }
 
+// Locate fills in an event's number and shard.
+func (c *Client) Locate(ctx context.Context, e EventRef) (EventRef, error) {
+	e, failure := c.resolve(ctx, e)
+	if failure != nil {
+		return e, named("find event", failure)
+	}
+	return e, nil
+}
+
 // Events lists the cluster's events by number.
 func (c *Client) Events(ctx context.Context, opts ...ReadOption) ([]EventSummary, error) {
 	events, failure := c.list(ctx, opts)

@@ -363,6 +363,19 @@ func (p *proposer) serves() bool {
 	return p.serving
 }
 
+// reigns gives the number of the reign in which we serve.
+func (p *proposer) reigns() (uint64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.ready(); err != nil {
+		return 0, err
+	}
+	if !p.serving {
+		return 0, p.failure(holdfast.Unavailable, "the shard's leader has just been elected; nothing was attempted", electedAfter)
+	}
+	return p.reign, nil
+}
+
 // pause stops packing, so that leadership can be handed over; what is queued waits. The channel is closed when
 // nothing is in flight.
 func (p *proposer) pause() <-chan struct{} {

@@ -98,6 +98,7 @@ type group struct {
 	proposer  *proposer
 	feed      *feed
 	duties    duties
+	handouts  handouts
 	asked     asked
 	storm     storm
 

@@ -98,7 +98,7 @@ func (s *events) Orders(q *api.OrdersRequest, stream grpc.ServerStreamingServer[
 		return err
 	}
 	defer cut.Release()
-	return convert.Orders(cut, holdfast.EventID(q.GetEvent()), stamp(at), func(page *api.OrderPage) error {
+	return convert.Orders(cut, holdfast.EventID(q.GetEvent()), q.GetContact(), stamp(at), func(page *api.OrderPage) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

@@ -63,6 +63,8 @@ func New(cfg Config) (*Server, error) {
 	api.RegisterEventsServer(s.grpc, &events{Server: s})
 	api.RegisterLineServer(s.grpc, &line{Server: s})
 	api.RegisterClusterServer(s.grpc, &members{Server: s})
+	api.RegisterPersonsServer(s.grpc, &persons{Server: s})
+	api.RegisterSettlementServer(s.grpc, &settlement{Server: s})
 	healthpb.RegisterHealthServer(s.grpc, &health{Server: s})
 	return s, nil
 }

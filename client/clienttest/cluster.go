@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/holdfast-db/holdfast"
@@ -16,6 +17,7 @@ import (
 	"github.com/holdfast-db/holdfast/fsm"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/fsm/directory"
+	"github.com/holdfast-db/holdfast/node/outbox"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
 
@@ -45,6 +47,8 @@ type Cluster struct {
 	stalled   sync.Cond         // signalled when the last of them is
 	wallAhead time.Duration     // of the wall clock, against wallStart and the hold clock
 	watches   chan struct{}     // closed, and made anew, to end the watches under way
+	budgets   outbox.Budgets
+	began     time.Time
 }
 
 // member is one server: a door to the same machines.
@@ -52,10 +56,12 @@ type member struct {
 	api.UnimplementedClaimsServer
 	api.UnimplementedEventsServer
 	api.UnimplementedClusterServer
+	api.UnimplementedSettlementServer
 	cluster *Cluster
 	place   int
 	address string
 	server  *grpc.Server
+	persons *persons
 }
 
 // shard is a machine and the memory of what changed in it.
@@ -65,6 +71,8 @@ type shard struct {
 	index     uint64
 	feeds     map[holdfast.EventID][]fsm.Change
 	changed   chan struct{} // closed, and made anew, when something has changed
+	moved     chan struct{} // closed, and made anew, with every entry
+	leases    outbox.Leases
 	output    command.Output
 	entry     []byte
 }
@@ -75,15 +83,16 @@ var wallStart = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC).UnixMilli
 // New serves a cluster until the end of the test.
 func New(tb testing.TB, cfg Config) *Cluster {
 	tb.Helper()
-	c := &Cluster{tb: tb, term: 1, watches: make(chan struct{}), directory: directory.New(directory.Config{Shards: max(cfg.Shards, 1)})}
+	c := &Cluster{tb: tb, term: 1, watches: make(chan struct{}), began: time.Now(), directory: directory.New(directory.Config{Shards: max(cfg.Shards, 1)})}
 	c.stalled.L = &c.mu
 	for i := range max(cfg.Shards, 1) {
 		c.shards = append(c.shards, &shard{machine: fsm.New(fsm.Config{Shard: holdfast.ShardID(i + 1)}),
-			feeds: map[holdfast.EventID][]fsm.Change{}, changed: make(chan struct{})})
+			feeds: map[holdfast.EventID][]fsm.Change{}, changed: make(chan struct{}), moved: make(chan struct{})})
 	}
 	pipes := map[string]*bufconn.Listener{}
 	for i := range orDefault(cfg.Members, 3) {
 		m := &member{cluster: c, place: i}
+		m.persons = newPersons(m)
 		var listener net.Listener
 		if cfg.Loopback {
 			tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -96,11 +105,14 @@ func New(tb testing.TB, cfg Config) *Cluster {
 			pipes[m.address] = bufconn.Listen(1 << 20)
 			listener = pipes[m.address]
 		}
-		m.server = grpc.NewServer(grpc.MaxRecvMsgSize(holdfast.BatchBytesMax + 1<<10))
+		m.server = grpc.NewServer(grpc.MaxRecvMsgSize(holdfast.BatchBytesMax+1<<10),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}))
 		api.RegisterClaimsServer(m.server, m)
 		api.RegisterEventsServer(m.server, m)
 		api.RegisterLineServer(m.server, &lineService{member: m})
 		api.RegisterClusterServer(m.server, m)
+		api.RegisterPersonsServer(m.server, m.persons)
+		api.RegisterSettlementServer(m.server, m)
 		c.members = append(c.members, m)
 		go func() { _ = m.server.Serve(listener) }()
 	}
@@ -199,6 +211,10 @@ func (c *Cluster) StepDown() {
 	defer c.mu.Unlock()
 	c.leads = (c.leads + 1) % len(c.members)
 	c.term++
+	c.budgets.Clear() // the memory of one reign
+	for _, s := range c.shards {
+		s.leases.Clear()
+	}
 }
 
 // Leader is the address of the member that leads.
@@ -271,6 +287,8 @@ func (s *shard) apply(commands []byte, count int, step time.Duration) {
 	for _, change := range s.machine.Changes() {
 		s.feeds[change.Event] = append(s.feeds[change.Event], change)
 	}
+	close(s.moved)
+	s.moved = make(chan struct{})
 	if len(s.machine.Changes()) > 0 {
 		close(s.changed)
 		s.changed = make(chan struct{})

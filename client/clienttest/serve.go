@@ -206,7 +206,7 @@ func (m *member) Orders(q *api.OrdersRequest, stream grpc.ServerStreamingServer[
 		return err
 	}
 	defer t.cut.Release()
-	return convert.Status(convert.Orders(t.cut, holdfast.EventID(q.GetEvent()), t.stamp, stream.Send))
+	return convert.Status(convert.Orders(t.cut, holdfast.EventID(q.GetEvent()), q.GetContact(), t.stamp, stream.Send))
 }
 
 // Watch sends what changes.

@@ -22,6 +22,7 @@ type fileOut struct {
 	Tiers       []tierOut       `yaml:"tiers"`
 	Sections    []sectionOut    `yaml:"sections"`
 	Allocations []allocationOut `yaml:"allocations,omitempty"`
+	Checkout    *checkoutOut    `yaml:"checkout,omitempty"`
 }
 
 type rulesOut struct {
@@ -68,7 +69,7 @@ type spanOut struct {
 
 // formatEventFile writes a valid description as an event file. Reading that gives the description again.
 func formatEventFile(s *command.EventSpec) ([]byte, error) {
-	out := fileOut{Name: s.Name, Title: s.Title, Currency: string(s.Currency), Rules: rulesFor(s.Rules), Line: lineFor(&s.Line)}
+	out := fileOut{Name: s.Name, Title: s.Title, Currency: string(s.Currency), Rules: rulesFor(s.Rules), Line: lineFor(&s.Line), Checkout: checkoutFor(s)}
 	for _, t := range s.Tiers {
 		out.Tiers = append(out.Tiers, tierOut{t.Name, formatMinor(t.PriceMinor, s.Currency)})
 	}

@@ -978,3 +978,281 @@ var Cluster_ServiceDesc = grpc.ServiceDesc{
 	Streams:  []grpc.StreamDesc{},
 	Metadata: "holdfast.proto",
 }
+
+const (
+	Settlement_Lease_FullMethodName    = "/holdfast.v1.Settlement/Lease"
+	Settlement_Grant_FullMethodName    = "/holdfast.v1.Settlement/Grant"
+	Settlement_Effects_FullMethodName  = "/holdfast.v1.Settlement/Effects"
+	Settlement_Payments_FullMethodName = "/holdfast.v1.Settlement/Payments"
+	Settlement_Quote_FullMethodName    = "/holdfast.v1.Settlement/Quote"
+)
+
+// SettlementClient is the client API for Settlement service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Settlement is for those who carry out a shard's effects, begin payments, and answer for the money. What changes a
+// shard (AckEffect, Sell, Refund and so on) travels as packed commands by Claims.
+type SettlementClient interface {
+	// Lease gives due effects to a worker for a while, the most urgent first, and takes back those that the worker does
+	// not say it has. When none is due it waits. The shard's leader answers, from memory: the next leader gives them
+	// out anew.
+	Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error)
+	// Grant gives acts at a payment provider from the cluster's one budget. The directory's leader answers.
+	Grant(ctx context.Context, in *GrantRequest, opts ...grpc.CallOption) (*GrantResponse, error)
+	// Effects lists a shard's effects by number, due or not.
+	Effects(ctx context.Context, in *EffectsRequest, opts ...grpc.CallOption) (*EffectsResponse, error)
+	// Payments gives all that an event's shard knows of payments, from one consistent cut.
+	Payments(ctx context.Context, in *PaymentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PaymentPage], error)
+	// Quote tells what a hold would cost now, line by line.
+	Quote(ctx context.Context, in *QuoteRequest, opts ...grpc.CallOption) (*QuoteResponse, error)
+}
+
+type settlementClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewSettlementClient(cc grpc.ClientConnInterface) SettlementClient {
+	return &settlementClient{cc}
+}
+
+func (c *settlementClient) Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LeaseResponse)
+	err := c.cc.Invoke(ctx, Settlement_Lease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *settlementClient) Grant(ctx context.Context, in *GrantRequest, opts ...grpc.CallOption) (*GrantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GrantResponse)
+	err := c.cc.Invoke(ctx, Settlement_Grant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *settlementClient) Effects(ctx context.Context, in *EffectsRequest, opts ...grpc.CallOption) (*EffectsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EffectsResponse)
+	err := c.cc.Invoke(ctx, Settlement_Effects_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *settlementClient) Payments(ctx context.Context, in *PaymentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PaymentPage], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Settlement_ServiceDesc.Streams[0], Settlement_Payments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PaymentsRequest, PaymentPage]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Settlement_PaymentsClient = grpc.ServerStreamingClient[PaymentPage]
+
+func (c *settlementClient) Quote(ctx context.Context, in *QuoteRequest, opts ...grpc.CallOption) (*QuoteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteResponse)
+	err := c.cc.Invoke(ctx, Settlement_Quote_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SettlementServer is the server API for Settlement service.
+// All implementations must embed UnimplementedSettlementServer
+// for forward compatibility.
+//
+// Settlement is for those who carry out a shard's effects, begin payments, and answer for the money. What changes a
+// shard (AckEffect, Sell, Refund and so on) travels as packed commands by Claims.
+type SettlementServer interface {
+	// Lease gives due effects to a worker for a while, the most urgent first, and takes back those that the worker does
+	// not say it has. When none is due it waits. The shard's leader answers, from memory: the next leader gives them
+	// out anew.
+	Lease(context.Context, *LeaseRequest) (*LeaseResponse, error)
+	// Grant gives acts at a payment provider from the cluster's one budget. The directory's leader answers.
+	Grant(context.Context, *GrantRequest) (*GrantResponse, error)
+	// Effects lists a shard's effects by number, due or not.
+	Effects(context.Context, *EffectsRequest) (*EffectsResponse, error)
+	// Payments gives all that an event's shard knows of payments, from one consistent cut.
+	Payments(*PaymentsRequest, grpc.ServerStreamingServer[PaymentPage]) error
+	// Quote tells what a hold would cost now, line by line.
+	Quote(context.Context, *QuoteRequest) (*QuoteResponse, error)
+	mustEmbedUnimplementedSettlementServer()
+}
+
+// UnimplementedSettlementServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedSettlementServer struct{}
+
+func (UnimplementedSettlementServer) Lease(context.Context, *LeaseRequest) (*LeaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Lease not implemented")
+}
+func (UnimplementedSettlementServer) Grant(context.Context, *GrantRequest) (*GrantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Grant not implemented")
+}
+func (UnimplementedSettlementServer) Effects(context.Context, *EffectsRequest) (*EffectsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Effects not implemented")
+}
+func (UnimplementedSettlementServer) Payments(*PaymentsRequest, grpc.ServerStreamingServer[PaymentPage]) error {
+	return status.Error(codes.Unimplemented, "method Payments not implemented")
+}
+func (UnimplementedSettlementServer) Quote(context.Context, *QuoteRequest) (*QuoteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Quote not implemented")
+}
+func (UnimplementedSettlementServer) mustEmbedUnimplementedSettlementServer() {}
+func (UnimplementedSettlementServer) testEmbeddedByValue()                    {}
+
+// UnsafeSettlementServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to SettlementServer will
+// result in compilation errors.
+type UnsafeSettlementServer interface {
+	mustEmbedUnimplementedSettlementServer()
+}
+
+func RegisterSettlementServer(s grpc.ServiceRegistrar, srv SettlementServer) {
+	// If the following call panics, it indicates UnimplementedSettlementServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Settlement_ServiceDesc, srv)
+}
+
+func _Settlement_Lease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LeaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettlementServer).Lease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Settlement_Lease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettlementServer).Lease(ctx, req.(*LeaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Settlement_Grant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettlementServer).Grant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Settlement_Grant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettlementServer).Grant(ctx, req.(*GrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Settlement_Effects_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EffectsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettlementServer).Effects(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Settlement_Effects_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettlementServer).Effects(ctx, req.(*EffectsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Settlement_Payments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PaymentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SettlementServer).Payments(m, &grpc.GenericServerStream[PaymentsRequest, PaymentPage]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Settlement_PaymentsServer = grpc.ServerStreamingServer[PaymentPage]
+
+func _Settlement_Quote_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettlementServer).Quote(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Settlement_Quote_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettlementServer).Quote(ctx, req.(*QuoteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Settlement_ServiceDesc is the grpc.ServiceDesc for Settlement service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Settlement_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "holdfast.v1.Settlement",
+	HandlerType: (*SettlementServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Lease",
+			Handler:    _Settlement_Lease_Handler,
+		},
+		{
+			MethodName: "Grant",
+			Handler:    _Settlement_Grant_Handler,
+		},
+		{
+			MethodName: "Effects",
+			Handler:    _Settlement_Effects_Handler,
+		},
+		{
+			MethodName: "Quote",
+			Handler:    _Settlement_Quote_Handler,
+		},
+	},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Payments",
+			Handler:       _Settlement_Payments_Handler,
+			ServerStreams: true,
+		},
+	},
+	Metadata: "holdfast.proto",
+}
