@@ -11,6 +11,7 @@
 //	fsm/            the shard's state machine: pure and deterministic, where every claim is decided
 //	fsm/command/    commands and results in their packed form, a leaf that client, rpc and node share
 //	fsm/directory/  which shard has which event
+//	payment/        who moves the money: Stripe, and a sandbox that speaks Stripe's HTTP
 //	cmd/holdfast/   the command line
 //	jepsen/         proof under faults
 //

@@ -201,9 +201,13 @@ const (
 	HoldPaying  HoldState = 2 // an attempt to pay is under way, until the pay deadline
 	HoldClosing HoldState = 3 // the pay deadline is past; the stated grace is running
 	HoldSold    HoldState = 4 // it is an order
+	// HoldCancelling is past the grace with a payment that takes its money at once: its seats stay until the
+	// provider's answer to the cancelling is known.
+	HoldCancelling HoldState = 5
 )
 
-var holdStateNames = map[HoldState]string{HoldOpen: "held", HoldPaying: "paying", HoldClosing: "closing", HoldSold: "sold"}
+var holdStateNames = map[HoldState]string{HoldOpen: "held", HoldPaying: "paying", HoldClosing: "closing", HoldSold: "sold",
+	HoldCancelling: "cancelling"}
 
 func (s HoldState) String() string {
 	if name, ok := holdStateNames[s]; ok {

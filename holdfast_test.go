@@ -123,14 +123,14 @@ func TestStatesKeepTheirNumbersAndNames(t *testing.T) {
 	for _, s := range []holdfast.SeatState{holdfast.Free, holdfast.Held, holdfast.Paying, holdfast.Sold, holdfast.Blocked, holdfast.SeatStates} {
 		add(uint8(s), s)
 	}
-	for _, s := range []holdfast.HoldState{0, holdfast.HoldOpen, holdfast.HoldPaying, holdfast.HoldClosing, holdfast.HoldSold, 5} {
+	for _, s := range []holdfast.HoldState{0, holdfast.HoldOpen, holdfast.HoldPaying, holdfast.HoldClosing, holdfast.HoldSold, holdfast.HoldCancelling, 6} {
 		add(uint8(s), s)
 	}
 	for _, s := range []holdfast.SaleState{holdfast.SaleDraft, holdfast.SaleOpen, holdfast.SalePaused, holdfast.SaleClosed, 4} {
 		add(uint8(s), s)
 	}
 	const want = "0 free|1 held|2 paying|3 sold|4 blocked|5 seat_state_5|" +
-		"0 hold_state_0|1 held|2 paying|3 closing|4 sold|5 hold_state_5|" +
+		"0 hold_state_0|1 held|2 paying|3 closing|4 sold|5 cancelling|6 hold_state_6|" +
 		"0 draft|1 open|2 paused|3 closed|4 sale_state_4"
 	if s := strings.Join(got, "|"); s != want {
 		t.Errorf("states changed:\n got %s\nwant %s", s, want)

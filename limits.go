@@ -41,6 +41,12 @@ const (
 	// PaymentRefBytesMax bounds a payment provider's reference.
 	PaymentRefBytesMax = 64
 
+	// PersonBytesMax bounds what is kept, encrypted, about the person behind a hold or an order.
+	PersonBytesMax = 1 << 10
+
+	// AttemptsMax bounds the attempts to pay for one hold: each may leave something to be cancelled at the provider.
+	AttemptsMax = 16
+
 	// NameBytesMax bounds names: of events, sections, tiers, allocations, row labels.
 	NameBytesMax = 64
 )

@@ -126,6 +126,39 @@ const (
 	// PaymentRequired: the hold costs something and the command carries no payment for it.
 	PaymentRequired Outcome = 53
 
+	// PaymentsPaused: the shard was restored, and what it owed before is not reconciled yet: no payment may begin.
+	PaymentsPaused Outcome = 90
+	// AttemptOver: this attempt to pay was condemned, or failed; it never sells.
+	AttemptOver Outcome = 91
+	// AttemptsExhausted: as many attempts to pay for one hold as may be.
+	AttemptsExhausted Outcome = 92
+	// AmountTooSmall: the total is below what the provider takes.
+	AmountTooSmall Outcome = 93
+	// PromoUnknown: the event has no such promotion code.
+	PromoUnknown Outcome = 94
+	// PromoUsedUp: the promotion code was used as often as may be.
+	PromoUsedUp Outcome = 95
+	// PaymentForeign: the payment is of another mode, live or test, or of another account than the event's.
+	PaymentForeign Outcome = 96
+	// PaymentUnknown: the shard knows no such payment.
+	PaymentUnknown Outcome = 97
+	// PaymentCurrent: the payment is the hold's current attempt, or the one that its order stands on: nothing is stray.
+	PaymentCurrent Outcome = 98
+	// InvoiceRefused: the event does not sell by invoice.
+	InvoiceRefused Outcome = 99
+	// OrderUnknown: there is no such order.
+	OrderUnknown Outcome = 100
+	// OrderNotPaid: there is no money of this order that could be given back.
+	OrderNotPaid Outcome = 101
+	// OrderDisputed: the payment is disputed; nothing is refunded until that ends.
+	OrderDisputed Outcome = 102
+	// SeatNotInOrder: a seat is not a live one of the order.
+	SeatNotInOrder Outcome = 103
+	// EffectUnknown: there is no such effect: it is done, or another took its place.
+	EffectUnknown Outcome = 104
+	// IncarnationStale: the shard is at a later incarnation.
+	IncarnationStale Outcome = 105
+
 	// SeatTaken: a seat that is to be blocked, or unblocked, is held, in payment or sold. The answer names it.
 	SeatTaken Outcome = 60
 )
@@ -141,6 +174,8 @@ func Outcomes() []Outcome {
 		BuyerHasHold, BuyerCoolingDown, BuyerOverLimit, ReturnsNotYet, ReturnsFull,
 		SeatNotForYou, SeatSold, SeatInPayment, SeatHeld, NotEnough, SoldOut, SeatOrphaned,
 		AttemptStale, AmountMismatch, PaymentReused, PaymentRequired,
+		PaymentsPaused, AttemptOver, AttemptsExhausted, AmountTooSmall, PromoUnknown, PromoUsedUp, PaymentForeign, PaymentUnknown,
+		PaymentCurrent, InvoiceRefused, OrderUnknown, OrderNotPaid, OrderDisputed, SeatNotInOrder, EffectUnknown, IncarnationStale,
 		SeatTaken,
 	}
 }
@@ -199,6 +234,22 @@ var outcomeTexts = map[Outcome]outcomeText{
 	SessionRequired:     {"session_required", "the event has a waiting line; nothing was taken: wait for your turn"},
 	ReturnsNotYet:       {"returns_not_yet", "seats that fit are free: wait for your turn in the line"},
 	ReturnsFull:         {"returns_full", "the list for seats that come back is full; you are not on it"},
+	PaymentsPaused:      {"payments_paused", "payments are paused until the books are reconciled after a restore; nothing was charged: try again later"},
+	AttemptOver:         {"attempt_over", "this attempt to pay is over; nothing was sold by it, and what it took goes back"},
+	AttemptsExhausted:   {"attempts_exhausted", "too many attempts to pay for this hold; nothing was charged"},
+	AmountTooSmall:      {"amount_too_small", "the total is less than the payment provider takes; nothing was charged"},
+	PromoUnknown:        {"promo_unknown", "there is no such promotion code for this event; nothing was charged"},
+	PromoUsedUp:         {"promo_used_up", "the promotion code was used as often as it may be; nothing was charged"},
+	PaymentForeign:      {"payment_foreign", "the payment is of another account, or live where the event is a test or the other way round; nothing was sold by it"},
+	PaymentUnknown:      {"payment_unknown", "there is no such payment here"},
+	PaymentCurrent:      {"payment_current", "the payment is not stray: its hold or order stands on it; nothing was changed"},
+	InvoiceRefused:      {"invoice_refused", "the event does not sell by invoice; nothing was sold"},
+	OrderUnknown:        {"order_unknown", "there is no such order"},
+	OrderNotPaid:        {"order_not_paid", "no money of this order is here that could be given back; nothing was refunded"},
+	OrderDisputed:       {"order_disputed", "the payment is disputed at the bank; nothing is refunded until that ends"},
+	SeatNotInOrder:      {"seat_not_in_order", "a seat is not one of the order's, or was refunded before; nothing was refunded"},
+	EffectUnknown:       {"effect_unknown", "there is no such effect: it is done, or another took its place"},
+	IncarnationStale:    {"incarnation_stale", "the shard is at a later incarnation; nothing was changed"},
 	SeatTaken:           {"seat_taken", "a seat is held, in payment or sold; nothing was changed"},
 }
 

@@ -66,6 +66,22 @@ const pinnedOutcomes = `
 51 amount_mismatch
 52 payment_reused
 53 payment_required
+90 payments_paused
+91 attempt_over
+92 attempts_exhausted
+93 amount_too_small
+94 promo_unknown
+95 promo_used_up
+96 payment_foreign
+97 payment_unknown
+98 payment_current
+99 invoice_refused
+100 order_unknown
+101 order_not_paid
+102 order_disputed
+103 seat_not_in_order
+104 effect_unknown
+105 incarnation_stale
 60 seat_taken
 `
 

@@ -27,22 +27,27 @@ const module = "github.com/holdfast-db/holdfast"
 
 // arrows says what a package may import of ours, directly or not. What is not listed may import everything.
 var arrows = map[string][]string{
-	"":                nil,
-	"fsm/command":     {""},
-	"fsm/draw":        {""},
-	"fsm":             {"", "fsm/command", "fsm/draw"},
-	"fsm/directory":   {"", "fsm/command"},
-	"node":            {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory"},
-	"rpc/api":         nil,
-	"rpc/convert":     {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "rpc/api"},
-	"rpc":             {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "rpc/api", "rpc/convert"},
-	"client":          {"", "fsm/command", "fsm/draw", "rpc/api"},
-	"payment":         {""},
-	"frontend":        {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment"},
-	"jepsen/history":  {""},
-	"jepsen/check":    {"", "jepsen/history", "jepsen/model"},
-	"jepsen/model":    {""},
-	"jepsen/workload": {"", "client", "fsm/command", "fsm/draw", "rpc/api", "jepsen/history"},
+	"":                 nil,
+	"fsm/command":      {""},
+	"fsm/draw":         {""},
+	"fsm":              {"", "fsm/command", "fsm/draw"},
+	"fsm/directory":    {"", "fsm/command"},
+	"node":             {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory"},
+	"rpc/api":          nil,
+	"rpc/convert":      {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "rpc/api"},
+	"rpc":              {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "rpc/api", "rpc/convert"},
+	"client":           {"", "fsm/command", "fsm/draw", "rpc/api"},
+	"payment":          {""},
+	"frontend":         {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment"},
+	"frontend/visitor": {},
+	"jepsen/history":   {""},
+	"jepsen/check":     {"", "jepsen/history", "jepsen/model"},
+	"jepsen/model":     {""},
+	"jepsen/workload":  {"", "client", "fsm/command", "fsm/draw", "rpc/api", "jepsen/history"},
+
+	"payment/stripe":      {"", "payment"},
+	"payment/sandbox":     {"", "payment"},
+	"payment/paymenttest": {"", "payment"},
 }
 
 // foreign says which third-party modules a package may reach, directly or not: none for the pure ones.
@@ -54,6 +59,10 @@ var foreign = map[string]*regexp.Regexp{
 	"fsm/directory": regexp.MustCompile(`^$`),
 	"rpc/api":       regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
 	"client":        regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
+
+	"payment":         regexp.MustCompile(`^$`),
+	"payment/sandbox": regexp.MustCompile(`^$`),
+	"payment/stripe":  regexp.MustCompile(`^github\.com/stripe/stripe-go/v76`),
 }
 
 type listed struct {

@@ -24,11 +24,14 @@ const (
 	RuleOverdue      = "I4 time-boxed"              // nothing is due that is still there
 	RuleMemory       = "I7 memory within validity"  // no outcome is remembered whose command is no longer valid
 	RulePayment      = "I8 one order a payment"     // a payment's reference belongs to one order
+	RuleMoney        = "I8 money equals seats"      // the books of every payment add up, and orders are in the state that their payment allows
+	RuleOutbox       = "outbox"                     // what a payment's state asks for is owed, once, in its place, and nothing else is
+	RulePromo        = "promotion uses"             // codes are counted as often as they are used
 	RuleHold         = "hold record"                // amount, count and state of each hold fit its units, event and order
 	RuleBuyer        = "buyer record"               // units and chain of each buyer are those of the buyer's holds
 	RuleEvent        = "event record"               // rules, prices and counts of each event fit its description and its holds
 	RuleIndex        = "index equals records"       // every record is found by its key, and nothing else is
-	RuleWheel        = "wheel equals records"       // every hold that is not sold is due at its deadline, and nothing else is
+	RuleWheel        = "wheel equals records"       // every hold and order with a deadline is due at it, and nothing else is
 	RuleInventory    = "inventory equals its units" // what searches for free units rely on is what a recount gives
 )
 
@@ -43,6 +46,7 @@ func (m *Machine) Check() []Violation {
 	c.checkUnits()
 	c.checkBuyers()
 	c.checkOrders()
+	c.checkPayments()
 	c.checkEvents()
 	c.checkMemory()
 	c.checkLines()
@@ -63,7 +67,7 @@ func (c *checker) require(ok bool, rule, format string, args ...any) {
 
 // checkHolds looks at every hold and order by itself: its id, its units, its place among what is due.
 func (c *checker) checkHolds() {
-	live := 0
+	timed := 0
 	for slot, h := range c.state.holds.all() {
 		if int(h.Event) >= len(c.state.events) || !c.state.buyers.holds(h.Buyer) {
 			c.require(false, RuleHold, "%s names event %d or buyer %d, which are not there", h.ID, h.Event, h.Buyer)
@@ -74,25 +78,28 @@ func (c *checker) checkHolds() {
 		c.checkChain(e, slot, h)
 		buyer := c.state.buyers.at(h.Buyer)
 		c.require(buyer.Event == h.Event, RuleHold, "%s of event %d has a buyer of event %d", h.ID, h.Event, buyer.Event)
+		if h.Deadline != 0 {
+			timed++
+			c.require(h.Deadline > c.state.clock, RuleOverdue, "%s was due at %d, and it is %d", h.ID, h.Deadline, c.state.clock)
+			c.require(c.due.waits(slot) && c.due.until(slot) == h.Deadline, RuleWheel, "%s is due at %d, and not so in the wheel", h.ID, h.Deadline)
+		}
 		if h.State == holdfast.HoldSold {
 			c.require(c.state.orders.holds(h.Order) && c.state.orders.at(h.Order).Hold == slot, RuleHold, "%s is sold, and order %d is not its own", h.ID, h.Order)
-			c.require(h.Newer == 0 && h.Older == 0 && h.Deadline == 0, RuleHold, "%s is sold and waits for something", h.ID)
+			c.require(h.Newer == 0 && h.Older == 0, RuleHold, "%s is sold and waits for something", h.ID)
 			continue
 		}
-		live++
+		c.require((h.Deadline == 0) == (h.State == holdfast.HoldCancelling), RuleOverdue, "%s is %s until %d", h.ID, h.State, h.Deadline)
 		c.require(h.Order == 0, RuleHold, "%s is %s and has order %d", h.ID, h.State, h.Order)
 		c.require((h.State == holdfast.HoldOpen) == (h.Attempt == 0), RuleHold, "%s is %s at attempt %d", h.ID, h.State, h.Attempt)
-		c.require(h.Deadline > c.state.clock, RuleOverdue, "%s was due at %d, and it is %d", h.ID, h.Deadline, c.state.clock)
-		c.require(c.due.waits(slot) && c.due.until(slot) == h.Deadline, RuleWheel, "%s is due at %d, and not so in the wheel", h.ID, h.Deadline)
 	}
 	c.require(c.byHold.len() == c.state.holds.live(), RuleIndex, "%d holds and orders, %d in the index", c.state.holds.live(), c.byHold.len())
-	c.require(c.due.len() == live, RuleWheel, "%d holds that are not sold, %d in the wheel", live, c.due.len())
+	c.require(c.due.len() == timed, RuleWheel, "%d holds and orders have a deadline, %d are in the wheel", timed, c.due.len())
 }
 
 // checkChain follows the units of one hold. That no unit is in two chains follows from each naming its hold.
 func (c *checker) checkChain(e *event, slot uint32, h *holdRecord) {
 	state, ok := unitState(h.State)
-	c.require(ok && h.Count > 0 && h.Count <= holdfast.UnitsPerHoldMax, RuleHold, "%s is in state %d with %d units", h.ID, h.State, h.Count)
+	c.require(ok && (h.Count > 0 || h.State == holdfast.HoldSold) && h.Count <= holdfast.UnitsPerHoldMax, RuleHold, "%s is in state %d with %d units", h.ID, h.State, h.Count)
 	if int(h.Prices) >= len(e.prices) {
 		c.require(false, RuleHold, "%s has price list %d of %d", h.ID, h.Prices, len(e.prices))
 		return
@@ -109,6 +116,7 @@ func (c *checker) checkChain(e *event, slot uint32, h *holdRecord) {
 		amount += e.prices[h.Prices][e.units.geometry.tier(unit)]
 		unit = e.units.next(unit)
 	}
+	c.require(unit == NoSeat, RuleOwner, "the units of %s go on to %d after %v", h.ID, unit, seen)
 	c.require(amount == h.Amount, RuleHold, "%s costs %d; its units cost %d", h.ID, h.Amount, amount)
 }
 
@@ -117,7 +125,7 @@ func unitState(h holdfast.HoldState) (s holdfast.SeatState, ok bool) {
 	switch h {
 	case holdfast.HoldOpen:
 		return holdfast.Held, true
-	case holdfast.HoldPaying, holdfast.HoldClosing:
+	case holdfast.HoldPaying, holdfast.HoldClosing, holdfast.HoldCancelling:
 		return holdfast.Paying, true
 	case holdfast.HoldSold:
 		return holdfast.Sold, true
@@ -241,7 +249,7 @@ func (c *checker) checkEvents() {
 		place, ok := c.places[e.id]
 		c.require(ok && int(place) == i && e.place == place, RuleIndex, "%s stands at %d, is found at %d", e.id, i, place)
 		c.require(e.units.len() == e.spec.Units(), RuleEvent, "%s has %d units, described are %d", e.id, e.units.len(), e.spec.Units())
-		c.require(e.rules == e.spec.Rules.WithDefaults(), RuleEvent, "%s goes by the rules %v", e.id, e.rules)
+		c.require(e.rules == e.spec.Rules.WithDefaults() && e.checkout.Mode == e.spec.Checkout.Mode, RuleEvent, "%s goes by the rules %v", e.id, e.rules)
 		c.require(int(e.current) < len(e.prices) && slices.Equal(e.prices[e.current], pricesOf(e.spec)), RuleEvent, "%s sells at price list %d of %v", e.id, e.current, e.prices)
 		c.require(e.holds == holds[i] && e.orders == orders[i], RuleEvent, "%s counts %d holds and %d orders, there are %d and %d", e.id, e.holds, e.orders, holds[i], orders[i])
 		c.require(e.sale <= holdfast.SaleClosed && e.version > 0, RuleEvent, "%s is %s at version %d", e.id, e.sale, e.version)

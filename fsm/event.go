@@ -61,7 +61,8 @@ func (m *Machine) updateEvent(e *event, expect uint32, spec *command.EventSpec) 
 	if expect != e.version {
 		return holdfast.EventChanged
 	}
-	if !extends(spec, e.spec) || e.line != nil && !spec.Line.SameDraw(&e.spec.Line) {
+	fixed := e.line != nil && !spec.Line.SameDraw(&e.spec.Line) || e.sale != holdfast.SaleDraft && !sameAccount(spec, e.spec)
+	if fixed || !extends(spec, e.spec) {
 		return holdfast.EventConflict
 	}
 	prices, current, ok := withPrices(e.prices, pricesOf(spec))
@@ -84,7 +85,9 @@ func (m *Machine) updateEvent(e *event, expect uint32, spec *command.EventSpec) 
 }
 
 // setRules fills in what follows from the description.
-func (e *event) setRules() { e.rules, e.lined = e.spec.Rules.WithDefaults(), e.spec.Line.Enabled }
+func (e *event) setRules() {
+	e.rules, e.checkout, e.lined = e.spec.Rules.WithDefaults(), e.spec.Checkout.WithDefaults(), e.spec.Line.Enabled
+}
 
 func (m *Machine) tellPutEvent(c *command.PutEvent, _ holdfast.Outcome) { m.tellEvent(c.Event) }
 
@@ -116,6 +119,11 @@ func extends(next, before *command.EventSpec) bool {
 		}
 	}
 	return true
+}
+
+// sameAccount reports whether payments go to where they went: that is for good once the sale was opened.
+func sameAccount(next, before *command.EventSpec) bool {
+	return next.Checkout.Mode == before.Checkout.Mode && next.Checkout.Account == before.Checkout.Account
 }
 
 // pricesOf gives the description's prices, tier by tier.

@@ -17,6 +17,9 @@ func (m *Machine) hold(c *command.Hold) holdfast.Outcome {
 	if e.sale != holdfast.SaleOpen {
 		return notOpen(e.sale)
 	}
+	if m.state.suspended {
+		return holdfast.EventPaused
+	}
 	buyer := m.findBuyer(e, c.Buyer)
 	if e.lined {
 		if o := m.gate(e, buyer); o != holdfast.OK {

@@ -40,7 +40,9 @@ func (m *Machine) settle(slot uint32) {
 		m.state.buyers.edit(h.Buyer).Newest = h.Older
 	}
 	h.Newer, h.Older = 0, 0
-	m.due.drop(slot)
+	if m.due.waits(slot) { // one that is cancelling does not
+		m.due.drop(slot)
+	}
 	m.state.events[h.Event].holds--
 }
 
@@ -49,6 +51,8 @@ func (m *Machine) end(slot uint32, how holdfast.Outcome) {
 	h := *m.state.holds.at(slot)
 	from, _ := unitState(h.State)
 
+	m.leaveAttempt(&h)
+	m.forgetPersonOf(h.ID)
 	m.settle(slot)
 	m.moveAll(m.state.events[h.Event], slot, from, holdfast.Free)
 	m.state.buyers.edit(h.Buyer).Units -= uint32(h.Count)
@@ -133,7 +137,10 @@ func (m *Machine) tellOf(id holdfast.HoldID) {
 	h := m.state.holds.at(slot)
 	e := m.state.events[h.Event]
 	r.Deadline, r.Attempt = h.Deadline, h.Attempt
-	r.Amount = holdfast.Money{AmountMinor: h.Amount, Currency: e.spec.Currency}
+	r.Amount = e.money(m.state.amountOf(h, m.currentPayment(h)))
+	if h.State == holdfast.HoldSold && e.checkout.Given() {
+		r.OrderState = m.state.orders.at(h.Order).State
+	}
 	r.Seats = e.unitsOf(h, r.Seats)
 }
 

@@ -54,7 +54,7 @@ var moves = [holdfast.SeatStates]uint8{
 	holdfast.Free:    1<<holdfast.Held | 1<<holdfast.Blocked,
 	holdfast.Held:    1<<holdfast.Free | 1<<holdfast.Paying | 1<<holdfast.Sold,
 	holdfast.Paying:  1<<holdfast.Free | 1<<holdfast.Sold,
-	holdfast.Sold:    0,
+	holdfast.Sold:    1 << holdfast.Free,
 	holdfast.Blocked: 1 << holdfast.Free,
 }
 

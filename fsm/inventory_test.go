@@ -24,7 +24,7 @@ func TestMoveStopsTheMachineOnDisagreement(t *testing.T) {
 		{"a seat is sold that is somebody else's", held, held, sold, 8},
 		{"a seat goes back that is somebody else's", held, held, free, 8},
 		{"a seat in payment is taken for held", paying, held, sold, 7},
-		{"a sold seat goes back", sold, sold, free, 7},
+		{"a sold seat is held again", sold, sold, held, 7},
 		{"a free seat is sold without a hold", free, free, sold, 7},
 		{"a free seat is in payment without a hold", free, free, paying, 7},
 		{"a payment ends in a hold", paying, paying, held, 7},

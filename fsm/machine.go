@@ -26,9 +26,17 @@ type Machine struct {
 	byHold    index                       // slot in holds, by the hold's id
 	byBuyer   index                       // slot in buyers, by event and the buyer's id
 	byPayment index                       // slot in orders, by the payment's reference; paid sales only
-	due       wheel                       // slots of the holds that are not sold, by deadline
 	sessions  wheel                       // slots of the buyers with a session and without a hold, by when it ends at the earliest
 	wakeMs    int64                       // when something happens by the wall clock; 0: nothing does
+	due       wheel                       // slots of the holds and orders that wait for a deadline
+	byRef     index                       // slot in payments, by the provider's reference
+	byAttempt index                       // slot in payments, by hold and attempt; no strays
+	byEffect  index                       // slot in effects, by number
+	byPromo   index                       // slot in promos, by event and code
+	byPerson  index                       // slot in persons, by the hold's id
+	ready     ranking                     // slots of the effects that may be tried now, the most urgent first
+	waiting   wheel                       // slots of the effects that may be tried later
+	parked    int                         // effects that are not tried
 
 	seed uint64 // of the hashes; see seedOf
 
@@ -43,6 +51,7 @@ type Machine struct {
 	touched  []*event             // whose line changed
 	returned []*event             // of which units came free that somebody waits for
 	tried    []triedWant          // by offer
+	ripe     []uint32             // slots of the effects that are
 }
 
 // last is what one Apply makes known besides the results.
@@ -105,11 +114,14 @@ func (m *Machine) derive(seed uint64) {
 		m.byHold.add(hash16(m.seed, h.ID), slot)
 		if h.State == holdfast.HoldSold {
 			m.state.events[h.Event].orders++
-			continue
+		} else {
+			m.state.events[h.Event].holds++
 		}
-		m.state.events[h.Event].holds++
-		m.due.add(slot, h.Deadline)
+		if h.Deadline != 0 {
+			m.due.add(slot, h.Deadline)
+		}
 	}
+	m.derivePayments()
 }
 
 // Apply applies the log's entry at index: the hold clock moves on, what is due expires, then each command is
@@ -137,11 +149,14 @@ func (m *Machine) Apply(index uint64, entry []byte, out *command.Output) {
 	m.expireSessions()
 	m.wake()
 	m.offerReturns()
+	m.ripen()
 	m.state.memory.forget(m.state.clock)
 
 	m.decideAll(e, out)
 	m.sweepBuyers(e.Count)
 	m.announceLines()
+	m.sweepPayments(e.Count)
+	m.sweepEffects(e.Count)
 }
 
 // decideAll decides an entry's commands in their order, some at a time: see warm.go.
@@ -253,6 +268,34 @@ func (m *Machine) executeLine(cmd []byte, before holdfast.Outcome) holdfast.Outc
 		return run(m, cmd, before, (*command.Decoder).JoinReturns, (*Machine).joinReturns, (*Machine).tellJoinReturns)
 	case command.KindLeaveReturns:
 		return run(m, cmd, before, (*command.Decoder).LeaveReturns, (*Machine).leaveReturns, (*Machine).tellLeaveReturns)
+	default:
+		return m.executePayment(cmd, before)
+	}
+}
+
+// executePayment is execute for the commands about payments, orders and effects.
+func (m *Machine) executePayment(cmd []byte, before holdfast.Outcome) holdfast.Outcome {
+	switch k := command.KindOf(cmd); k {
+	case command.KindAttachPayment:
+		return run(m, cmd, before, (*command.Decoder).AttachPayment, (*Machine).attachPayment, (*Machine).tellAttachPayment)
+	case command.KindFailPayment:
+		return run(m, cmd, before, (*command.Decoder).FailPayment, (*Machine).failPayment, (*Machine).tellFailPayment)
+	case command.KindAckEffect:
+		return run(m, cmd, before, (*command.Decoder).AckEffect, (*Machine).ackEffect, (*Machine).tellAckEffect)
+	case command.KindRefund:
+		return run(m, cmd, before, (*command.Decoder).Refund, (*Machine).refund, (*Machine).tellRefund)
+	case command.KindStrayMoney:
+		return run(m, cmd, before, (*command.Decoder).StrayMoney, (*Machine).strayMoney, (*Machine).tellStrayMoney)
+	case command.KindDispute:
+		return run(m, cmd, before, (*command.Decoder).Dispute, (*Machine).dispute, (*Machine).tellDispute)
+	case command.KindRetryEffect:
+		return run(m, cmd, before, (*command.Decoder).RetryEffect, (*Machine).retryEffect, (*Machine).tellRetryEffect)
+	case command.KindSetIncarnation:
+		return run(m, cmd, before, (*command.Decoder).SetIncarnation, (*Machine).setIncarnation, (*Machine).tellSetIncarnation)
+	case command.KindPutPerson:
+		return run(m, cmd, before, (*command.Decoder).PutPerson, (*Machine).putPerson, (*Machine).tellPutPerson)
+	case command.KindForgetPerson:
+		return run(m, cmd, before, (*command.Decoder).ForgetPerson, (*Machine).forgetPerson, (*Machine).tellForgetPerson)
 	default:
 		fail("a %s is not for this machine", k)
 		return undecided

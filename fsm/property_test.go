@@ -407,7 +407,8 @@ func (d *driver) checkNumbers(t *rapid.T, e *modelEvent, view fsm.EventView) {
 
 func orderOf(h *modelHold) fsm.OrderView {
 	return fsm.OrderView{ID: h.id.Order(), Event: h.event.id, Buyer: h.buyer, Seats: h.units, Amount: h.amount(),
-		As: h.sale.As, Payment: h.sale.Payment, Attempt: h.attempt, SoldAtMs: h.atMs}
+		As: h.sale.As, Payment: h.sale.Payment, Attempt: h.attempt, SoldAtMs: h.atMs,
+		State: holdfast.OrderPaid, Lines: []command.Line{{Kind: holdfast.LineSeats, AmountMinor: h.amount().AmountMinor}}}
 }
 
 func (d *driver) viewOf(e *modelEvent) fsm.EventView {

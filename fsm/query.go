@@ -16,6 +16,9 @@ type Stats struct {
 	Events        int
 	Holds         int // open, in payment or closing
 	Orders        int
+	Payments      int // records of attempts and strays
+	Effects       int // owed, those that wait included
+	Parked        int // effects that are not tried any more
 	Remembered    int // outcomes
 	RememberedMax int
 }
@@ -60,7 +63,19 @@ type OrderView struct {
 	Payment  string
 	Attempt  holdfast.Attempt
 	SoldAtMs int64 // the shard's wall clock
+
+	State    holdfast.OrderState
+	Lines    []command.Line       // as they were sold; they add up to Amount
+	Refunded []holdfast.SeatIndex // of Seats, those whose tickets were refunded
+	Promo    holdfast.PromoCode
+	Contact  holdfast.ContactID
+	Deadline holdfast.Clock // of an unpaid order: until when it may be paid again
+	Disputed bool           // the ticket is suspended: a dispute is open, or was lost
+	Ledger   Ledger         // of the payment that it stands on; zero without one
 }
+
+// Valid reports whether the order's tickets let anybody in.
+func (v *OrderView) Valid() bool { return v.State == holdfast.OrderPaid && !v.Disputed }
 
 // Index is the log's index of the last entry applied.
 func (m *Machine) Index() uint64 { return m.state.index }
@@ -77,10 +92,10 @@ func (m *Machine) Changes() []Change { return m.last.changes }
 // Marked reports whether the last entry applied has a Mark: then every replica is to take its state hash now.
 func (m *Machine) Marked() bool { return m.last.marked }
 
-// Timed reports whether something waits for the hold clock: a hold, a remembered outcome, or an event on sale,
+// Timed reports whether something waits for the hold clock: a hold, an effect, a remembered outcome, or an event on sale,
 // whose buyers may be cooling down. While it does, the leader must write an entry now and then.
 func (m *Machine) Timed() bool {
-	return m.liveHolds() > 0 || m.sessions.len() > 0 || m.state.memory.len() > 0 ||
+	return m.due.len() > 0 || m.sessions.len() > 0 || m.waiting.len() > 0 || m.state.memory.len() > 0 ||
 		slices.ContainsFunc(m.state.events, func(e *event) bool { return e.sale == holdfast.SaleOpen })
 }
 
@@ -88,6 +103,7 @@ func (m *Machine) Timed() bool {
 func (m *Machine) Stats() Stats {
 	return Stats{
 		Events: len(m.state.events), Holds: m.liveHolds(), Orders: m.state.orders.live(),
+		Payments: m.state.payments.live(), Effects: m.ready.len() + m.waiting.len(), Parked: m.parked,
 		Remembered: m.state.memory.len(), RememberedMax: m.state.memory.max,
 	}
 }
@@ -122,7 +138,7 @@ func (m *Machine) Hold(id holdfast.HoldID) (HoldView, bool) {
 	e := m.state.events[h.Event]
 	return HoldView{
 		ID: h.ID, Event: e.id, Buyer: m.state.buyers.at(h.Buyer).ID, State: h.State, Seats: e.unitsOf(h, nil),
-		Amount: e.money(h.Amount), Deadline: h.Deadline, Attempt: h.Attempt, Extended: h.Extended,
+		Amount: e.money(m.state.amountOf(h, m.currentPayment(h))), Deadline: h.Deadline, Attempt: h.Attempt, Extended: h.Extended,
 	}, true
 }
 
@@ -143,10 +159,22 @@ func (s *state) order(slot uint32) OrderView {
 	o := s.orders.at(slot)
 	h := s.holds.at(o.Hold)
 	e := s.events[h.Event]
-	return OrderView{
+	v := OrderView{
 		ID: h.ID.Order(), Event: e.id, Buyer: s.buyers.at(h.Buyer).ID, Seats: e.unitsOf(h, nil),
-		Amount: e.money(h.Amount), As: o.As, Payment: string(o.ref()), Attempt: h.Attempt, SoldAtMs: o.SoldAtMs,
+		Amount: e.money(o.Quote.TotalMinor), As: o.As, Payment: string(o.ref()), Attempt: h.Attempt, SoldAtMs: o.SoldAtMs,
+		State: o.State, Lines: o.Quote.Lines(), Promo: o.Promo, Contact: o.Contact, Deadline: h.Deadline,
 	}
+	for place, unit := range v.Seats {
+		if o.Dead>>place&1 != 0 {
+			v.Refunded = append(v.Refunded, unit)
+		}
+	}
+	if o.Payment != 0 {
+		p := s.payments.at(o.Payment)
+		v.Disputed = p.Dispute == holdfast.DisputeOpened || p.Dispute == holdfast.DisputeLost
+		v.Ledger = s.ledgerOf(p)
+	}
+	return v
 }
 
 func (e *event) view() EventView {

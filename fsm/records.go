@@ -20,6 +20,18 @@ type state struct {
 	returns slab[returnRecord]
 	sweep   uint32 // the slot of the buyer record that the sweep visits next
 
+	// The payments of events with Checkout rules, and what the shard owes the world for them.
+	incarnation  holdfast.Incarnation
+	suspended    bool // nothing is held or paid until the books of a new incarnation are reconciled
+	payments     slab[paymentRecord]
+	effects      slab[effectRecord]
+	promos       slab[promoRecord] // codes that are in use
+	persons      slab[personRecord]
+	chunks       slab[chunkRecord]
+	effectLast   holdfast.EffectID
+	sweepPayment uint32 // the slot that the sweep visits next
+	sweepEffect  uint32
+
 	memory memory // outcomes of commands that are still valid
 	ended  ended  // how the last holds ended that did not become orders
 }
@@ -37,6 +49,8 @@ func (s *state) cut(l *lease) state {
 	}
 	c.holds, c.orders, c.buyers = s.holds.cut(l), s.orders.cut(l), s.buyers.cut(l)
 	c.returns = s.returns.cut(l)
+	c.payments, c.effects, c.promos = s.payments.cut(l), s.effects.cut(l), s.promos.cut(l)
+	c.persons, c.chunks = s.persons.cut(l), s.chunks.cut(l)
 	c.memory, c.ended = s.memory.cut(l), s.ended.cut(l)
 	return c
 }
@@ -48,11 +62,11 @@ func (s *state) cut(l *lease) state {
 // the order's first half. 64 bytes: one cache line.
 type holdRecord struct {
 	ID       holdfast.HoldID
-	Deadline holdfast.Clock // open: when it lapses; paying: when payment must be in; closing: when its grace ends; sold: 0
-	Amount   int64          // frozen total, in the event's currency
+	Deadline holdfast.Clock // open: when it lapses; paying: when payment must be in; closing: when its grace ends; sold: 0, or until when it may be paid again; cancelling: 0
+	Amount   int64          // what its units cost, in the event's currency
 
 	Buyer   uint32             // slot in buyers
-	First   holdfast.SeatIndex // its first unit; the event's chain leads on from there, Count units in all
+	First   holdfast.SeatIndex // its first unit, NoSeat of an order that has none left; the event's chain leads on, Count units in all
 	Order   uint32             // slot in orders; 0 until it is sold
 	Newer   uint32             // slots of the same buyer's holds that are not sold, made after and
 	Older   uint32             // before this one: a chain that begins at buyerRecord.Newest
@@ -60,7 +74,7 @@ type holdRecord struct {
 
 	Event    uint16 // place in events
 	Prices   uint16 // place in the event's price lists
-	Count    uint8  // units, 1 to UnitsPerHoldMax
+	Count    uint8  // units, 1 to UnitsPerHoldMax; 0 when an order's went back
 	State    holdfast.HoldState
 	Extended bool
 	_        uint8
@@ -72,8 +86,18 @@ type orderRecord struct {
 	Hold     uint32 // slot in holds
 	As       command.SaleKind
 	RefBytes uint8 // how much of Ref is used
-	_        [2]uint8
-	Ref      [holdfast.PaymentRefBytesMax]byte
+	State    holdfast.OrderState
+	Counted  bool // a use of Promo is counted for it; while it stands on a payment, that one counts it
+
+	Payment uint32        // slot in payments; 0: it stands on none
+	Quote   command.Quote // frozen at its sale
+	Live    int64         // what its lines are worth that were not refunded; of an unpaid order what is to be paid
+	Fee     int64         // of Live: fees, with the tax on them
+	Dead    uint64        // bit i: the i-th unit of its chain was refunded, and keeps its seat
+	Promo   holdfast.PromoCode
+	Contact holdfast.ContactID
+
+	Ref [holdfast.PaymentRefBytesMax]byte
 }
 
 // ref gives the payment's reference.
@@ -108,9 +132,10 @@ type event struct {
 	version  uint32 // of the description: counts the PutEvents that changed it
 	revision holdfast.Revision
 	spec     *command.EventSpec
-	rules    command.Rules // of spec, with the defaults filled in
-	lined    bool          // of spec: Hold asks for a session
-	line     *line         // nil until it is opened
+	rules    command.Rules    // of spec, with the defaults filled in
+	checkout command.Checkout // the same
+	lined    bool             // of spec: Hold asks for a session
+	line     *line            // nil until it is opened
 
 	// prices are the price lists, each with a price for every tier. A hold keeps the list that it was made with,
 	// an order too. current is the list for new holds.

@@ -38,7 +38,7 @@ func Restore(cfg Config, r io.Reader) (*Machine, error) {
 }
 
 // readHead reads magic and format, which stand before the first frame and are the same for all formats.
-func readHead(r io.Reader) (uint32, error) {
+func readHead(r io.Reader) (format uint32, err error) {
 	fault := func(format string, args ...any) (uint32, error) {
 		return 0, &holdfast.Error{Kind: holdfast.Invalid, Op: "restore", Field: "format", Message: fmt.Sprintf(format, args...)}
 	}
@@ -48,15 +48,14 @@ func readHead(r io.Reader) (uint32, error) {
 	} else if err != nil {
 		return 0, fmt.Errorf("restore: %w", err)
 	}
-	format, ok := bytes.CutPrefix(head, []byte(snapshotMagic))
+	number, ok := bytes.CutPrefix(head, []byte(snapshotMagic))
 	if !ok {
 		return fault("not a snapshot of a shard: it begins with %q", head)
 	}
-	n := binary.LittleEndian.Uint32(format)
-	if n == 0 || n > snapshotFormat {
-		return fault("a snapshot of format %d, this version knows %d: upgrade this node", n, snapshotFormat)
+	if format = binary.LittleEndian.Uint32(number); format == 0 || format > snapshotFormat {
+		return fault("a snapshot of format %d, this version knows up to %d: upgrade this node", format, snapshotFormat)
 	}
-	return n, nil
+	return format, nil
 }
 
 // read reads what write wrote. It gives a seed for the machine's hashes.
@@ -79,15 +78,22 @@ func (s *state) read(f *frameReader, shard holdfast.ShardID) (seed uint64) {
 		}
 	}
 	readSlab(f, partHolds, &s.holds, (*holdRecord).read)
-	readSlab(f, partOrders, &s.orders, (*orderRecord).read)
+	readOrder := (*orderRecord).read
+	if f.format == formatFirst {
+		readOrder = (*orderRecord).readFormat1
+	}
+	readSlab(f, partOrders, &s.orders, readOrder)
 	readSlab(f, partBuyers, &s.buyers, (*buyerRecord).read)
 	f.begin(partMemory)
 	s.memory.read(f, s.clock)
 	f.begin(partEnded)
 	s.ended.read(f)
-	if f.format >= formatWithLines {
-		s.readLines(f)
+	if f.format == formatFirst {
+		s.fillOrders()
+		return seed
 	}
+	s.readLines(f)
+	s.readPayments(f)
 	return seed
 }
 
@@ -203,29 +209,13 @@ func (h *holdRecord) read(f *frameReader) {
 	h.Extended = f.flag()
 }
 
-func (o *orderRecord) read(f *frameReader) {
-	o.SoldAtMs = int64(f.u64())
-	o.Hold = f.u32()
-	o.As = command.SaleKind(f.u8())
-	o.RefBytes = f.u8()
-	if int(o.RefBytes) > len(o.Ref) {
-		f.fail("a payment's reference of %d bytes", o.RefBytes)
-		return
-	}
-	for left := o.ref(); len(left) > 0; {
-		n := min(len(left), takeMax)
-		copy(left, f.take(n))
-		left = left[n:]
-	}
-}
-
 func (b *buyerRecord) read(f *frameReader) {
 	b.ID = f.id16()
 	b.CoolUntil = holdfast.Clock(f.u64())
 	b.Units = f.u32()
 	b.Newest = f.u32()
 	b.Event = f.u16()
-	if f.format < formatWithLines {
+	if f.format == formatFirst {
 		return
 	}
 	if b.State = f.u8(); b.State == noPlace {
@@ -309,7 +299,10 @@ func (s *state) validate() error {
 			return fmt.Errorf("the buyer in slot %d is of event %d with hold %d", slot, b.Event, b.Newest)
 		}
 	}
-	return s.validateLines()
+	if err := s.validateLines(); err != nil {
+		return err
+	}
+	return s.validatePayments()
 }
 
 func (s *state) validHold(slot uint32, h *holdRecord) bool {
@@ -324,7 +317,12 @@ func (s *state) validHold(slot uint32, h *holdRecord) bool {
 		unit = e.units.next(unit)
 	}
 	sold := h.State == holdfast.HoldSold
-	return h.Count > 0 && h.Count <= holdfast.UnitsPerHoldMax && unit == NoSeat && int(h.Prices) < len(e.prices) &&
+	return (h.Count > 0 || sold) && h.Count <= holdfast.UnitsPerHoldMax && unit == NoSeat && int(h.Prices) < len(e.prices) &&
 		(h.Newer == 0 || s.holds.holds(h.Newer)) && (h.Older == 0 || s.holds.holds(h.Older)) &&
-		sold == s.orders.holds(h.Order) && (sold || h.Order == 0 && h.Deadline > s.clock)
+		sold == s.orders.holds(h.Order) && (sold || h.Order == 0) && s.validDeadline(h)
+}
+
+// validDeadline reports whether a hold waits for a time that is to come, if it is one that waits.
+func (s *state) validDeadline(h *holdRecord) bool {
+	return h.Deadline > s.clock || h.Deadline == 0 && (h.State == holdfast.HoldSold || h.State == holdfast.HoldCancelling)
 }

@@ -7,7 +7,8 @@ import (
 	"github.com/holdfast-db/holdfast/fsm/command"
 )
 
-// sell makes a hold an order. It is decided whatever the state of the sale: who could hold may pay.
+// sell makes a hold an order. It is decided whatever the state of the sale: who could hold may pay. Where the event
+// takes its money through the shard, the capture is owed from the same entry on.
 func (m *Machine) sell(c *command.Sell) holdfast.Outcome {
 	e := m.event(c.Event)
 	if e == nil {
@@ -18,44 +19,179 @@ func (m *Machine) sell(c *command.Sell) holdfast.Outcome {
 		return o
 	}
 	h := m.state.holds.at(slot)
-	if h.State == holdfast.HoldSold {
+	payment := m.currentPayment(h)
+	if h.State == holdfast.HoldSold && !m.paysAgain(h, c) {
 		return m.soldBefore(e, h, c)
 	}
-	due := h.Amount // a free sale takes no money, whatever the hold costs
-	if c.As == command.SaleFree {
-		due = 0
-	}
-	switch inPayment := h.State != holdfast.HoldOpen; {
-	case c.As != command.SalePaid && inPayment:
-		return holdfast.HoldInPayment
-	case c.As == command.SalePaid && (!inPayment || c.Attempt != h.Attempt):
-		return holdfast.AttemptStale
-	case c.Amount != e.money(due):
-		return holdfast.AmountMismatch
-	case c.As == command.SalePaid && m.findPayment([]byte(c.Payment)) != 0:
-		return holdfast.PaymentReused
-	case c.As == command.SaleFree && h.Amount != 0:
-		return holdfast.PaymentRequired
+	if o := m.maySell(e, h, c, payment); o != holdfast.OK {
+		return o
 	}
 
-	from, _ := unitState(h.State)
-	order := orderRecord{SoldAtMs: m.state.wallMs, Hold: slot, As: c.As, RefBytes: uint8(len(c.Payment))}
-	copy(order.Ref[:], c.Payment)
-
-	m.settle(slot)
-	sold := m.state.holds.edit(slot)
-	sold.State, sold.Deadline = holdfast.HoldSold, 0
-	sold.Order = m.addOrder(e, order)
-	m.moveAll(e, slot, from, holdfast.Sold)
+	switch {
+	case h.State == holdfast.HoldSold:
+		m.sellAgain(e, slot, payment, c.Payment)
+	case !e.checkout.Given():
+		m.makeOrder(e, slot, orderRecord{As: c.As, State: holdfast.OrderPaid, Quote: command.Quote{SeatsMinor: h.Amount, TotalMinor: h.Amount}}, c.Payment)
+	case c.As == command.SalePaid:
+		m.sellPaid(e, slot, payment, c.Payment)
+	default:
+		m.sellUnpaid(e, slot, payment, c)
+	}
 	return holdfast.OK
 }
 
 func (m *Machine) tellSell(c *command.Sell, o holdfast.Outcome) { m.tellHeld(c.Hold, o) }
 
+// paysAgain reports whether the sale is of an order whose capture failed.
+func (m *Machine) paysAgain(h *holdRecord, c *command.Sell) bool {
+	return m.state.orders.at(h.Order).State == holdfast.OrderUnpaid && c.As == command.SalePaid
+}
+
+// maySell says whether a hold may be sold so.
+func (m *Machine) maySell(e *event, h *holdRecord, c *command.Sell, payment uint32) holdfast.Outcome {
+	paid, rules := c.As == command.SalePaid, e.checkout.Given()
+	free := payment != 0 && m.state.payments.at(payment).free() // an attempt that costs nothing is in nobody's hands
+	switch inPayment := h.State != holdfast.HoldOpen; {
+	case !paid && inPayment && !(free && c.As == command.SaleFree):
+		return holdfast.HoldInPayment
+	case paid && (!inPayment || c.Attempt != h.Attempt):
+		return holdfast.AttemptStale
+	case c.Amount != e.money(m.dueAmount(e, h, c.As, payment)):
+		return holdfast.AmountMismatch
+	case paid && !rules && m.findPayment([]byte(c.Payment)) != 0, paid && rules && !m.mayAttach(payment, c.Payment):
+		return holdfast.PaymentReused
+	case c.As == command.SaleFree && !free && h.Amount != 0, paid && free:
+		return holdfast.PaymentRequired
+	case !rules:
+		return holdfast.OK
+	case paid && m.state.suspended:
+		return holdfast.PaymentsPaused
+	case paid && !m.state.payments.at(payment).open():
+		return holdfast.AttemptOver
+	case paid && (c.Mode != e.checkout.Mode || c.Account != e.checkout.Account):
+		return holdfast.PaymentForeign
+	case c.As == command.SaleInvoiced && !e.checkout.Invoices:
+		return holdfast.InvoiceRefused
+	}
+	return holdfast.OK
+}
+
+// dueAmount is what a sale of this kind must take. A free sale takes no money, whatever the hold costs.
+func (m *Machine) dueAmount(e *event, h *holdRecord, as command.SaleKind, payment uint32) int64 {
+	switch {
+	case as == command.SaleFree:
+		return 0
+	case as == command.SaleInvoiced && e.checkout.Given():
+		return m.quote(e, h, nil).TotalMinor
+	case payment != 0:
+		return m.state.payments.at(payment).Quote.TotalMinor
+	}
+	return h.Amount
+}
+
+// sellPaid sells what an attempt was authorised for, or has paid already if its method captures at once.
+func (m *Machine) sellPaid(e *event, slot, payment uint32, ref string) {
+	m.attach(payment, ref)
+	p := m.state.payments.at(payment)
+	order := m.makeOrder(e, slot, orderRecord{As: command.SalePaid, Quote: p.Quote, Promo: p.Promo, Contact: p.Contact}, ref)
+	m.standOn(order, payment)
+}
+
+// sellAgain lets an order whose capture failed stand on another payment.
+func (m *Machine) sellAgain(e *event, slot, payment uint32, ref string) {
+	m.attach(payment, ref)
+	order := m.state.holds.at(slot).Order
+	m.byPayment.drop(hash64(m.seed, m.state.orders.at(order).ref()), order)
+	o := m.state.orders.edit(order)
+	o.Ref = [holdfast.PaymentRefBytesMax]byte{}
+	o.RefBytes = uint8(copy(o.Ref[:], ref))
+	m.byPayment.add(hash64(m.seed, o.ref()), order)
+	if c := m.state.payments.at(payment).Contact; c != (holdfast.ContactID{}) {
+		o.Contact = c
+	}
+	m.due.drop(slot)
+	m.state.holds.edit(slot).Deadline = 0
+	m.standOn(order, payment)
+}
+
+// standOn makes an order stand on a payment: its money is to be captured, or is here.
+func (m *Machine) standOn(order, payment uint32) {
+	m.dropEffect(m.state.payments.at(payment).Effect)
+	p := m.state.payments.edit(payment)
+	p.Order = order
+	m.state.orders.edit(order).Payment = payment
+	if p.Capture == holdfast.CaptureAtOnce {
+		p.Captured = p.Quote.TotalMinor
+		m.becomes(payment, holdfast.PaymentCaptured)
+		m.paid(order)
+	} else {
+		m.becomes(payment, holdfast.PaymentCapturing)
+		m.state.orders.edit(order).State = holdfast.OrderCapturing
+		m.owe(payment, holdfast.EffectCapture, false)
+	}
+	m.balance(payment)
+}
+
+// paid makes an order's ticket valid, as far as anything of it is live.
+func (m *Machine) paid(order uint32) {
+	o := m.state.orders.edit(order)
+	o.State = holdfast.OrderPaid
+	if m.liveUnits(o) == 0 {
+		o.State = holdfast.OrderRefunded
+		return
+	}
+	m.tellTopic(order, holdfast.TopicPaid)
+}
+
+// sellUnpaid sells without a payment: free, or by invoice.
+func (m *Machine) sellUnpaid(e *event, slot, payment uint32, c *command.Sell) {
+	h := *m.state.holds.at(slot)
+	o := orderRecord{As: c.As, State: holdfast.OrderPaid, Quote: m.quote(e, &h, nil)}
+	if payment != 0 {
+		p := *m.state.payments.at(payment)
+		o.Quote, o.Promo, o.Contact = p.Quote, p.Promo, p.Contact
+		o.Counted = p.Counted
+		m.state.payments.edit(payment).Counted = false // the order's now
+		m.dropEffect(p.Effect)
+		m.dropPayment(payment)
+	}
+	order := m.makeOrder(e, slot, o, c.Payment)
+	m.tellTopic(order, holdfast.TopicPaid)
+}
+
+// makeOrder makes the hold in a slot an order, and its units sold.
+func (m *Machine) makeOrder(e *event, slot uint32, o orderRecord, ref string) (order uint32) {
+	from, _ := unitState(m.state.holds.at(slot).State)
+	o.SoldAtMs, o.Hold, o.RefBytes = m.state.wallMs, slot, uint8(len(ref))
+	copy(o.Ref[:], ref)
+	o.Live, o.Fee = o.Quote.TotalMinor, o.Quote.FeeMinor
+	if taxed := o.Quote.SeatsMinor - o.Quote.DiscountMinor + o.Quote.FeeMinor; taxed > 0 {
+		o.Fee += share(o.Quote.TaxMinor, o.Quote.FeeMinor, taxed) // the tax on the fees goes with them
+	}
+
+	m.settle(slot)
+	sold := m.state.holds.edit(slot)
+	sold.State, sold.Deadline = holdfast.HoldSold, 0
+	order = m.addOrder(e, o)
+	m.state.holds.edit(slot).Order = order
+	m.moveAll(e, slot, from, holdfast.Sold)
+	return order
+}
+
 // soldBefore answers a sale of what is sold: the same contents are the same sale.
 func (m *Machine) soldBefore(e *event, h *holdRecord, c *command.Sell) holdfast.Outcome {
 	order := m.state.orders.at(h.Order)
-	if c.As == order.As && c.Attempt == h.Attempt && c.Amount == e.money(h.Amount) && c.Payment == string(order.ref()) {
+	attempt := h.Attempt
+	if c.As != command.SalePaid {
+		attempt = 0
+	}
+	total := order.Quote.TotalMinor
+	if order.Payment != 0 {
+		total = m.state.payments.at(order.Payment).Quote.TotalMinor
+	}
+	switch {
+	case order.State == holdfast.OrderUnpaid || order.State == holdfast.OrderCancelled:
+	case c.As == order.As && c.Attempt == attempt && c.Amount == e.money(total) && c.Payment == string(order.ref()):
 		return holdfast.OK
 	}
 	return holdfast.HoldAlreadySold

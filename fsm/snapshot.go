@@ -19,8 +19,8 @@ const (
 	snapshotMagic  = "holdfast snapshot\n"
 	snapshotFormat = 2
 
-	// formatWithLines is the first that has lines, and places in the records of buyers.
-	formatWithLines = 2
+	// formatFirst has no lines, no places in the records of buyers, and no payments.
+	formatFirst = 1
 )
 
 // The parts of a snapshot. The numbers are in snapshots: they are only ever appended.
@@ -34,7 +34,15 @@ const (
 	partEnded   uint8 = 7
 	partLine    uint8 = 16 // one for each event that has one
 	partReturns uint8 = 17
-	partEnd     uint8 = 255
+
+	partOutbox   uint8 = 32
+	partPayments uint8 = 33
+	partEffects  uint8 = 34
+	partPromos   uint8 = 35
+	partPersons  uint8 = 36
+	partChunks   uint8 = 37
+
+	partEnd uint8 = 255
 )
 
 func partName(part uint8) string {
@@ -57,6 +65,18 @@ func partName(part uint8) string {
 		return "line"
 	case partReturns:
 		return "returns"
+	case partOutbox:
+		return "outbox"
+	case partPayments:
+		return "payments"
+	case partEffects:
+		return "effects"
+	case partPromos:
+		return "promotions"
+	case partPersons:
+		return "persons"
+	case partChunks:
+		return "chunks"
 	case partEnd:
 		return "end"
 	}
@@ -110,6 +130,7 @@ func (s *state) write(f *frameWriter, shard holdfast.ShardID) {
 	f.begin(partEnded)
 	s.ended.write(f)
 	s.writeLines(f)
+	s.writePayments(f)
 }
 
 func (e *event) write(f *frameWriter) {
@@ -173,14 +194,6 @@ func (h *holdRecord) write(f *frameWriter) {
 	f.u8(h.Count)
 	f.u8(uint8(h.State))
 	f.flag(h.Extended)
-}
-
-func (o *orderRecord) write(f *frameWriter) {
-	f.u64(uint64(o.SoldAtMs))
-	f.u32(o.Hold)
-	f.u8(uint8(o.As))
-	f.u8(o.RefBytes)
-	f.raw(o.ref())
 }
 
 func (b *buyerRecord) write(f *frameWriter) {

@@ -329,7 +329,7 @@ func TestWriteToTellsItsWritersError(t *testing.T) {
 
 // TestFormatOneStaysReadable restores a snapshot of the format before lines and payments, which was kept. When it cannot
 // be read any more, members that upgrade lose their state: that is what format numbers are for. What was kept is the
-// sale below, as that version wrote it.
+// sale below, as that version wrote it; its orders are paid ones.
 func TestFormatOneStaysReadable(t *testing.T) {
 	kept, err := os.ReadFile(filepath.Join("testdata", "format-1.snapshot"))
 	if err != nil {
@@ -342,6 +342,15 @@ func TestFormatOneStaysReadable(t *testing.T) {
 	}
 	for _, v := range m.Check() {
 		t.Error(v)
+	}
+	paid := 0
+	for _, o := range m.state.orders.all() {
+		if o.State == holdfast.OrderPaid {
+			paid++
+		}
+	}
+	if paid == 0 {
+		t.Error("no order of the old format is paid")
 	}
 }
 

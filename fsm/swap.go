@@ -17,6 +17,9 @@ func (m *Machine) swap(c *command.Swap) holdfast.Outcome {
 	if e.sale != holdfast.SaleOpen {
 		return notOpen(e.sale)
 	}
+	if m.state.suspended {
+		return holdfast.EventPaused
+	}
 	if !e.has(c.Allocation, c.Wants) {
 		return holdfast.WantInvalid
 	}

@@ -55,6 +55,9 @@ func (m *Machine) warm(cmds [][]byte) {
 	}
 	for _, slot := range a.slots {
 		h := m.state.holds.at(slot)
+		if h.First == NoSeat { // an order whose units went back
+			continue
+		}
 		a.sum += uint64(m.state.events[h.Event].units.each.at(uint32(h.First)).word)
 		a.sum += uint64(m.state.buyers.at(h.Buyer).Units)
 	}

@@ -33,7 +33,7 @@ func HoldOf(cmd []byte) holdfast.HoldID {
 		at = 1
 	case KindSwap, KindExtend, KindRelease, KindBeginPayment:
 		at += 16
-	case KindSell:
+	case KindSell, KindAttachPayment, KindFailPayment, KindStrayMoney, KindRefund, KindPutPerson, KindForgetPerson:
 	default:
 		return holdfast.HoldID{}
 	}
@@ -100,6 +100,11 @@ func (c *BeginPayment) Append(b []byte) []byte {
 	b = append(b, c.Hold[:]...)
 	b = binary.LittleEndian.AppendUint32(b, uint32(c.Attempt))
 	b = appendMoney(b, c.Amount)
+	if c.Capture != 0 || c.Promo != (holdfast.PromoCode{}) || c.Contact != (holdfast.ContactID{}) {
+		b = append(b, byte(c.Capture))
+		b = append(b, c.Promo[:]...)
+		b = append(b, c.Contact[:]...)
+	}
 	return end(b, at)
 }
 
@@ -112,6 +117,10 @@ func (c *Sell) Append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, uint32(c.Attempt))
 	b = appendMoney(b, c.Amount)
 	b = appendString(b, c.Payment)
+	if c.Mode != 0 || c.Account != "" {
+		b = append(b, byte(c.Mode))
+		b = appendString(b, c.Account)
+	}
 	return end(b, at)
 }
 
@@ -219,6 +228,7 @@ type Decoder struct {
 	block        Block
 	mark         Mark
 	line         lineCommands
+	paymentDecoder
 
 	holdSeats, swapSeats []holdfast.SeatIndex // back the Seats of the wants decoded last
 }
@@ -249,7 +259,12 @@ func (d *Decoder) Check(cmd []byte) (err error) {
 	case KindMark:
 		_, err = d.Mark(cmd)
 	default:
-		return d.checkLine(cmd)
+		switch known, err := d.checkPayment(cmd); {
+		case known:
+			return err
+		default:
+			return d.checkLine(cmd)
+		}
 	}
 	return err
 }
@@ -321,10 +336,20 @@ func (d *Decoder) BeginPayment(cmd []byte) (*BeginPayment, error) {
 	if r.err == nil && c.Attempt == 0 {
 		r.fail("attempt", "attempts count from 1")
 	}
+	c.Capture, c.Promo, c.Contact = 0, holdfast.PromoCode{}, holdfast.ContactID{}
+	if r.err == nil && len(r.b) > 0 {
+		c.Capture, c.Promo, c.Contact = holdfast.CaptureMethod(r.u8()), r.id16(), r.id16()
+		if r.err == nil && c.Capture > holdfast.CaptureAtOnce {
+			r.fail("capture", "capture method %d", c.Capture)
+		}
+		if c.Capture == 0 && c.Promo == (holdfast.PromoCode{}) && c.Contact == (holdfast.ContactID{}) {
+			r.fail("body", "nothing is said at length")
+		}
+	}
 	return c, r.done()
 }
 
-// Sell decodes a Sell. Its Payment lies in cmd.
+// Sell decodes a Sell. Its Payment and Account lie in cmd.
 func (d *Decoder) Sell(cmd []byte) (*Sell, error) {
 	r, c := open(cmd, KindSell), &d.sell
 	c.Header, c.Hold = r.header(), r.id16()
@@ -332,6 +357,13 @@ func (d *Decoder) Sell(cmd []byte) (*Sell, error) {
 	c.Attempt = holdfast.Attempt(r.u32())
 	c.Amount = r.money(c.Amount.Currency)
 	c.Payment = r.view("payment", holdfast.PaymentRefBytesMax)
+	c.Mode, c.Account = 0, ""
+	if r.err == nil && len(r.b) > 0 {
+		c.Mode, c.Account = holdfast.PaymentMode(r.u8()), r.view("account", holdfast.NameBytesMax)
+		if c.Mode > holdfast.ModeLive || c.Mode == 0 && c.Account == "" {
+			r.fail("mode", "mode %d", c.Mode)
+		}
+	}
 	switch {
 	case r.err != nil:
 	case c.As < SalePaid || c.As > SaleInvoiced:

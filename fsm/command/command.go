@@ -41,15 +41,25 @@ const (
 	KindMark Kind = 32
 
 	// The waiting line: see line.go.
-	KindOpenLine     Kind = 40
-	KindEnter        Kind = 41
-	KindDraw         Kind = 42
-	KindRedeem       Kind = 43
-	KindAdmit        Kind = 44
-	KindSetLine      Kind = 45
-	KindLeaveLine    Kind = 46
-	KindJoinReturns  Kind = 47
-	KindLeaveReturns Kind = 48
+	KindOpenLine       Kind = 40
+	KindEnter          Kind = 41
+	KindDraw           Kind = 42
+	KindRedeem         Kind = 43
+	KindAdmit          Kind = 44
+	KindSetLine        Kind = 45
+	KindLeaveLine      Kind = 46
+	KindJoinReturns    Kind = 47
+	KindLeaveReturns   Kind = 48
+	KindAttachPayment  Kind = 70
+	KindFailPayment    Kind = 71
+	KindAckEffect      Kind = 72
+	KindRefund         Kind = 73
+	KindStrayMoney     Kind = 74
+	KindDispute        Kind = 75
+	KindRetryEffect    Kind = 76
+	KindSetIncarnation Kind = 77
+	KindPutPerson      Kind = 78
+	KindForgetPerson   Kind = 79
 
 	// KindAssignEvent is the directory's: it gives an event a number and a shard.
 	KindAssignEvent Kind = 64
@@ -60,6 +70,9 @@ var kindNames = map[Kind]string{
 	KindPutEvent: "put_event", KindSetSale: "set_sale", KindBlock: "block", KindMark: "mark", KindAssignEvent: "assign_event",
 	KindOpenLine: "open_line", KindEnter: "enter", KindDraw: "draw", KindRedeem: "redeem", KindAdmit: "admit", KindSetLine: "set_line",
 	KindLeaveLine: "leave_line", KindJoinReturns: "join_returns", KindLeaveReturns: "leave_returns",
+	KindAttachPayment: "attach_payment", KindFailPayment: "fail_payment", KindAckEffect: "ack_effect", KindRefund: "refund",
+	KindStrayMoney: "stray_money", KindDispute: "dispute", KindRetryEffect: "retry_effect", KindSetIncarnation: "set_incarnation",
+	KindPutPerson: "put_person", KindForgetPerson: "forget_person",
 }
 
 func (k Kind) String() string {
@@ -74,7 +87,9 @@ func (k Kind) Long() bool { return k == KindPutEvent || k == KindAssignEvent }
 
 // Settles reports whether the kind gives seats back or brings a payment home. A share of every queue is kept for
 // these, so that a crowd of new holds cannot lock out those who want to pay.
-func (k Kind) Settles() bool { return k == KindSell || k == KindBeginPayment || k == KindRelease }
+func (k Kind) Settles() bool {
+	return k == KindSell || k == KindBeginPayment || k == KindRelease || k >= KindAttachPayment && k <= KindDispute
+}
 
 // Header is what every command begins with.
 type Header struct {
@@ -155,7 +170,12 @@ type BeginPayment struct {
 	Buyer   holdfast.BuyerID
 	Hold    holdfast.HoldID
 	Attempt holdfast.Attempt
-	Amount  holdfast.Money // must equal the hold's total
+	Amount  holdfast.Money // must equal the hold's total; with Checkout rules, the quote's
+
+	// Only for events with Checkout rules.
+	Capture holdfast.CaptureMethod // 0: CaptureManual
+	Promo   holdfast.PromoCode
+	Contact holdfast.ContactID // where the receipt goes
 }
 
 // SaleKind says what stands behind a sale.
@@ -178,6 +198,10 @@ type Sell struct {
 	Attempt holdfast.Attempt
 	Amount  holdfast.Money
 	Payment string // the provider's reference; for SaleInvoiced the organizer's, may be empty
+
+	// Mode and Account say whose payment it is; needed for paid sales of events with Checkout rules.
+	Mode    holdfast.PaymentMode
+	Account string
 }
 
 // PutEvent creates the event, or brings it to a new description. Expect is the description's version that the

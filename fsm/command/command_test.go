@@ -23,7 +23,9 @@ func kinds() []command.Kind {
 		command.KindPutEvent, command.KindSetSale, command.KindBlock, command.KindMark,
 		command.KindOpenLine, command.KindEnter, command.KindDraw, command.KindRedeem, command.KindAdmit, command.KindSetLine,
 		command.KindLeaveLine, command.KindJoinReturns, command.KindLeaveReturns,
-		command.KindAssignEvent}
+		command.KindAssignEvent,
+		command.KindAttachPayment, command.KindFailPayment, command.KindAckEffect, command.KindRefund, command.KindStrayMoney,
+		command.KindDispute, command.KindRetryEffect, command.KindSetIncarnation, command.KindPutPerson, command.KindForgetPerson}
 }
 
 // pinnedKinds: number, name, whether it may be long, whether it settles. The numbers stand in logs. A line may be
@@ -49,6 +51,16 @@ const pinnedKinds = `
 47 join_returns
 48 leave_returns
 64 assign_event long
+70 attach_payment settles
+71 fail_payment settles
+72 ack_effect settles
+73 refund settles
+74 stray_money settles
+75 dispute settles
+76 retry_effect
+77 set_incarnation
+78 put_person
+79 forget_person
 `
 
 func TestKindsKeepTheirNumbersAndNames(t *testing.T) {
@@ -139,6 +151,25 @@ func TestThePackedFormIsPinned(t *testing.T) {
 		{"set sale", &command.SetSale{Header: h, State: holdfast.SalePaused}, "1600" + "11" + head + "02"},
 		{"block", &command.Block{Header: h, Unblock: true, Seats: []holdfast.SeatIndex{1, 2}}, "2000" + "12" + head + "01" + "0200" + "01000000" + "02000000"},
 		{"mark", &command.Mark{Header: h}, "1500" + "20" + head},
+		{"begin payment with everything", &command.BeginPayment{Header: h, Buyer: buyer, Hold: hold, Attempt: 2, Amount: eur,
+			Capture: holdfast.CaptureAtOnce, Promo: holdfast.PromoCode(buyer), Contact: holdfast.ContactID(hold)},
+			"6500" + "05" + head + b + d + "02000000" + "0201000000000000" + "657572" + "02" + b + d},
+		{"sell with an account", &command.Sell{Header: h, Hold: hold, As: command.SalePaid, Attempt: 2, Amount: eur, Payment: "pi", Mode: holdfast.ModeLive, Account: "a"},
+			"3b00" + "06" + head + d + "01" + "02000000" + "0201000000000000" + "657572" + "02" + "7069" + "02" + "0161"},
+		{"attach payment", &command.AttachPayment{Header: h, Hold: hold, Attempt: 2, Payment: "pi"}, "2c00" + "46" + head + d + "02000000" + "02" + "7069"},
+		{"fail payment", &command.FailPayment{Header: h, Hold: hold, Attempt: 2}, "2a00" + "47" + head + d + "02000000" + "00"},
+		{"ack effect", &command.AckEffect{Header: h, Effect: 3, Result: holdfast.EffectFailed, Amount: eur, Payment: "pi", Code: "x"},
+			"2e00" + "48" + head + "0300000000000000" + "02" + "0201000000000000" + "657572" + "02" + "7069" + "01" + "78"},
+		{"refund", &command.Refund{Header: h, Order: holdfast.OrderID(hold), Reason: holdfast.RefundOrganizer, ReturnSeats: true, Seats: []holdfast.SeatIndex{5}},
+			"2c00" + "49" + head + d + "02" + "01" + "01" + "05000000"},
+		{"stray money", &command.StrayMoney{Header: h, Hold: hold, Attempt: 2, Amount: eur, Captured: true, Mode: holdfast.ModeTest, Account: "a", Payment: "pi"},
+			"3b00" + "4a" + head + d + "02000000" + "0201000000000000" + "657572" + "01" + "01" + "0161" + "02" + "7069"},
+		{"dispute", &command.Dispute{Header: h, State: holdfast.DisputeLost, Amount: eur, Payment: "pi"},
+			"2400" + "4b" + head + "03" + "0201000000000000" + "657572" + "02" + "7069"},
+		{"retry effect", &command.RetryEffect{Header: h, Effect: 3}, "1d00" + "4c" + head + "0300000000000000"},
+		{"set incarnation", &command.SetIncarnation{Header: h, Incarnation: 3, Reconciled: true}, "1a00" + "4d" + head + "03000000" + "01"},
+		{"put person", &command.PutPerson{Header: h, Hold: hold, Blob: []byte{1, 2}}, "2900" + "4e" + head + d + "0200" + "0102"},
+		{"forget person", &command.ForgetPerson{Header: h, Hold: hold}, "2500" + "4f" + head + d},
 	} {
 		if got := hex.EncodeToString(c.cmd.Append(nil)); got != c.want {
 			t.Errorf("%s changed its form:\n got %s\nwant %s", c.name, got, c.want)
@@ -172,7 +203,36 @@ func decode(d *command.Decoder, cmd []byte) (command.Command, error) {
 	case command.KindMark:
 		return d.Mark(cmd)
 	}
-	return decodeLine(d, cmd)
+	if command.KindOf(cmd) < command.KindAssignEvent {
+		return decodeLine(d, cmd)
+	}
+	return decodePayment(d, cmd)
+}
+
+func decodePayment(d *command.Decoder, cmd []byte) (command.Command, error) {
+	switch command.KindOf(cmd) {
+	case command.KindAttachPayment:
+		return d.AttachPayment(cmd)
+	case command.KindFailPayment:
+		return d.FailPayment(cmd)
+	case command.KindAckEffect:
+		return d.AckEffect(cmd)
+	case command.KindRefund:
+		return d.Refund(cmd)
+	case command.KindStrayMoney:
+		return d.StrayMoney(cmd)
+	case command.KindDispute:
+		return d.Dispute(cmd)
+	case command.KindRetryEffect:
+		return d.RetryEffect(cmd)
+	case command.KindSetIncarnation:
+		return d.SetIncarnation(cmd)
+	case command.KindPutPerson:
+		return d.PutPerson(cmd)
+	case command.KindForgetPerson:
+		return d.ForgetPerson(cmd)
+	}
+	return nil, errors.New("no decoder")
 }
 
 // TestCommandsSurviveTheRoundTrip: a batch of any commands splits into exactly these, each decodes to what was

@@ -26,6 +26,15 @@ func seedCommands() (seeds [][]byte) {
 		&command.Redeem{Proof: command.Proof{Number: 1, Path: [][32]byte{{1}, {2}}}}, &command.Admit{Count: 1, Target: 2, BusyPermille: 3, ProviderPerMinute: 4},
 		&command.SetLine{Change: command.LineCeiling, Value: 5}, &command.LeaveLine{Proof: command.Proof{Path: [][32]byte{{3}}}},
 		&command.JoinReturns{Count: 1}, &command.LeaveReturns{Buyer: holdfast.BuyerID{1}},
+		&command.BeginPayment{Attempt: 1, Amount: eur, Capture: holdfast.CaptureAtOnce, Promo: holdfast.PromoCode{1}},
+		&command.Sell{As: command.SalePaid, Attempt: 1, Amount: eur, Payment: "pi_1", Mode: holdfast.ModeLive, Account: "acct"},
+		&command.AttachPayment{Attempt: 1, Payment: "pi_1"}, &command.FailPayment{Attempt: 1},
+		&command.AckEffect{Effect: 1, Result: holdfast.EffectFailed, Amount: eur, Payment: "pi_1", Code: "expired"},
+		&command.Refund{Reason: holdfast.RefundBuyer, Seats: []holdfast.SeatIndex{1}, ReturnSeats: true},
+		&command.StrayMoney{Attempt: 1, Amount: eur, Captured: true, Mode: holdfast.ModeTest, Account: "acct", Payment: "pi_1"},
+		&command.Dispute{State: holdfast.DisputeLost, Amount: eur, Payment: "pi_1"}, &command.RetryEffect{Effect: 1},
+		&command.SetIncarnation{Incarnation: 2, Reconciled: true}, &command.PutPerson{Blob: []byte{1}}, &command.ForgetPerson{},
+		&command.PutEvent{Spec: priced()},
 	} {
 		seeds = append(seeds, c.Append(nil))
 	}
@@ -91,7 +100,7 @@ func FuzzDecodeResult(f *testing.F) {
 		{Outcome: holdfast.OK, Hold: holdfast.HoldID{1}, Deadline: 5, Amount: holdfast.Money{AmountMinor: 3, Currency: "eur"}, Seats: []holdfast.SeatIndex{1, 2}, Allowance: 3},
 		{Outcome: holdfast.SeatSold, Repeated: true, Taken: []holdfast.SeatIndex{1}, Near: []holdfast.SeatIndex{2}},
 		{Outcome: holdfast.BuyerCoolingDown, RetryAfterMs: 1},
-		{Outcome: holdfast.OK, Event: 1, Shard: 2, Version: 3, Attempt: 4},
+		{Outcome: holdfast.OK, Event: 1, Shard: 2, Version: 3, Attempt: 4, OrderState: 2, Effect: 5},
 	} {
 		f.Add(r.Append(nil))
 	}
@@ -141,6 +150,8 @@ func FuzzDecodeSpec(f *testing.F) {
 	reserved.Line = command.LineRules{Enabled: true, OpensMs: 1, DrawMs: 2, SaleMs: 3, WorkBits: 4, Challenge: command.ChallengeWork,
 		Beacon: holdfast.Beacon{Kind: holdfast.BeaconChain, PublicKey: [32]byte{5}, GenesisMs: 6, PeriodMs: 1000, Round: 7}}
 	f.Add(reserved.Append(nil))
+	withCheckout := priced()
+	f.Add(withCheckout.Append(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := command.DecodeSpec(b)
 		if err != nil {

@@ -63,6 +63,7 @@ func sell(t *rapid.T) *command.Sell {
 	switch c.As {
 	case command.SalePaid:
 		c.Attempt, c.Payment = holdfast.Attempt(rapid.Uint32Min(1).Draw(t, "attempt")), reference
+		c.Mode, c.Account = mode(t), rapid.StringMatching(`[a-z]{0,8}`).Draw(t, "account")
 	case command.SaleInvoiced:
 		c.Payment = rapid.SampledFrom([]string{"", reference}).Draw(t, "reference")
 	}
@@ -82,7 +83,8 @@ func anyCommand(t *rapid.T) command.Command {
 		return &command.Release{Header: header(t, kind), Buyer: id16(t, "buyer"), Hold: id16(t, "hold")}
 	case command.KindBeginPayment:
 		return &command.BeginPayment{Header: header(t, kind), Buyer: id16(t, "buyer"), Hold: id16(t, "hold"),
-			Attempt: holdfast.Attempt(rapid.Uint32Min(1).Draw(t, "attempt")), Amount: money(t)}
+			Attempt: attempt(t), Amount: money(t), Capture: holdfast.CaptureMethod(rapid.Uint8Max(2).Draw(t, "capture")),
+			Promo: maybeID(t, "promo"), Contact: maybeID(t, "contact")}
 	case command.KindSell:
 		return sell(t)
 	case command.KindPutEvent:
@@ -103,8 +105,82 @@ func anyCommand(t *rapid.T) command.Command {
 		if c := lineCommand(t, kind); c != nil {
 			return c
 		}
+		return anyPaymentCommand(t, kind)
+	}
+}
+
+func attempt(t *rapid.T) holdfast.Attempt {
+	return holdfast.Attempt(rapid.Uint32Min(1).Draw(t, "attempt"))
+}
+
+func mode(t *rapid.T) holdfast.PaymentMode {
+	return holdfast.PaymentMode(rapid.Uint8Max(2).Draw(t, "mode"))
+}
+
+func maybeID(t *rapid.T, label string) (id [16]byte) {
+	if rapid.Bool().Draw(t, "has "+label) {
+		id = id16(t, label)
+	}
+	return id
+}
+
+// anyPaymentCommand draws a command about payments, orders and effects.
+func anyPaymentCommand(t *rapid.T, kind command.Kind) command.Command {
+	ref := rapid.StringMatching(`[!-~]{1,64}`)
+	maybeRef, effect := rapid.StringMatching(`[!-~]{0,64}`), rapid.Uint64()
+	switch h := header(t, kind); kind {
+	case command.KindAttachPayment:
+		return &command.AttachPayment{Header: h, Hold: id16(t, "hold"), Attempt: attempt(t), Payment: ref.Draw(t, "payment")}
+	case command.KindFailPayment:
+		return &command.FailPayment{Header: h, Hold: id16(t, "hold"), Attempt: attempt(t), Payment: maybeRef.Draw(t, "payment")}
+	case command.KindAckEffect:
+		return &command.AckEffect{Header: h, Effect: holdfast.EffectID(effect.Draw(t, "effect")), Result: holdfast.EffectResult(rapid.Uint8Range(1, 3).Draw(t, "result")),
+			Amount: money(t), Payment: maybeRef.Draw(t, "payment"), Code: rapid.StringMatching(`[a-z_]{0,32}`).Draw(t, "code")}
+	case command.KindRefund:
+		return &command.Refund{Header: h, Order: id16(t, "order"), Reason: holdfast.RefundReason(rapid.Uint8Range(1, 2).Draw(t, "reason")),
+			ReturnSeats: rapid.Bool().Draw(t, "return"), Seats: seats(t, 0, command.ResultSeatsMax)}
+	case command.KindStrayMoney:
+		amount := money(t)
+		amount.AmountMinor |= 1
+		return &command.StrayMoney{Header: h, Hold: id16(t, "hold"), Attempt: attempt(t), Amount: amount, Captured: rapid.Bool().Draw(t, "captured"),
+			Mode: mode(t), Account: rapid.StringMatching(`[a-z]{0,8}`).Draw(t, "account"), Payment: ref.Draw(t, "payment")}
+	case command.KindDispute:
+		return &command.Dispute{Header: h, State: holdfast.DisputeState(rapid.Uint8Range(1, 3).Draw(t, "state")), Amount: money(t), Payment: ref.Draw(t, "payment")}
+	case command.KindRetryEffect:
+		return &command.RetryEffect{Header: h, Effect: holdfast.EffectID(effect.Draw(t, "effect"))}
+	case command.KindSetIncarnation:
+		return &command.SetIncarnation{Header: h, Incarnation: holdfast.Incarnation(rapid.Uint32().Draw(t, "incarnation")), Reconciled: rapid.Bool().Draw(t, "reconciled")}
+	case command.KindPutPerson:
+		return &command.PutPerson{Header: h, Hold: id16(t, "hold"), Blob: rapid.SliceOfN(rapid.Byte(), 1, holdfast.PersonBytesMax).Draw(t, "blob")}
+	case command.KindForgetPerson:
+		return &command.ForgetPerson{Header: h, Hold: id16(t, "hold")}
+	default:
 		panic(fmt.Sprintf("no generator for %s", kind))
 	}
+}
+
+// checkout draws rules for payments, or none.
+func checkout(t *rapid.T) (c command.Checkout) {
+	if c.Mode = mode(t); c.Mode == 0 {
+		return c
+	}
+	price := rapid.Int64Range(0, command.PriceMinorMax)
+	c.Account = rapid.StringMatching(`[a-z_0-9]{1,64}`).Draw(t, "account")
+	c.FeePerUnitMinor, c.FeePerOrderMinor, c.LeastMinor = price.Draw(t, "fee per unit"), price.Draw(t, "fee per order"), price.Draw(t, "least")
+	c.FeeBps, c.TaxBps = rapid.Uint16Max(command.BpsMax).Draw(t, "fee"), rapid.Uint16Max(command.BpsMax).Draw(t, "tax")
+	c.KeepFees, c.TaxIncluded = rapid.Bool().Draw(t, "keep"), rapid.Bool().Draw(t, "included")
+	c.Invoices, c.Notify = rapid.Bool().Draw(t, "invoices"), rapid.Bool().Draw(t, "notify")
+	c.PayAgainMs, c.AtOnceMs = rapid.Uint32Max(command.TimeMsMax).Draw(t, "pay again"), rapid.Uint32Max(command.TimeMsMax).Draw(t, "at once")
+	for i := range rapid.IntRange(0, 4).Draw(t, "promos") {
+		p := command.Promo{Code: holdfast.PromoCode{byte(i + 1)}, UsesMax: rapid.Uint32().Draw(t, "uses")}
+		if rapid.Bool().Draw(t, "percent") {
+			p.Bps = rapid.Uint16Range(1, command.BpsMax).Draw(t, "bps")
+		} else {
+			p.AmountMinor = rapid.Int64Range(1, command.PriceMinorMax).Draw(t, "off")
+		}
+		c.Promos = append(c.Promos, p)
+	}
+	return c
 }
 
 func allocation(t *rapid.T) holdfast.AllocationIndex {
@@ -160,6 +236,7 @@ func spec(t *rapid.T) command.EventSpec {
 		s.Allocations = append(s.Allocations, a)
 	}
 	s.Line = lineRules(t)
+	s.Checkout = checkout(t)
 	return s
 }
 
@@ -197,7 +274,8 @@ func result(t *rapid.T) command.Result {
 		Event: holdfast.EventID(rapid.Uint32().Draw(t, "event")), Shard: holdfast.ShardID(rapid.Uint32().Draw(t, "shard")),
 		Version: rapid.Uint32().Draw(t, "version"), Place: holdfast.PlaceNumber(rapid.Uint32().Draw(t, "place")),
 		Position: holdfast.Position(rapid.Uint32().Draw(t, "position")), Served: holdfast.Position(rapid.Uint32().Draw(t, "served")),
-		Session: holdfast.Clock(rapid.Uint64().Draw(t, "session")),
+		Session:    holdfast.Clock(rapid.Uint64().Draw(t, "session")),
+		OrderState: holdfast.OrderState(rapid.Uint8().Draw(t, "order state")), Effect: holdfast.EffectID(rapid.Uint64().Draw(t, "effect")),
 	}
 	if maybe("has hold") {
 		r.Hold = id16(t, "hold")

@@ -12,7 +12,10 @@ import (
 //
 // in the order of their tags. A block that says nothing is not there: so a description without blocks is what it was
 // before there were any.
-const tagLine uint8 = 1
+const (
+	tagLine     uint8 = 1
+	tagCheckout uint8 = 2
+)
 
 // LineRules are the rules of an event's waiting line. The zero value is an event without one, which asks nobody for a
 // session. A zero means the default that stands beside it.
@@ -187,7 +190,7 @@ func (s *EventSpec) appendBlocks(b []byte) []byte {
 		b = binary.LittleEndian.AppendUint16(b, uint16(l.bodyBytes()))
 		b = l.append(b)
 	}
-	return b
+	return s.Checkout.appendBlock(b)
 }
 
 // blocksBytes gives the length of what appendBlocks appends.
@@ -195,7 +198,7 @@ func (s *EventSpec) blocksBytes() (n int) {
 	if s.Line.Enabled {
 		n += 3 + s.Line.bodyBytes()
 	}
-	return n
+	return n + s.Checkout.blockBytes()
 }
 
 func (l *LineRules) append(b []byte) []byte {
@@ -230,6 +233,8 @@ func (r *reader) blocks(s *EventSpec) {
 		switch tag {
 		case tagLine:
 			body.line(&s.Line)
+		case tagCheckout:
+			s.Checkout = body.checkout()
 		default:
 			body.fail("body", "a block with tag %d is not known to this version", tag)
 		}

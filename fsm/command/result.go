@@ -38,6 +38,10 @@ type Result struct {
 	Served   holdfast.Position
 	// Session is when the visitor's session, or turn, ends unless something is done.
 	Session holdfast.Clock
+	// OrderState is that of the order that the command made or concerned.
+	OrderState holdfast.OrderState
+	// Effect is what the command left to be done outside.
+	Effect holdfast.EffectID
 }
 
 // Presence bits, in the order of the fields on the wire.
@@ -59,6 +63,8 @@ const (
 	hasPosition
 	hasServed
 	hasSession
+	hasOrderState
+	hasEffect
 	hasAll = 1<<iota - 1
 )
 
@@ -76,6 +82,7 @@ func (r *Result) fields() (bits uint32) {
 		{hasAllowance, r.Allowance != 0}, {hasRetryAfter, r.RetryAfterMs != 0}, {hasEvent, r.Event != 0}, {hasShard, r.Shard != 0},
 		{hasVersion, r.Version != 0}, {hasPlace, r.Place != 0}, {hasPosition, r.Position != 0}, {hasServed, r.Served != 0},
 		{hasSession, r.Session != 0},
+		{hasVersion, r.Version != 0}, {hasOrderState, r.OrderState != 0}, {hasEffect, r.Effect != 0},
 	} {
 		if f.set {
 			bits |= f.bit
@@ -136,6 +143,12 @@ func (r *Result) Append(b []byte) []byte {
 	}
 	if fields&hasSession != 0 {
 		b = binary.LittleEndian.AppendUint64(b, uint64(r.Session))
+	}
+	if fields&hasOrderState != 0 {
+		b = append(b, byte(r.OrderState))
+	}
+	if fields&hasEffect != 0 {
+		b = binary.LittleEndian.AppendUint64(b, uint64(r.Effect))
 	}
 	binary.LittleEndian.PutUint16(b[at:], uint16(len(b)-at-2))
 	return b
@@ -206,6 +219,12 @@ func DecodeResult(b []byte, r *Result) (rest []byte, err error) {
 	}
 	if fields&hasSession != 0 {
 		r.Session = holdfast.Clock(rd.u64())
+	}
+	if fields&hasOrderState != 0 {
+		r.OrderState = holdfast.OrderState(rd.u8())
+	}
+	if fields&hasEffect != 0 {
+		r.Effect = holdfast.EffectID(rd.u64())
 	}
 	if rd.err == nil && (r.Outcome == 0 || r.fields() != fields) {
 		rd.fail("result", "outcome %d with fields %#x, of which %#x say something", r.Outcome, fields, r.fields())

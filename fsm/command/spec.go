@@ -24,7 +24,8 @@ type EventSpec struct {
 	// Allocations are the parts of the house that are not offered to everyone; the first has AllocationIndex 1.
 	Allocations []Allocation
 	// Line are the rules of the waiting line, if there is one.
-	Line LineRules
+	Line     LineRules
+	Checkout Checkout // how it takes money; zero: not through the shard
 }
 
 // Rules are the options of an event. A zero means the default that stands beside it.
@@ -175,7 +176,7 @@ func (s *EventSpec) Validate() error {
 	if err := s.validateAllocations(); err != nil {
 		return err
 	}
-	if err := s.Line.validate(); err != nil {
+	if err := cmp.Or(s.Line.validate(), s.Checkout.validate()); err != nil {
 		return err
 	}
 	if n := s.packedBytes(); n > holdfast.SpecBytesMax {
