@@ -22,6 +22,7 @@ type pace struct {
 	target            uint32 // the leader's own numbers
 	busyPermille      uint16
 	providerPerMinute uint32
+	bound             holdfast.Bound
 
 	totals            LineTotals
 	show, units, pays average
@@ -212,6 +213,7 @@ func (m *Machine) admit(c *command.Admit) holdfast.Outcome {
 	l.pace.forget(m.state.clock, rules.CallMs)
 	m.fillCredit(l, &rules)
 	l.pace.target, l.pace.busyPermille, l.pace.providerPerMinute = c.Target, c.BusyPermille, c.ProviderPerMinute
+	l.pace.bound = c.Bound
 	if n := m.admissible(e, &rules, c.Count); n > 0 {
 		if _, rate := l.limits(&rules); rate > 0 {
 			l.pace.credit -= uint64(n) * 1_000_000

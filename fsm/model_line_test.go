@@ -914,6 +914,7 @@ func (m *model) lineView(e *modelEvent) fsm.LineView {
 	v.Counts[holdfast.PlaceWaiting] += left - called - uint32(missed)
 	v.Totals, v.Fresh = l.totals, m.fresh(e)
 	v.Target, v.BusyPermille, v.ProviderPerMinute = l.signals.Target, l.signals.BusyPermille, l.signals.ProviderPerMinute
+	v.Bound = l.signals.Bound
 	v.ShowPermille, v.UnitsPerHoldMilli = uint32(l.show*1000/65536), uint32(l.units*1000/65536)
 	v.PayPermille, v.SessionMeanMs = uint32(l.pays*1000/65536), uint32(l.sessionMs)
 	return v

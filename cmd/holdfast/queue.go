@@ -301,6 +301,7 @@ type lineOut struct {
 }
 
 type paceOut struct {
+	Bound         string  `json:"bound"`
 	Target        uint32  `json:"target"`
 	Busy          float64 `json:"busy"`
 	OrdersPerMin  uint32  `json:"orders_per_minute,omitempty"`
@@ -315,7 +316,7 @@ func lineOutOf(l *client.Line) lineOut {
 		Counts: map[string]uint32{}, Sessions: l.Sessions, Looking: l.Looking, Called: l.Called, Ceiling: l.Ceiling, Rate: l.Rate, Returns: l.Returns,
 		Units: countsOf(l.Units), OpenedMs: l.OpenedMs, FrozenMs: l.FrozenMs, DrawnMs: l.DrawnMs,
 		Commitment: hashText(l.Commitment), Chain: hashText(l.Chain), Seed: hashText(l.Seed),
-		Pace: paceOut{Target: l.Target, Busy: l.Busy, OrdersPerMin: l.ProviderPerMinute, ShowUp: l.ShowUp, UnitsPerHold: l.UnitsPerHold, Pays: l.Pays,
+		Pace: paceOut{Bound: l.Bound.String(), Target: l.Target, Busy: l.Busy, OrdersPerMin: l.ProviderPerMinute, ShowUp: l.ShowUp, UnitsPerHold: l.UnitsPerHold, Pays: l.Pays,
 			SessionMeanMs: l.SessionMean.Milliseconds()}}
 	for s := range holdfast.PlaceState(holdfast.PlaceStates) {
 		if n := l.Counts[s]; n > 0 {
@@ -349,12 +350,12 @@ func (o lineOut) table(w io.Writer) {
 		}
 	}
 	row(w)
-	row(w, "TARGET", "BUSY", "SHOW UP", "UNITS", "PAY", "SESSION", "RATE")
+	row(w, "BOUND BY", "TARGET", "BUSY", "SHOW UP", "UNITS", "PAY", "SESSION", "RATE")
 	rate := "no limit"
 	if o.Rate > 0 {
 		rate = fmt.Sprintf("%d/s", o.Rate)
 	}
-	row(w, o.Pace.Target, percent(o.Pace.Busy), percent(o.Pace.ShowUp), fmt.Sprintf("%.1f", o.Pace.UnitsPerHold), percent(o.Pace.Pays),
+	row(w, o.Pace.Bound, o.Pace.Target, percent(o.Pace.Busy), percent(o.Pace.ShowUp), fmt.Sprintf("%.1f", o.Pace.UnitsPerHold), percent(o.Pace.Pays),
 		time.Duration(o.Pace.SessionMeanMs)*time.Millisecond, rate)
 	if o.Commitment != "" {
 		row(w)

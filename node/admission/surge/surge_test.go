@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/holdfast-db/holdfast/node/admission"
+
+	"github.com/holdfast-db/holdfast"
 )
 
 // The bounds that docs/admission.md states. Every scenario keeps them, with every seed.
@@ -105,14 +107,14 @@ func TestWorseLawsBreakTheBounds(t *testing.T) {
 		t.Fatalf("no scenario %q", name)
 		return World{}
 	}
-	full := func(_ *admission.Memory, f admission.Facts) (int, admission.Reason) {
-		return max(0, f.Ceiling-f.Active-f.Called), admission.ByCeiling
+	full := func(_ *admission.Memory, f admission.Facts) (int, holdfast.Bound) {
+		return max(0, f.Ceiling-f.Active-f.Called), holdfast.BoundCeiling
 	}
-	even := func(_ *admission.Memory, f admission.Facts) (int, admission.Reason) { return 40, admission.ByRate }
-	nobody := func(_ *admission.Memory, f admission.Facts) (int, admission.Reason) { return 0, admission.ByTarget }
+	even := func(_ *admission.Memory, f admission.Facts) (int, holdfast.Bound) { return 40, holdfast.BoundRate }
+	nobody := func(_ *admission.Memory, f admission.Facts) (int, holdfast.Bound) { return 0, holdfast.BoundTarget }
 	for _, c := range []struct {
 		what, scenario string
-		law            func(*admission.Memory, admission.Facts) (int, admission.Reason)
+		law            func(*admission.Memory, admission.Facts) (int, holdfast.Bound)
 		broken         func(f Figures) bool
 	}{
 		{"as many as the ceiling holds: a slow shard is flooded", "weak", full, func(f Figures) bool { return f.HoldP99 > holdMsMax }},

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/holdfast-db/holdfast/node/admission"
+
+	"github.com/holdfast-db/holdfast"
 )
 
 // World is what is simulated. Scenarios gives worlds that are of interest.
@@ -37,7 +39,7 @@ type World struct {
 	Faults     []Fault
 	SecondsMax int // the simulation ends here at the latest
 
-	law func(*admission.Memory, admission.Facts) (int, admission.Reason) // nil: the law; tests try worse ones
+	law func(*admission.Memory, admission.Facts) (int, holdfast.Bound) // nil: the law; tests try worse ones
 }
 
 // Flow is people who arrive at a rate that goes evenly from one value to another.
@@ -245,7 +247,7 @@ func (r *run) tick() {
 		}
 		step := r.law
 		if step == nil {
-			step = func(m *admission.Memory, f admission.Facts) (int, admission.Reason) { return m.Step(f, time.Second) }
+			step = func(m *admission.Memory, f admission.Facts) (int, holdfast.Bound) { return m.Step(f, time.Second) }
 		}
 		count, why := step(&r.memory, facts)
 		s.Called, s.Why, s.steered = r.call(r.allow(count)), why.String(), true
