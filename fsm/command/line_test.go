@@ -89,7 +89,7 @@ func lineCommand(t *rapid.T, kind command.Kind) command.Command {
 	case command.KindRedeem:
 		return &command.Redeem{Header: header(t, kind), Proof: proof(t)}
 	case command.KindAdmit:
-		return &command.Admit{Header: header(t, kind), Bound: holdfast.Bound(rapid.Uint8Max(holdfast.Bounds - 1).Draw(t, "bound")), Count: rapid.Uint32().Draw(t, "count"), Target: rapid.Uint32().Draw(t, "target"),
+		return &command.Admit{Header: header(t, kind), Bound: holdfast.Bound(rapid.Uint8Max(holdfast.Bounds-1).Draw(t, "bound")), Count: rapid.Uint32().Draw(t, "count"), Target: rapid.Uint32().Draw(t, "target"),
 			BusyPermille: rapid.Uint16().Draw(t, "busy"), ProviderPerMinute: rapid.Uint32().Draw(t, "provider")}
 	case command.KindSetLine:
 		c := &command.SetLine{Header: header(t, kind), Change: command.LineChange(rapid.Uint8Range(1, 6).Draw(t, "change"))}
