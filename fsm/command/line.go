@@ -335,6 +335,9 @@ func (r *reader) id32() [32]byte { return [32]byte(r.take(32)) }
 
 func (r *reader) proof(p *Proof) {
 	p.Number, p.Key, p.Path = holdfast.PlaceNumber(r.u32()), r.id32(), p.Path[:0]
+	if p.Path == nil {
+		p.Path = [][32]byte{} // as it is when the decoder is used again
+	}
 	n := int(r.u8())
 	if r.err == nil && n > holdfast.PathMax {
 		r.fail("path", "%d hashes, at most %d", n, holdfast.PathMax)
