@@ -49,6 +49,7 @@ var arrows = map[string][]string{
 	"payment/paymenttest": {"", "payment"},
 	"frontend/page":       {""},
 	"node/outbox":         {"", "fsm", "fsm/command", "fsm/draw", "payment"}, // payment: the arithmetic of a provider's budget
+	"frontend/settle":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment"},
 	"frontend/person":     {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
 	"frontend/statement":  {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
 	"frontend/ticket":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "frontend/statement"},

@@ -3546,6 +3546,7 @@ type LeaseRequest struct {
 	WaitMs        uint32                 `protobuf:"varint,6,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"` // how long to wait when none is due
 	Account       string                 `protobuf:"bytes,7,opt,name=account,proto3" json:"account,omitempty"`              // whose payments the worker can touch: effects of events with another account, or of
 	Mode          uint32                 `protobuf:"varint,8,opt,name=mode,proto3" json:"mode,omitempty"`                   // another holdfast.PaymentMode, are left to others
+	Number        uint64                 `protobuf:"varint,9,opt,name=number,proto3" json:"number,omitempty"`               // of the question: a worker's later ones have higher numbers, and overtake earlier ones
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3632,6 +3633,13 @@ func (x *LeaseRequest) GetAccount() string {
 func (x *LeaseRequest) GetMode() uint32 {
 	if x != nil {
 		return x.Mode
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
 	}
 	return 0
 }
@@ -3730,9 +3738,10 @@ type Effect struct {
 	Urgent        bool                   `protobuf:"varint,14,opt,name=urgent,proto3" json:"urgent,omitempty"`                                // seats wait for it
 	Parked        bool                   `protobuf:"varint,15,opt,name=parked,proto3" json:"parked,omitempty"`                                // nobody carries it out until somebody asks for it again
 	Tries         uint32                 `protobuf:"varint,16,opt,name=tries,proto3" json:"tries,omitempty"`
-	Code          string                 `protobuf:"bytes,17,opt,name=code,proto3" json:"code,omitempty"`    // with what it was last put off
-	Topic         uint32                 `protobuf:"varint,18,opt,name=topic,proto3" json:"topic,omitempty"` // holdfast.Topic of a receipt or a notification
-	Life          uint64                 `protobuf:"varint,19,opt,name=life,proto3" json:"life,omitempty"`   // incarnation in which the attempt began
+	Code          string                 `protobuf:"bytes,17,opt,name=code,proto3" json:"code,omitempty"`                                         // with what it was last put off
+	Topic         uint32                 `protobuf:"varint,18,opt,name=topic,proto3" json:"topic,omitempty"`                                      // holdfast.Topic of a receipt or a notification
+	Life          uint64                 `protobuf:"varint,19,opt,name=life,proto3" json:"life,omitempty"`                                        // incarnation in which the attempt began
+	RefundedMinor int64                  `protobuf:"varint,20,opt,name=refunded_minor,json=refundedMinor,proto3" json:"refunded_minor,omitempty"` // given back of the payment before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3896,6 +3905,13 @@ func (x *Effect) GetTopic() uint32 {
 func (x *Effect) GetLife() uint64 {
 	if x != nil {
 		return x.Life
+	}
+	return 0
+}
+
+func (x *Effect) GetRefundedMinor() int64 {
+	if x != nil {
+		return x.RefundedMinor
 	}
 	return 0
 }
@@ -5206,7 +5222,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\":\n" +
 	"\x0eDigestResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xbf\x01\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xd7\x01\n" +
 	"\fLeaseRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x14\n" +
@@ -5215,13 +5231,14 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04have\x18\x05 \x03(\x04R\x04have\x12\x17\n" +
 	"\await_ms\x18\x06 \x01(\rR\x06waitMs\x12\x18\n" +
 	"\aaccount\x18\a \x01(\tR\aaccount\x12\x12\n" +
-	"\x04mode\x18\b \x01(\rR\x04mode\"\xbf\x01\n" +
+	"\x04mode\x18\b \x01(\rR\x04mode\x12\x16\n" +
+	"\x06number\x18\t \x01(\x04R\x06number\"\xbf\x01\n" +
 	"\rLeaseResponse\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12-\n" +
 	"\aeffects\x18\x02 \x03(\v2\x13.holdfast.v1.EffectR\aeffects\x12\x19\n" +
 	"\blease_ms\x18\x03 \x01(\rR\aleaseMs\x12\x18\n" +
 	"\acluster\x18\x04 \x01(\tR\acluster\x12 \n" +
-	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\xe2\x03\n" +
+	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\x89\x04\n" +
 	"\x06Effect\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12\x12\n" +
@@ -5243,7 +5260,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05tries\x18\x10 \x01(\rR\x05tries\x12\x12\n" +
 	"\x04code\x18\x11 \x01(\tR\x04code\x12\x14\n" +
 	"\x05topic\x18\x12 \x01(\rR\x05topic\x12\x12\n" +
-	"\x04life\x18\x13 \x01(\x04R\x04life\"\xdb\x01\n" +
+	"\x04life\x18\x13 \x01(\x04R\x04life\x12%\n" +
+	"\x0erefunded_minor\x18\x14 \x01(\x03R\rrefundedMinor\"\xdb\x01\n" +
 	"\fGrantRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12(\n" +
 	"\x10reads_per_second\x18\x02 \x01(\rR\x0ereadsPerSecond\x12*\n" +
