@@ -246,8 +246,7 @@ func (s *Server) drawPage(w http.ResponseWriter, r *http.Request) {
 	}
 	v := page.DrawView{Frame: g.frame, Event: g.head(), Draw: *d, RecordURL: "/api/v1/events/" + g.room.ref.Name + "/draw", Limits: drawLimits}
 	if q, ok := g.place(); ok {
-		v.Own = &page.OwnPlace{Number: uint32(q.token.Number), Key: hex.EncodeToString(q.token.Key[:]), Index: q.token.Index,
-			Base: uint32(q.token.Number) - uint32(q.token.Index), Path: hexPath(q.token.Path)}
+		v.Own = &page.OwnPlace{Number: uint32(q.token.Number), Key: hex.EncodeToString(q.token.Key[:]), Path: hexPath(q.token.Path)}
 	}
 	g.show(http.StatusOK, func(w io.Writer) error { return s.pages.Draw(w, v) })
 }

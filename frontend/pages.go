@@ -236,7 +236,7 @@ func (g *guest) seats(units []holdfast.SeatIndex) []page.Seat {
 }
 
 func (g *guest) pageHold(h client.Hold) *page.Hold {
-	return &page.Hold{ID: h.ID, State: h.State, Seats: g.seats(h.Seats), Total: h.Amount, RemainingMs: h.Remaining.Milliseconds()}
+	return &page.Hold{ID: holdName(g.room.ref.ID, h.ID), State: h.State, Seats: g.seats(h.Seats), Total: h.Amount, RemainingMs: h.Remaining.Milliseconds()}
 }
 
 // join is the form by which the visitor enters the line.
@@ -269,6 +269,9 @@ func (g *guest) join() page.Join {
 			Other: &page.Link{Text: "wait " + strconv.FormatInt(c.DelayMs/1000, 10) + " seconds instead", URL: "/e/" + url.PathEscape(g.room.ref.Name) + "/delay"}}
 	case command.ChallengeCaptcha:
 		j.Challenge = page.Challenge{Kind: "captcha", Script: c.Script, SiteKey: c.SiteKey}
+		if g.s.cfg.Captcha != nil {
+			j.Challenge.Class = g.s.cfg.Captcha.Class
+		}
 		if u, err := url.Parse(c.Script); err == nil && u.Host != "" {
 			g.needs.Captcha = []string{u.Scheme + "://" + u.Host}
 		}

@@ -54,7 +54,7 @@ func (m *Settlement) create(ctx context.Context, b PaymentBegin) (payment.Paymen
 		return payment.Payment{}, q.Identity, err
 	}
 	p, err := m.provider.Create(ctx, payment.Intent{
-		Key:    payment.Key{Cluster: q.Cluster, Incarnation: uint64(q.Incarnation), Event: b.Event.ID, Hold: b.Hold, Attempt: b.Attempt},
+		Key:    payment.Key{Cluster: q.Cluster, Incarnation: q.Incarnation, Event: b.Event.ID, Hold: b.Hold, Attempt: b.Attempt},
 		Amount: b.Amount, Capture: holdfast.CaptureManual, Since: b.Since})
 	return p, q.Identity, err
 }
