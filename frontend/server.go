@@ -92,7 +92,7 @@ func New(cfg Config) (*Server, error) {
 	s.gate.max = int64(l.InFlightMax)
 	s.listener = &boundedListener{Listener: cfg.Listener, max: int64(l.ConnsMax), plain: cfg.TLS == nil}
 	s.metrics = newMetrics(s)
-	s.http = &http.Server{Handler: s.handler(), TLSConfig: cfg.TLS, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+	s.http = &http.Server{Handler: s.handler(), TLSConfig: cfg.TLS, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: cfg.readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: l.HeaderBytesMax,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	return s, nil
