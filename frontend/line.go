@@ -277,7 +277,8 @@ type returnsIn struct {
 
 type returnsOut struct {
 	Joined bool   `json:"joined"`
-	Rank   uint32 `json:"rank"` // so many stand before
+	Rank   uint32 `json:"rank"`            // so many stand before
+	Token  string `json:"token,omitempty"` // with which polls tell of an offer
 }
 
 func (s *Server) postReturns(w http.ResponseWriter, r *http.Request) {
@@ -296,6 +297,7 @@ func (s *Server) postReturns(w http.ResponseWriter, r *http.Request) {
 		s.failIn(w, r, err, q.room.ref.ID)
 		return
 	}
+	out.Token = s.reissue(w, r, &q)
 	s.json(w, http.StatusOK, out)
 }
 
@@ -312,6 +314,9 @@ func (s *Server) joinReturns(ctx context.Context, q *placeRequest, in returnsIn)
 	wish := client.ReturnsRequest{PlaceRef: q.ref(), Count: int(wants[0].Count), Tier: wants[0].Tier, Section: wants[0].Section}
 	if _, err := s.cfg.Client.JoinReturns(ctx, wish); err != nil {
 		return returnsOut{}, err
+	}
+	if q.token.State != tokenAdmitted { // whoever is inside is asked for anyway
+		q.token.State = tokenListed
 	}
 	place, err := s.cfg.Client.Place(ctx, q.ref())
 	return returnsOut{Joined: place.Returns, Rank: place.Rank}, err

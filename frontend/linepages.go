@@ -60,6 +60,10 @@ func (g *guest) standOn(ctx context.Context, q *placeRequest) (standing, error) 
 		if st.state == holdfast.PlaceWaiting || st.state == holdfast.PlaceMissed {
 			st.state = holdfast.PlaceCalled // the form finds out
 		}
+	default:
+		if q.token.State == tokenListed {
+			return g.s.offered(ctx, q, st)
+		}
 	}
 	return st, nil
 }
@@ -291,7 +295,9 @@ func (s *Server) returnsForm(w http.ResponseWriter, r *http.Request) {
 		err = s.cfg.Client.LeaveReturns(r.Context(), g.room.ref, q.token.Key.Buyer())
 	} else {
 		in := bestForm(r)
-		_, err = s.joinReturns(r.Context(), &q, returnsIn{Count: in.Count, Tier: in.Tier, Section: in.Section})
+		if _, err = s.joinReturns(r.Context(), &q, returnsIn{Count: in.Count, Tier: in.Tier, Section: in.Section}); err == nil {
+			s.reissue(w, r, &q)
+		}
 	}
 	if err != nil {
 		g.refuse(err, "/returns")
