@@ -84,11 +84,10 @@ type RefundRequest struct {
 	Reason      holdfast.RefundReason
 }
 
-// Refunded is what a refund made owed.
+// Refunded is what came of a refund.
 type Refunded struct {
-	Amount holdfast.Money // owed by this
-	State  holdfast.OrderState
-	Effect holdfast.EffectID
+	State  holdfast.OrderState // of the order, now
+	Effect holdfast.EffectID   // the refund that is owed; 0: it waits for the capture
 	Stamp  Stamp
 }
 
@@ -98,7 +97,7 @@ func (c *Client) Refund(ctx context.Context, q RefundRequest) (Refunded, error) 
 	if err != nil {
 		return Refunded{}, err
 	}
-	return Refunded{Amount: a.Amount, State: a.OrderState, Effect: a.Effect, Stamp: Stamp{Stamp: a.stamp}}, nil
+	return Refunded{State: a.OrderState, Effect: a.Effect, Stamp: Stamp{Stamp: a.stamp}}, nil
 }
 
 // DisputeRequest says what a bank said about a payment.

@@ -220,16 +220,21 @@ func (c *Client) PersonsSummaries(ctx context.Context) ([]PersonsSummary, error)
 // everybody gives the members, those too that cannot be reached.
 func (c *Client) everybody(ctx context.Context) ([]*api.Member, *holdfast.Error) {
 	r := c.reading(ctx, holdfast.Directory, []ReadOption{AllowStale()})
-	routes, failure := read(ctx, r, func(ctx context.Context, conn *grpc.ClientConn) (*api.RoutesResponse, error) {
-		return api.NewClusterClient(conn).Routes(ctx, &api.RoutesRequest{})
-	})
-	if failure != nil {
-		return nil, failure
+	for {
+		routes, failure := read(ctx, r, func(ctx context.Context, conn *grpc.ClientConn) (*api.RoutesResponse, error) {
+			return api.NewClusterClient(conn).Routes(ctx, &api.RoutesRequest{})
+		})
+		if failure != nil {
+			return nil, failure
+		}
+		if routes.GetCluster() != "" {
+			return routes.GetMembers(), nil
+		}
+		failure = &holdfast.Error{Kind: holdfast.Unavailable, Message: "the member belongs to no cluster yet"}
+		if !r.again(ctx, failure) {
+			return nil, failure
+		}
 	}
-	if routes.GetCluster() == "" || len(routes.GetMembers()) == 0 {
-		return nil, &holdfast.Error{Kind: holdfast.Unavailable, Message: "the member belongs to no cluster yet"}
-	}
-	return routes.GetMembers(), nil
 }
 
 // asked is one member's answer.

@@ -25,6 +25,10 @@ func FuzzApply(f *testing.F) {
 			{Name: "stalls", Rows: []command.Row{{Label: "A", First: 1, Seats: 9, Tier: holdfast.AnyTier}, {Label: "B", First: 1, Seats: 5, Tier: 1}}},
 			{Name: "floor", Places: 5}},
 		Allocations: []command.Allocation{{Name: "sponsor", Spans: []command.Span{{Section: 0, Row: 0, First: 7, Last: 8}}}}}
+	withCheckout := spec
+	withCheckout.Name, withCheckout.Checkout = "paid", command.Checkout{Mode: holdfast.ModeTest, Account: "a", FeeBps: 100, KeepFees: true, PayAgainMs: 300, AtOnceMs: 300,
+		Promos: []command.Promo{{Code: holdfast.PromoCode{1}, Bps: 5000, UsesMax: 1}}}
+	through := func(n byte) command.Header { return command.Header{ID: id(n), Event: 3} }
 	larger := spec
 	larger.Tiers = []command.Tier{{Name: "std", PriceMinor: 1200}, {Name: "free"}, {Name: "vip", PriceMinor: 1}}
 	larger.Sections = append([]command.Section{}, spec.Sections...)
@@ -60,6 +64,19 @@ func FuzzApply(f *testing.F) {
 			&command.Release{Header: of(5), Buyer: keyOf("0").Buyer(), Hold: holdfast.HoldID(id(2))}, &command.LeaveReturns{Header: of(6), Buyer: keyOf("2").Buyer()}},
 		{&command.SetLine{Header: of(1), Change: command.LinePause}, &command.Enter{Header: of(2), Count: 3, Root: [32]byte{1}}, &command.SetLine{Header: of(3), Change: command.LineResume},
 			&command.OpenLine{Header: of(4), Secret: holdfast.LineSecret{1}}, &command.Draw{Header: of(5)}, &command.SetLine{Header: of(6), Change: command.LineClose}},
+		{&command.Hold{Header: through(1), Buyer: ann, Wants: seats(0)}, &command.BeginPayment{Header: through(2), Buyer: ann, Hold: holdfast.HoldID(id(1)), Attempt: 1,
+			Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}, Contact: holdfast.ContactID{1}},
+			&command.Sell{Header: through(3), Hold: holdfast.HoldID(id(1)), As: command.SalePaid, Attempt: 1, Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}, Payment: "p", Mode: holdfast.ModeTest, Account: "a"},
+			&command.Refund{Header: through(4), Order: holdfast.OrderID(id(1)), Reason: holdfast.RefundBuyer, ReturnSeats: true},
+			&command.AckEffect{Header: through(5), Effect: 1, Result: holdfast.EffectDone, Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}},
+			&command.Dispute{Header: through(6), State: holdfast.DisputeLost, Amount: holdfast.Money{AmountMinor: 500, Currency: "eur"}, Payment: "p"}},
+		{&command.Hold{Header: through(1), Buyer: ann, Wants: seats(0, 1)}, &command.BeginPayment{Header: through(2), Buyer: ann, Hold: holdfast.HoldID(id(1)), Attempt: 1,
+			Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}, Capture: holdfast.CaptureAtOnce, Promo: holdfast.PromoCode{1}},
+			&command.FailPayment{Header: through(3), Hold: holdfast.HoldID(id(1)), Attempt: 1, Payment: "p"}, &command.AttachPayment{Header: through(4), Hold: holdfast.HoldID(id(1)), Attempt: 1, Payment: "p"},
+			&command.StrayMoney{Header: through(5), Hold: holdfast.HoldID(id(1)), Attempt: 1, Amount: holdfast.Money{AmountMinor: 1010, Currency: "eur"}, Captured: true, Mode: holdfast.ModeTest, Account: "a", Payment: "p"},
+			&command.AckEffect{Header: through(6), Effect: 1, Result: holdfast.EffectRetry, Amount: holdfast.Money{Currency: "eur"}}, &command.RetryEffect{Header: through(7), Effect: 1},
+			&command.PutPerson{Header: through(8), Hold: holdfast.HoldID(id(1)), Blob: []byte{1}}, &command.ForgetPerson{Header: through(9), Hold: holdfast.HoldID(id(1))},
+			&command.SetIncarnation{Header: through(10), Incarnation: 1}},
 	} {
 		var batch []byte
 		for _, c := range cmds {
@@ -100,8 +117,10 @@ func FuzzApply(f *testing.F) {
 			opening = (&command.Draw{Header: of(byte(110 + n))}).Append(opening)
 		}
 		opening = (&command.Admit{Header: of(120), Count: 1}).Append(opening)
+		opening = (&command.PutEvent{Header: through(130), Spec: withCheckout}).Append(opening)
+		opening = (&command.SetSale{Header: through(131), State: holdfast.SaleOpen}).Append(opening)
 		out := command.Output{Answer: true}
-		m.Apply(1, command.FinishEntry(opening, 0, 0, 12), &out)
+		m.Apply(1, command.FinishEntry(opening, 0, 0, 14), &out)
 		m.Apply(2, command.FinishEntry(append(command.BeginEntry(nil), batch...), step, 1, count), &out)
 		if len(out.Ends) != count {
 			t.Fatalf("%d commands, %d results", count, len(out.Ends))

@@ -183,15 +183,16 @@ func TestAcknowledgedKeysAndForgottenHoldsOutliveCrashes(t *testing.T) {
 					t.Fatalf("round %d: %d is forgotten, and on disk", round, n)
 				}
 			}
+			living := c.nodes[0]
 			var mu sync.Mutex
 			dead := false // what a dying process still answers reaches nobody
 			var calls sync.WaitGroup
 			for i := range 3 {
 				calls.Go(func() {
 					n := 3*round + i
-					err := c.nodes[0].PutPersonKey(t.Context(), personKey(n))
+					err := living.PutPersonKey(t.Context(), personKey(n))
 					if err == nil && i == 0 {
-						err = c.nodes[0].ForgetPersons(t.Context(), []holdfast.HoldID{personKey(n).Hold})
+						err = living.ForgetPersons(t.Context(), []holdfast.HoldID{personKey(n).Hold})
 					}
 					mu.Lock()
 					defer mu.Unlock()

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/holdfast-db/holdfast"
@@ -104,7 +105,8 @@ func New(tb testing.TB, cfg Config) *Cluster {
 			pipes[m.address] = bufconn.Listen(1 << 20)
 			listener = pipes[m.address]
 		}
-		m.server = grpc.NewServer(grpc.MaxRecvMsgSize(holdfast.BatchBytesMax + 1<<10))
+		m.server = grpc.NewServer(grpc.MaxRecvMsgSize(holdfast.BatchBytesMax+1<<10),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}))
 		api.RegisterClaimsServer(m.server, m)
 		api.RegisterEventsServer(m.server, m)
 		api.RegisterLineServer(m.server, &lineService{member: m})

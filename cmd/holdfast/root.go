@@ -77,7 +77,7 @@ Exit codes:         holdfast help exit-codes`,
 	})
 	root.AddCommand(
 		a.demoCommand(),
-		a.eventCommand(), a.queueCommand(), a.holdCommand(), a.orderCommand(), a.paymentsCommand(),
+		a.eventCommand(), a.queueCommand(), a.holdCommand(), a.orderCommand(), a.paymentsCommand(), a.personCommand(),
 		a.nodeCommand(), a.frontendCommand(), a.clusterCommand(), a.verifyCommand(),
 		a.benchCommand(), a.versionCommand(), exitCodesTopic(),
 	)

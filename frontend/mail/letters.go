@@ -33,7 +33,7 @@ func parseTemplates() (templates, error) {
 type view struct {
 	Greeting string
 	Says     []string // paragraphs
-	Title    string   // of the event; empty: the letter is about no order
+	Title    string   // of the event
 	Order    string
 	Seats    []string
 	Lines    []viewLine
@@ -92,15 +92,6 @@ func (t templates) compose(s statement.Statement, topic holdfast.Topic, name, li
 	l, err = t.write(v)
 	l.Subject = fmt.Sprintf(what.subject, s.Title)
 	return l, true, err
-}
-
-// composeFound writes the letter with the links to a person's orders.
-func (t templates) composeFound(title, link string) (Letter, error) {
-	l, err := t.write(view{Greeting: greeting(""), Link: link, LinkText: "Show my orders",
-		Says:     []string{"Somebody, you we hope, has asked for the orders for " + title + " that were made with this address."},
-		Footnote: "If it was not you, ignore this mail: nobody else has got the link."})
-	l.Subject = "Your orders for " + title
-	return l, err
 }
 
 func greeting(name string) string {

@@ -99,6 +99,30 @@ type None struct{}
 // Deliver does nothing.
 func (None) Deliver(_ context.Context, l Letter) error { return l.check() }
 
+// The ways to send mail, as a flag has them.
+const (
+	BySMTP = "smtp" // through the server that the configuration names
+	ByLog  = "log"  // nothing is sent; the log says that there was a mail, and not to whom
+	ByNone = "none" // nothing is sent
+)
+
+// Open makes an outbox. Effects are carried out either way: with log and none they are done without a mail, and do not pile up.
+func Open(way, configFile string, log *slog.Logger) (Outbox, error) {
+	switch way {
+	case BySMTP:
+		cfg, err := ReadConfig(configFile)
+		if err != nil {
+			return nil, err
+		}
+		return NewSMTP(cfg)
+	case ByLog:
+		return Log{Logger: log}, nil
+	case ByNone:
+		return None{}, nil
+	}
+	return nil, &holdfast.Error{Kind: holdfast.Invalid, Op: "mail", Field: "mail", Message: "it is smtp, log or none"}
+}
+
 // Plain makes an outbox send short texts: what sign-in by link needs.
 type Plain struct{ Outbox }
 

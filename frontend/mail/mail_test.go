@@ -237,6 +237,12 @@ func TestAConfigurationIsRefusedByTheNameOfItsField(t *testing.T) {
 	if _, err := mail.ReadConfig(file); err == nil || strings.Contains(err.Error(), "secret") {
 		t.Errorf("a password in the file gave %v", err)
 	}
+	write("host: mail.example.org\nfrom: Tickets <tickets@example.org>\n")
+	for way, ok := range map[string]bool{mail.BySMTP: true, mail.ByLog: true, mail.ByNone: true, "": false, "pigeon": false} {
+		if box, err := mail.Open(way, file, slog.New(slog.DiscardHandler)); (err == nil) != ok || ok && box == nil {
+			t.Errorf("%q opens as %T, %v", way, box, err)
+		}
+	}
 	local := mail.Config{Host: "127.0.0.1", Port: 25, TLS: "none", From: "a@b.c"}
 	if _, err := mail.NewSMTP(local); err != nil {
 		t.Errorf("a server on this machine: %v", err)

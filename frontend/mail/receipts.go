@@ -7,9 +7,9 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
-	"net/url"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/frontend/person"
 	"github.com/holdfast-db/holdfast/frontend/statement"
 )
@@ -44,6 +44,11 @@ func NewReceipts(cfg ReceiptsConfig) (*Receipts, error) {
 	}
 	t, err := parseTemplates()
 	return &Receipts{cfg: cfg, templates: t}, err
+}
+
+// Carry carries out one effect: it is a settle.Carrier.
+func (r *Receipts) Carry(ctx context.Context, e client.Effect) error {
+	return r.Do(ctx, statement.OccasionOf(e))
 }
 
 // Do mails the buyer of an order. An order whose buyer gave no address, or was forgotten, is done without a mail.
@@ -81,17 +86,4 @@ func messageID(o statement.Occasion) string {
 	b = append(append(b, o.Order[:]...), byte(o.Topic))
 	sum := sha256.Sum256(b)
 	return "receipt." + hex.EncodeToString(sum[:12])
-}
-
-// SendLink mails somebody the link to their orders of an event: what the page to find an order sends, when there are any.
-func (r *Receipts) SendLink(ctx context.Context, to person.Person, title, link string) error {
-	if u, err := url.Parse(link); err != nil || u.Scheme != "https" && u.Scheme != "http" {
-		return hopeless("link", "it is no link")
-	}
-	l, err := r.templates.composeFound(title, link)
-	if err != nil {
-		return err
-	}
-	l.To = to
-	return r.cfg.Outbox.Deliver(ctx, l)
 }

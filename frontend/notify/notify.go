@@ -27,6 +27,7 @@ import (
 	"time"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/frontend/person"
 	"github.com/holdfast-db/holdfast/frontend/statement"
 	"github.com/holdfast-db/holdfast/payment"
@@ -104,6 +105,11 @@ func newClient(timeout time.Duration, guard dialGuard) *http.Client {
 func (w *Webhooks) Close() {
 	w.plain.CloseIdleConnections()
 	w.inside.CloseIdleConnections()
+}
+
+// Carry carries out one effect: it is a settle.Carrier.
+func (w *Webhooks) Carry(ctx context.Context, e client.Effect) error {
+	return w.Do(ctx, statement.OccasionOf(e))
 }
 
 // Do tells the organizer of an order. Without an endpoint for the event and topic there is nobody to tell, and it is done.

@@ -2,6 +2,7 @@ package person_test
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -220,6 +221,33 @@ func TestWhateverIsTakenFitsABlobAndComesBack(t *testing.T) {
 		}
 		if got, err := v.Open(t.Context(), event, hold, blob); err != nil || got != p {
 			t.Fatalf("%q came back as %q, %v", p.Name, got.Name, err)
+		}
+	})
+}
+
+// anyKey gives the same key for whatever is asked for.
+type anyKey struct{ kept holdfast.PersonKey }
+
+func (k *anyKey) PutPersonKey(_ context.Context, kept holdfast.PersonKey) error {
+	k.kept = kept
+	return nil
+}
+
+func (k *anyKey) PersonKey(context.Context, holdfast.HoldID, [holdfast.PersonSaltBytes]byte) (holdfast.PersonKey, error) {
+	return k.kept, nil
+}
+
+func FuzzOpen(f *testing.F) {
+	v := person.NewVault(person.RandomMasters(), &anyKey{})
+	blob, err := v.Seal(f.Context(), event, hold, anna)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(blob)
+	f.Add(blob[:30])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if p, err := v.Open(t.Context(), event, hold, b); err == nil && p != anna {
+			t.Errorf("%x opens as somebody else", b)
 		}
 	})
 }

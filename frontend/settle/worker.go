@@ -258,23 +258,30 @@ func (w *Worker) giveBack(shard holdfast.ShardID, h *hand) {
 	_, _ = w.client().LeaseEffects(ctx, client.LeaseRequest{Shard: shard, Worker: w.cfg.Name, Account: w.account, Mode: w.mode, Have: h.ids()})
 }
 
-// work carries out one effect in its turn, within its lease. It goes on after ctx has ended: what was begun is finished.
+// work carries out one effect in its turn. One that was not acknowledged is kept in hand for a while: it would come back
+// at once.
 func (w *Worker) work(ctx context.Context, h *hand, e client.Effect, lease client.Lease) {
 	defer h.drop(e.ID)
+	if err := w.carryInTurn(ctx, e, lease); err != nil {
+		w.log.Warn("an effect is not acknowledged", "effect", e.ID.String(), "kind", e.Kind.String(), "hold", e.Hold.String(), "payment", e.Payment, "error", err)
+		_ = pause(ctx, troublePause)
+	}
+}
+
+// carryInTurn carries out one effect within its lease. It goes on after ctx has ended: what was begun is finished.
+func (w *Worker) carryInTurn(ctx context.Context, e client.Effect, lease client.Lease) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lease.For)
 	defer cancel()
 	select {
 	case w.slots <- struct{}{}:
 		defer func() { <-w.slots }()
 	case <-ctx.Done():
-		return
+		return ctx.Err()
 	}
 	began := time.Now()
 	err := w.carry(ctx, e, lease.Identity)
 	w.stats.took(e.Kind, time.Since(began), err)
-	if err != nil {
-		w.log.Warn("an effect is not acknowledged", "effect", e.ID.String(), "kind", e.Kind.String(), "hold", e.Hold.String(), "payment", e.Payment, "error", err)
-	}
+	return err
 }
 
 // pause waits for so long.

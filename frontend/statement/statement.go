@@ -157,3 +157,8 @@ type Occasion struct {
 	Order  holdfast.OrderID
 	Topic  holdfast.Topic
 }
+
+// OccasionOf is what an effect of the kinds receipt and notify is about.
+func OccasionOf(e client.Effect) Occasion {
+	return Occasion{Effect: e.ID, Event: e.Event, Order: e.Hold.Order(), Topic: e.Topic}
+}

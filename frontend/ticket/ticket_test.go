@@ -91,7 +91,7 @@ func TestNothingElseIsTakenAtTheDoor(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{"", "HFT", code[:len(code)-1], code + "A", code[3:], "XXX" + code[3:], strings.Repeat("A", 155), "https://example.org"} {
+	for _, text := range []string{"", "HFT", code[:len(code)-1], code + "A", code[3:], "ZZZ" + code[3:], strings.Repeat("A", 155), "https://example.org"} {
 		if _, err := d.Check(text); !errors.Is(err, ticket.ErrNoTicket) {
 			t.Errorf("%.20q gave %v", text, err)
 		}

@@ -29,7 +29,8 @@ type FailPayment struct {
 // AckEffect says what came of an effect.
 //
 // A capture or a refund that is done must have moved exactly the effect's amount. A cancelling that failed because
-// the money was taken after all says how much: it is a stray then.
+// the money was taken after all says how much: it is a stray then, and its
+// reference must be known by now.
 type AckEffect struct {
 	Header
 	Effect  holdfast.EffectID
