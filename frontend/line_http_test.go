@@ -1,10 +1,8 @@
 package frontend
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"net/url"
 	"testing"
@@ -324,14 +322,4 @@ func TestAPauseAndALostLeaderAreSaidOnThePlace(t *testing.T) {
 	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
 		t.Errorf("joining without a leader: %d %s", a.status, a.body)
 	}
-}
-
-type mailbox struct{ sent []string }
-
-func (m *mailbox) Send(_ context.Context, to, subject, text string) error {
-	if to == "" {
-		return errors.New("no recipient")
-	}
-	m.sent = append(m.sent, text)
-	return nil
 }
