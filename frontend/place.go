@@ -163,6 +163,7 @@ type placeRequest struct {
 	visitor visitor
 	token   token
 	text    string
+	given   bool // the place was given by this request
 }
 
 func (s *Server) placeRequest(r *http.Request) (q placeRequest, err error) {

@@ -29,6 +29,7 @@ type Server struct {
 	keys      keyring
 	signIn    signIn
 	finder    finder
+	letters   chan letter
 
 	http     *http.Server
 	listener *boundedListener
@@ -88,7 +89,7 @@ func New(cfg Config) (*Server, error) {
 	s.perSession = newBuckets[holdfast.BuyerID](l.SessionPerSecond, l.SessionBurst)
 	s.perMail = newBuckets[[16]byte](1.0/60, 3)
 	s.joins = newBuckets[struct{}](float64(l.JoinsPerSecond), l.JoinsPerSecond)
-	s.finder = newFinder(s)
+	s.finder, s.letters = newFinder(s), make(chan letter, lettersMax)
 	s.gate.max = int64(l.InFlightMax)
 	s.listener = &boundedListener{Listener: cfg.Listener, max: int64(l.ConnsMax), plain: cfg.TLS == nil}
 	s.metrics = newMetrics(s)
@@ -106,6 +107,9 @@ func (s *Server) Open(ctx context.Context) error {
 	s.wg.Go(s.keys.renew)
 	s.wg.Go(s.rooms.tend)
 	s.wg.Go(s.finder.run)
+	for range letterWriters {
+		s.wg.Go(s.writeLetters)
+	}
 	s.wg.Go(func() {
 		var err error
 		if s.cfg.TLS != nil {
