@@ -49,12 +49,13 @@ var arrows = map[string][]string{
 	"payment/paymenttest": {"", "payment"},
 	"frontend/page":       {""},
 	"node/outbox":         {"", "fsm", "fsm/command", "fsm/draw", "payment"}, // payment: the arithmetic of a provider's budget
+	"frontend/settle":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment"},
 	"frontend/person":     {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
 	"frontend/statement":  {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
 	"frontend/ticket":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "frontend/statement"},
 	"frontend/mail":       {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
 	"frontend/notify":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
-	"node/admission":      nil, // a law that a simulation can run without a cluster
+	"node/admission":      {""}, // a law that a simulation can run without a cluster
 }
 
 // foreign says which third-party modules a package may reach, directly or not: none for the pure ones.

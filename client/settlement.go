@@ -32,6 +32,8 @@ type Effect struct {
 	Method holdfast.CaptureMethod
 	Begun  time.Time
 	Life   holdfast.Incarnation // in which it began
+	// RefundedMinor was given back of the payment before.
+	RefundedMinor int64
 
 	NotBefore holdfast.Clock // on the hold clock
 	Latest    time.Time      // by the shard's wall clock; zero: none
@@ -52,6 +54,7 @@ type Identity struct {
 type LeaseRequest struct {
 	Shard  holdfast.ShardID
 	Worker string                // unique among workers
+	Number uint64                // of the question: a worker's later ones have higher numbers
 	Kinds  []holdfast.EffectKind // that the worker carries out
 	// Whose payments it can touch. Effects of events with another account, or another mode, are left to others.
 	Account string
@@ -76,7 +79,7 @@ func (c *Client) LeaseEffects(ctx context.Context, q LeaseRequest) (Lease, error
 	if q.Shard == holdfast.Directory {
 		return Lease{}, named(op, invalid("shard", "the directory has no effects"))
 	}
-	ask := &api.LeaseRequest{Shard: uint32(q.Shard), Worker: q.Worker, Account: q.Account, Mode: uint32(q.Mode), Max: uint32(max(q.Max, 0)), WaitMs: uint32(q.Wait.Milliseconds())}
+	ask := &api.LeaseRequest{Shard: uint32(q.Shard), Worker: q.Worker, Number: q.Number, Account: q.Account, Mode: uint32(q.Mode), Max: uint32(max(q.Max, 0)), WaitMs: uint32(q.Wait.Milliseconds())}
 	for _, kind := range q.Kinds {
 		ask.Kinds |= 1 << kind
 	}
@@ -104,7 +107,7 @@ func effectOf(shard holdfast.ShardID, e *api.Effect) Effect {
 		Kind: holdfast.EffectKind(e.GetKind()), Attempt: holdfast.Attempt(e.GetAttempt()), Payment: e.GetPayment(),
 		Amount: holdfast.Money{AmountMinor: e.GetAmountMinor(), Currency: holdfast.Currency(e.GetCurrency())},
 		Total:  holdfast.Money{AmountMinor: e.GetTotalMinor(), Currency: holdfast.Currency(e.GetCurrency())},
-		Method: holdfast.CaptureMethod(e.GetMethod()), Begun: timeOf(e.GetBegunMs()), Life: holdfast.Incarnation(e.GetLife()),
+		Method: holdfast.CaptureMethod(e.GetMethod()), Begun: timeOf(e.GetBegunMs()), Life: holdfast.Incarnation(e.GetLife()), RefundedMinor: e.GetRefundedMinor(),
 		NotBefore: holdfast.Clock(e.GetNotBeforeUs()), Latest: timeOf(e.GetLatestMs()), Urgent: e.GetUrgent(), Parked: e.GetParked(),
 		Tries: int(e.GetTries()), Code: e.GetCode(), Topic: holdfast.Topic(e.GetTopic())}
 	copy(effect.Hold[:], e.GetHold())

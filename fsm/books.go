@@ -24,6 +24,7 @@ type EffectView struct {
 	Payment     string // the provider's reference; empty while it is not known
 	Capture     holdfast.CaptureMethod
 	BegunMs     int64          // wall clock of the entry that began the attempt
+	Refunded    int64          // what was given back of the payment before, in minor units
 	Amount      holdfast.Money // what is to be moved; of a Look or a Void what the payment is for
 	Contact     holdfast.ContactID
 	NotBefore   holdfast.Clock
@@ -206,7 +207,7 @@ func (s *state) effect(slot uint32) EffectView {
 	if x.Payment != 0 {
 		p := s.payments.at(x.Payment)
 		v.Hold, v.Attempt, v.Incarnation, v.Payment, v.Capture = p.Hold, p.Attempt, p.Life, string(p.ref()), p.Capture
-		v.BegunMs = p.BegunMs
+		v.BegunMs, v.Refunded = p.BegunMs, p.Refunded
 		if x.Amount == 0 {
 			v.Amount = e.money(p.Quote.TotalMinor)
 		}

@@ -225,10 +225,14 @@ func (c *Cluster) Leader() string {
 }
 
 // FailNext answers the next n batches with the failure, without executing them. Batches carry commands of callers
-// that came at the same time, so one caller at a time makes the number meaningful; so for DropReply and Stall.
+// that came at the same time, so one caller at a time makes the number meaningful; so for DropReply and Stall. With 0 those
+// that are still to come are forgotten.
 func (c *Cluster) FailNext(failure *holdfast.Error, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if n == 0 {
+		c.failures = nil
+	}
 	for range n {
 		c.failures = append(c.failures, failure)
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"encoding/hex"
 	"fmt"
 	"math"
 	"slices"
@@ -99,11 +98,8 @@ func (f *eventFile) promo(n *yaml.Node, field string) {
 			coded++
 		},
 		"hash": func(n *yaml.Node) {
-			raw, err := hex.DecodeString(strings.TrimPrefix(f.text(n, field+".hash"), "promo_"))
-			if err == nil && len(raw) == len(p.Code) {
-				p.Code = holdfast.PromoCode(raw)
-			}
-			if p.Code.String() != n.Value {
+			var err error
+			if p.Code, err = holdfast.ParsePromoCode(f.text(n, field+".hash")); err != nil {
 				f.fail(n.Line, field+".hash", "%q is not a hash like promo_ and 32 hex digits", n.Value)
 			}
 			coded++

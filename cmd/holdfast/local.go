@@ -53,11 +53,12 @@ type memberFlags struct {
 }
 
 // startLocal starts a cluster of as many members as nodes, with their folders and logs in dir. extra are more flags
-// of node run.
+// of node run. Nothing is known of a payment provider, so lines are not paced by one.
 func startLocal(dir string, nodes, shards int, extra ...string) (*localCluster, error) {
 	return startProcesses(dir, nodes, func(f memberFlags) []string {
 		return append([]string{"node", "run", "--name", f.name, "--data-dir", f.dir, "--listen-raft", f.raft, "--listen-client", f.client,
-			"--peers", strings.Join(f.peers, ","), "--bootstrap-expect", strconv.Itoa(nodes), "--shards", strconv.Itoa(shards), "--log-level", "warn"}, extra...)
+			"--peers", strings.Join(f.peers, ","), "--bootstrap-expect", strconv.Itoa(nodes), "--shards", strconv.Itoa(shards), "--log-level", "warn",
+			"--orders-per-second", "0"}, extra...)
 	})
 }
 

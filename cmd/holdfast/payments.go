@@ -13,7 +13,7 @@ import (
 
 func (a *app) paymentsCommand() *cobra.Command {
 	c := &cobra.Command{Use: "payments", Short: "See what is owed to buyers and the payment provider, repeat it, reconcile"}
-	c.AddCommand(a.paymentsStatus(), a.paymentsEffects(), a.paymentsRetry(), a.paymentsReconcile(), a.paymentsResume())
+	c.AddCommand(a.paymentsStatus(), a.paymentsEffects(), a.paymentsRetry(), a.paymentsReconcile(), a.paymentsResume(), a.paymentsSandbox())
 	return c
 }
 
@@ -150,6 +150,7 @@ type ledgerOut struct {
 	Payments         int               `json:"payments"`
 	Currency         holdfast.Currency `json:"currency"`
 	CapturedMinor    int64             `json:"captured_minor"`
+	CapturingMinor   int64             `json:"capturing_minor"`
 	LiveMinor        int64             `json:"live_minor"`
 	KeptMinor        int64             `json:"kept_minor"`
 	OwedMinor        int64             `json:"owed_minor"`
@@ -158,7 +159,7 @@ type ledgerOut struct {
 }
 
 func ledgerOutOf(event client.EventRef, l client.Ledger, payments int) ledgerOut {
-	return ledgerOut{Event: event.ID.String(), Name: event.Name, Payments: payments, Currency: l.Currency, CapturedMinor: l.Captured, LiveMinor: l.Live,
+	return ledgerOut{Event: event.ID.String(), Name: event.Name, Payments: payments, Currency: l.Currency, CapturedMinor: l.Captured, CapturingMinor: l.Capturing, LiveMinor: l.Live,
 		KeptMinor: l.Kept, OwedMinor: l.Owed, RefundedMinor: l.Refunded, ChargedBackMinor: l.ChargedBack}
 }
 
@@ -173,10 +174,10 @@ func (o paymentsStatusOut) table(w io.Writer) {
 	}
 	if len(o.Events) > 0 {
 		row(w)
-		row(w, "EVENT", "PAYMENTS", "CAPTURED", "LIVE", "FEES KEPT", "OWED", "REFUNDED", "CHARGED BACK")
+		row(w, "EVENT", "PAYMENTS", "CAPTURED", "TO CAPTURE", "LIVE", "FEES KEPT", "OWED", "REFUNDED", "CHARGED BACK")
 	}
 	for _, e := range o.Events {
-		row(w, orElse(e.Name, e.Event), e.Payments, minor(e.CapturedMinor, e.Currency), minor(e.LiveMinor, e.Currency), minor(e.KeptMinor, e.Currency),
+		row(w, orElse(e.Name, e.Event), e.Payments, minor(e.CapturedMinor, e.Currency), minor(e.CapturingMinor, e.Currency), minor(e.LiveMinor, e.Currency), minor(e.KeptMinor, e.Currency),
 			minor(e.OwedMinor, e.Currency), minor(e.RefundedMinor, e.Currency), minor(e.ChargedBackMinor, e.Currency))
 	}
 }

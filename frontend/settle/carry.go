@@ -139,6 +139,14 @@ func (w *Worker) carryVoid(ctx context.Context, e client.Effect, a attempt) erro
 }
 
 func (w *Worker) carryRefund(ctx context.Context, e client.Effect, a attempt) error {
+	switch given, err := w.givenByHand(ctx, e, a); {
+	case err != nil && isPayment(err):
+		return w.retry(ctx, e, err)
+	case err != nil:
+		return err
+	case given:
+		return w.done(ctx, e, "", e.Amount.AmountMinor)
+	}
 	var r payment.Refund
 	err := w.call(ctx, payment.Refunding, "refund", func(ctx context.Context) (err error) {
 		r, err = w.cfg.Provider.Refund(ctx, a.act(e))
@@ -155,6 +163,31 @@ func (w *Worker) carryRefund(ctx context.Context, e client.Effect, a attempt) er
 		return w.failed(ctx, e, "", 0, codeOf(err))
 	}
 	return w.retry(ctx, e, err)
+}
+
+// givenByHand reports whether somebody has given the money back at the provider already, besides what the shard knows
+// of: then the books follow, and nothing is moved. A refund of the effect itself that is on its way or done speaks for
+// itself.
+func (w *Worker) givenByHand(ctx context.Context, e client.Effect, a attempt) (bool, error) {
+	var all []payment.Refund
+	err := w.call(ctx, payment.Looking, "refunds", func(ctx context.Context) (err error) {
+		all, err = w.cfg.Provider.Refunds(ctx, a.Ref)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	total := int64(0)
+	for _, r := range all {
+		if r.Status == payment.RefundFailed {
+			continue
+		}
+		if r.Effect == e.ID && r.Key == a.Key {
+			return false, nil
+		}
+		total += r.Amount.AmountMinor
+	}
+	return total >= e.RefundedMinor+e.Amount.AmountMinor, nil
 }
 
 // done, failed and retry acknowledge an effect.

@@ -22,55 +22,65 @@ var (
 
 var errDied = errors.New("the process died here")
 
-// dying lets the worker die at its nth step: from there on it does nothing any more. Another starts a while later.
-func (w *world) dying(nth int) (died func() string) {
+// dying lets the worker die when it comes to a step for the nth time; to any, when no step is named. From there on it does
+// nothing any more.
+func (w *world) dying(step string, nth int) (died func() bool) {
 	var mu sync.Mutex
-	count, at := 0, ""
-	w.onStep(func(ctx context.Context, step string) error {
+	count, dead := 0, false
+	w.onStep(func(ctx context.Context, at string) error {
 		mu.Lock()
 		defer mu.Unlock()
-		if count++; count < nth {
-			return ctx.Err()
+		if step == "" || step == at {
+			count++
 		}
-		if at == "" {
-			at = step
+		if dead = dead || count >= nth; dead {
+			return errDied
 		}
-		return errDied
+		return ctx.Err()
 	})
-	return func() string {
+	return func() bool {
 		mu.Lock()
 		defer mu.Unlock()
-		return at
+		return dead
 	}
 }
 
-// TestAWorkerMayDieBetweenAnyTwoSteps kills it at each of them in turn.
+// TestAWorkerMayDieBetweenAnyTwoSteps kills it at each of them in turn, and lets another go on minutes later.
 func TestAWorkerMayDieBetweenAnyTwoSteps(t *testing.T) {
-	steps := map[string]bool{}
-	for nth := 1; ; nth++ {
-		at := ""
-		inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
-			died := w.dying(nth)
-			w.everyEnding()
-			time.Sleep(5 * time.Minute)
-			w.halt()
-			w.onStep(nil)
-			w.start()
-			w.settled(45 * time.Minute)
-			at = died()
+	var mu sync.Mutex
+	steps := map[string]int{}
+	inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+		w.onStep(func(ctx context.Context, step string) error {
+			mu.Lock()
+			defer mu.Unlock()
+			steps[step]++
+			return ctx.Err()
 		})
-		if at == "" {
-			break // it came to its end before the nth step
-		}
-		steps[at] = true
-		if t.Failed() {
-			t.Fatalf("died at step %d, %s", nth, at)
-		}
-	}
+		w.everyEnding()
+		w.await("everything is settled", 45*time.Minute, w.quiet)
+		w.onStep(nil)
+		w.settled(time.Minute)
+	})
 	for _, step := range []string{"begin look", "begin capture", "begin void", "begin refund", "after capture", "after void", "after refund", "after look",
 		"after sell", "after fail", "after stray", "before ack done", "after ack done", "after ack failed", "after ack retry"} {
-		if !steps[step] {
-			t.Errorf("it never died at %q", step)
+		if steps[step] == 0 {
+			t.Errorf("nothing comes by %q", step)
+		}
+	}
+	for step, times := range steps {
+		for nth := range min(times, 2) {
+			t.Run(fmt.Sprint(step, " ", nth+1), func(t *testing.T) {
+				inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+					died := w.dying(step, nth+1)
+					w.everyEnding()
+					w.await("it dies", 10*time.Minute, died)
+					time.Sleep(time.Minute)
+					w.halt()
+					w.onStep(nil)
+					w.start()
+					w.settled(45 * time.Minute)
+				})
+			})
 		}
 	}
 }
@@ -242,7 +252,7 @@ func (w *world) trouble(ctx context.Context, r *rand.Rand) {
 		case 6:
 			w.cluster.FailNext(&holdfast.Error{Kind: holdfast.Overloaded, Message: "the queue is full", RetryAfter: 100 * time.Millisecond}, 1+r.IntN(3))
 		case 7:
-			w.dying(1 + r.IntN(12))
+			w.dying("", 1+r.IntN(12))
 			time.Sleep(time.Duration(r.IntN(20)) * time.Second)
 			w.halt()
 			time.Sleep(time.Duration(r.IntN(20)) * time.Second)

@@ -190,6 +190,18 @@ func TestARefundThatFailsStaysOwedWithAnAlarm(t *testing.T) {
 		if err != nil || len(r.Differences) != 1 || r.Differences[0].Kind != "effect_parked" || r.Differences[0].Effect != parked.ID {
 			t.Errorf("the reconciliation says %+v, %v", r.Differences, err)
 		}
+
+		// Somebody gives the money back by hand, and has the effect tried again: the books follow.
+		if err := w.bank.Act(b.paying.Ref, sandbox.ActRefund, sandbox.Arguments{AmountMinor: 5150}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.client.RetryEffect(t.Context(), w.event, parked.ID); err != nil {
+			t.Fatal(err)
+		}
+		w.await("the refund is in the books", time.Minute, func() bool { return w.order(b).RefundedMinor == 5150 })
+		if books := w.bank.Books()[0]; books.CapturedMinor != 5150 || books.Refunds > 2 {
+			t.Errorf("the bank's books say %+v", books)
+		}
 	})
 }
 

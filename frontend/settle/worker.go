@@ -41,11 +41,12 @@ const (
 	CallsDefault       = 64
 	CallTimeoutDefault = 10 * time.Second
 
-	leaseWait    = 5 * time.Second  // how long one question for effects waits for some
-	leaseTimeout = 10 * time.Second // and how long it may take in all
-	shardsEvery  = 30 * time.Second // how often new shards are looked for
-	commandMax   = 10 * time.Second // for one command to the shard
-	troublePause = time.Second      // before the cluster is asked again after it failed
+	leaseWait    = 5 * time.Second       // how long one question for effects waits for some
+	leaseTimeout = 10 * time.Second      // and how long it may take in all
+	leaseEvery   = 50 * time.Millisecond // between two questions while something is in hand: one for several effects
+	shardsEvery  = 30 * time.Second      // how often new shards are looked for
+	commandMax   = 10 * time.Second      // for one command to the shard
+	troublePause = time.Second           // before the cluster is asked again after it failed
 )
 
 // Worker carries out effects. It is safe for concurrent use.
@@ -141,6 +142,7 @@ func (w *Worker) Run(ctx context.Context) error {
 type hand struct {
 	mu       sync.Mutex
 	effects  map[holdfast.EffectID]bool
+	question uint64        // the number of the latest
 	finished chan struct{} // capacity 1: something has left the hand
 }
 
@@ -152,6 +154,12 @@ func (h *hand) ids() []holdfast.EffectID {
 		ids = append(ids, id)
 	}
 	return ids
+}
+
+// next numbers a question. Numbers go on where those of an earlier process of the same name ended.
+func (h *hand) next() uint64 {
+	h.question = max(h.question+1, uint64(time.Now().UnixNano()))
+	return h.question
 }
 
 // take adds an effect; false if it is in hand already.
@@ -182,6 +190,9 @@ func (w *Worker) serve(ctx context.Context, shard holdfast.ShardID) {
 	defer w.giveBack(shard, h)
 	defer carrying.Wait()
 	for ctx.Err() == nil {
+		if len(h.ids()) > 0 {
+			_ = pause(ctx, leaseEvery)
+		}
 		free := w.room() - len(h.ids())
 		if free <= 0 {
 			select {
@@ -237,7 +248,7 @@ func (w *Worker) lease(ctx context.Context, shard holdfast.ShardID, h *hand, fre
 		}
 	}()
 	w.stats.Leases.Add(1)
-	lease, err := asked(waiting, client.LeaseRequest{Shard: shard, Worker: w.cfg.Name, Kinds: w.kinds(), Account: w.account, Mode: w.mode,
+	lease, err := asked(waiting, client.LeaseRequest{Shard: shard, Worker: w.cfg.Name, Number: h.next(), Kinds: w.kinds(), Account: w.account, Mode: w.mode,
 		Max: free, Have: h.ids(), Wait: leaseWait})
 	if err != nil && errors.Is(context.Cause(waiting), errAgain) {
 		return client.Lease{}, nil
@@ -255,7 +266,7 @@ func (w *Worker) client() *client.Client { return w.cfg.Client }
 func (w *Worker) giveBack(shard holdfast.ShardID, h *hand) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, _ = w.client().LeaseEffects(ctx, client.LeaseRequest{Shard: shard, Worker: w.cfg.Name, Account: w.account, Mode: w.mode, Have: h.ids()})
+	_, _ = w.client().LeaseEffects(ctx, client.LeaseRequest{Shard: shard, Worker: w.cfg.Name, Number: h.next(), Account: w.account, Mode: w.mode, Have: h.ids()})
 }
 
 // work carries out one effect in its turn. One that was not acknowledged is kept in hand for a while: it would come back

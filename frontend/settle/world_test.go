@@ -212,7 +212,7 @@ func (w *world) attempt(ctx context.Context, b *begun, number holdfast.Attempt, 
 		Capture: capture}); err != nil {
 		return err
 	}
-	key := payment.Key{Cluster: b.quote.Cluster, Incarnation: uint64(b.quote.Incarnation), Event: w.event.ID, Hold: b.hold.ID, Attempt: number}
+	key := payment.Key{Cluster: b.quote.Cluster, Incarnation: b.quote.Incarnation, Event: w.event.ID, Hold: b.hold.ID, Attempt: number}
 	for try := 0; try < 5; try++ {
 		if b.paying, err = w.provider.Create(ctx, payment.Intent{Key: key, Amount: b.quote.Total, Capture: capture, Since: since}); !payment.KindOf(err).Again() {
 			break
@@ -223,6 +223,14 @@ func (w *world) attempt(ctx context.Context, b *begun, number holdfast.Attempt, 
 		return err
 	}
 	return w.client.AttachPayment(ctx, client.AttemptRef{Event: w.event, Hold: b.hold.ID, Attempt: number, Payment: string(b.paying.Ref)})
+}
+
+// offline lets the webhooks that are on their way arrive, and no further ones.
+func (w *world) offline() {
+	time.Sleep(2 * time.Second)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.online = false
 }
 
 // must is for buyers whom nothing may go wrong with.

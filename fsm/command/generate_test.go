@@ -142,8 +142,12 @@ func anyPaymentCommand(t *rapid.T, kind command.Kind) command.Command {
 		return &command.AckEffect{Header: h, Effect: holdfast.EffectID(effect.Draw(t, "effect")), Result: holdfast.EffectResult(rapid.Uint8Range(1, 3).Draw(t, "result")),
 			Amount: money(t), Payment: maybeRef.Draw(t, "payment"), Code: rapid.StringMatching(`[a-z_]{0,32}`).Draw(t, "code")}
 	case command.KindRefund:
-		return &command.Refund{Header: h, Order: id16(t, "order"), Reason: holdfast.RefundReason(rapid.Uint8Range(1, 2).Draw(t, "reason")),
-			ReturnSeats: rapid.Bool().Draw(t, "return"), Seats: seats(t, 0, command.ResultSeatsMax)}
+		c := &command.Refund{Header: h, Order: id16(t, "order"), Reason: holdfast.RefundReason(rapid.Uint8Range(1, 2).Draw(t, "reason")),
+			ReturnSeats: rapid.Bool().Draw(t, "return")}
+		if rapid.Bool().Draw(t, "some") {
+			c.Seats = seats(t, 1, command.ResultSeatsMax)
+		}
+		return c
 	case command.KindStrayMoney:
 		amount := money(t)
 		amount.AmountMinor |= 1

@@ -215,6 +215,8 @@ type paymentDecoder struct {
 	setIncarnation SetIncarnation
 	putPerson      PutPerson
 	forgetPerson   ForgetPerson
+
+	refundSeats []holdfast.SeatIndex // backs the Seats of the refund decoded last
 }
 
 // checkPayment decodes a command of these kinds and drops it.
@@ -279,7 +281,10 @@ func (d *Decoder) AckEffect(cmd []byte) (*AckEffect, error) {
 func (d *Decoder) Refund(cmd []byte) (*Refund, error) {
 	r, c := open(cmd, KindRefund), &d.refund
 	c.Header, c.Order, c.Reason, c.ReturnSeats = r.header(), r.id16(), holdfast.RefundReason(r.u8()), r.bool()
-	c.Seats = r.seatList(c.Seats[:0])
+	d.refundSeats = r.seatList(d.refundSeats[:0])
+	if c.Seats = nil; len(d.refundSeats) > 0 {
+		c.Seats = d.refundSeats
+	}
 	if r.err == nil && (c.Reason < holdfast.RefundBuyer || c.Reason > holdfast.RefundOrganizer) {
 		r.fail("reason", "reason %d", c.Reason)
 	}

@@ -15,8 +15,9 @@ import (
 //
 // The zero value is ready. It is not safe for concurrent use: its owner locks.
 type Leases struct {
-	held  map[holdfast.EffectID]lease
-	swept time.Duration // when what had run out was last taken away
+	held    map[holdfast.EffectID]lease
+	workers map[string]question
+	swept   time.Duration // when what had run out was last taken away
 }
 
 type lease struct {
@@ -24,9 +25,16 @@ type lease struct {
 	until  time.Duration
 }
 
+// question is a worker's latest.
+type question struct {
+	number uint64
+	at     time.Duration
+}
+
 // Query asks for effects of a shard.
 type Query struct {
 	Worker  string // unique among workers
+	Number  uint64 // of the question: a worker's later ones have higher numbers
 	Account string // whose payments it can touch; effects of events with another account or mode are left to others
 	Mode    holdfast.PaymentMode
 	Kinds   uint32              // a bit for each holdfast.EffectKind that the worker carries out: 1 << kind
@@ -45,6 +53,9 @@ const (
 	// LeaseFor is how long a worker has an effect: longer than its longest call to a provider with one repeat,
 	// shorter than a buyer's patience after the worker died.
 	LeaseFor = 30 * time.Second
+
+	// workersMax bounds the workers whose questions are remembered; further ones are given nothing.
+	workersMax = 1024
 )
 
 // Room is how many effects a worker can be given now that wants so many.
@@ -74,6 +85,18 @@ func (l *Leases) Keep(worker string, have []holdfast.EffectID) {
 	}
 }
 
+// latest notes a worker's question, unless a later one was noted before.
+func (l *Leases) latest(now time.Duration, q Query) bool {
+	if last, ok := l.workers[q.Worker]; ok && q.Number < last.number || !ok && len(l.workers) >= workersMax {
+		return false
+	}
+	if l.workers == nil {
+		l.workers = map[string]question{}
+	}
+	l.workers[q.Worker] = question{q.Number, now}
+	return true
+}
+
 // Clear ends all leases: leadership was lost.
 func (l *Leases) Clear() { *l = Leases{} }
 
@@ -91,6 +114,11 @@ func (l *Leases) sweep(now time.Duration) {
 			delete(l.held, id)
 		}
 	}
+	for worker, last := range l.workers {
+		if now-last.at > 2*LeaseFor {
+			delete(l.workers, worker)
+		}
+	}
 }
 
 // looksMax is how many due effects one look passes, leased ones and those for other workers included: some hundred
@@ -99,8 +127,12 @@ func (l *Leases) sweep(now time.Duration) {
 const looksMax = 4 * LeasesMax
 
 // Due takes back what the worker does not have any more, and gives it the most urgent effects of a machine that are due
-// and not out, of those that it can carry out.
+// and not out, of those that it can carry out. A question that was overtaken by a later one of the same worker changes
+// nothing: what it says of the worker's hand is old.
 func (l *Leases) Due(m *fsm.Machine, now time.Duration, q Query) (given []fsm.EffectView) {
+	if !l.latest(now, q) {
+		return nil
+	}
 	l.Keep(q.Worker, q.Have)
 	room := l.Room(now, q.Max)
 	if room == 0 {

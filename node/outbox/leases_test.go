@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -50,5 +51,21 @@ func TestLeasesAreBounded(t *testing.T) {
 	}
 	if l.Room(now, -1) != 0 {
 		t.Error("room for less than nothing")
+	}
+}
+
+func TestAQuestionThatWasOvertakenChangesNothing(t *testing.T) {
+	var l Leases
+	if !l.latest(0, Query{Worker: "a", Number: 5}) || l.latest(0, Query{Worker: "a", Number: 4}) || !l.latest(0, Query{Worker: "b", Number: 1}) {
+		t.Error("the order of questions is not kept")
+	}
+	if l.sweep(3 * LeaseFor); !l.latest(3*LeaseFor, Query{Worker: "a", Number: 1}) {
+		t.Error("a worker that was not heard of for long is still remembered")
+	}
+	for i := range 2 * workersMax {
+		l.latest(3*LeaseFor, Query{Worker: fmt.Sprint(i)})
+	}
+	if len(l.workers) != workersMax {
+		t.Errorf("%d workers are remembered", len(l.workers))
 	}
 }

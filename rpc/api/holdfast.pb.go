@@ -1751,6 +1751,7 @@ type LineSummary struct {
 	Ceiling       uint32                 `protobuf:"varint,16,opt,name=ceiling,proto3" json:"ceiling,omitempty"` // sessions at a time
 	Returns       uint32                 `protobuf:"varint,17,opt,name=returns,proto3" json:"returns,omitempty"` // on the list for seats that come back
 	Units         *Counts                `protobuf:"bytes,18,opt,name=units,proto3" json:"units,omitempty"`      // of the public allocation
+	Bound         uint32                 `protobuf:"varint,19,opt,name=bound,proto3" json:"bound,omitempty"`     // holdfast.Bound: what decides how many are called
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1909,6 +1910,13 @@ func (x *LineSummary) GetUnits() *Counts {
 		return x.Units
 	}
 	return nil
+}
+
+func (x *LineSummary) GetBound() uint32 {
+	if x != nil {
+		return x.Bound
+	}
+	return 0
 }
 
 type GetLineRequest struct {
@@ -3538,6 +3546,7 @@ type LeaseRequest struct {
 	WaitMs        uint32                 `protobuf:"varint,6,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"` // how long to wait when none is due
 	Account       string                 `protobuf:"bytes,7,opt,name=account,proto3" json:"account,omitempty"`              // whose payments the worker can touch: effects of events with another account, or of
 	Mode          uint32                 `protobuf:"varint,8,opt,name=mode,proto3" json:"mode,omitempty"`                   // another holdfast.PaymentMode, are left to others
+	Number        uint64                 `protobuf:"varint,9,opt,name=number,proto3" json:"number,omitempty"`               // of the question: a worker's later ones have higher numbers, and overtake earlier ones
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3624,6 +3633,13 @@ func (x *LeaseRequest) GetAccount() string {
 func (x *LeaseRequest) GetMode() uint32 {
 	if x != nil {
 		return x.Mode
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
 	}
 	return 0
 }
@@ -3722,9 +3738,10 @@ type Effect struct {
 	Urgent        bool                   `protobuf:"varint,14,opt,name=urgent,proto3" json:"urgent,omitempty"`                                // seats wait for it
 	Parked        bool                   `protobuf:"varint,15,opt,name=parked,proto3" json:"parked,omitempty"`                                // nobody carries it out until somebody asks for it again
 	Tries         uint32                 `protobuf:"varint,16,opt,name=tries,proto3" json:"tries,omitempty"`
-	Code          string                 `protobuf:"bytes,17,opt,name=code,proto3" json:"code,omitempty"`    // with what it was last put off
-	Topic         uint32                 `protobuf:"varint,18,opt,name=topic,proto3" json:"topic,omitempty"` // holdfast.Topic of a receipt or a notification
-	Life          uint64                 `protobuf:"varint,19,opt,name=life,proto3" json:"life,omitempty"`   // incarnation in which the attempt began
+	Code          string                 `protobuf:"bytes,17,opt,name=code,proto3" json:"code,omitempty"`                                         // with what it was last put off
+	Topic         uint32                 `protobuf:"varint,18,opt,name=topic,proto3" json:"topic,omitempty"`                                      // holdfast.Topic of a receipt or a notification
+	Life          uint64                 `protobuf:"varint,19,opt,name=life,proto3" json:"life,omitempty"`                                        // incarnation in which the attempt began
+	RefundedMinor int64                  `protobuf:"varint,20,opt,name=refunded_minor,json=refundedMinor,proto3" json:"refunded_minor,omitempty"` // given back of the payment before
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3888,6 +3905,13 @@ func (x *Effect) GetTopic() uint32 {
 func (x *Effect) GetLife() uint64 {
 	if x != nil {
 		return x.Life
+	}
+	return 0
+}
+
+func (x *Effect) GetRefundedMinor() int64 {
+	if x != nil {
+		return x.RefundedMinor
 	}
 	return 0
 }
@@ -5032,7 +5056,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\vseat_states\x18\x06 \x01(\fR\n" +
 	"seatStates\x12\x12\n" +
 	"\x04sale\x18\a \x01(\rR\x04sale\x12,\n" +
-	"\x04line\x18\b \x01(\v2\x18.holdfast.v1.LineSummaryR\x04line\"\xdc\x03\n" +
+	"\x04line\x18\b \x01(\v2\x18.holdfast.v1.LineSummaryR\x04line\"\xf2\x03\n" +
 	"\vLineSummary\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\rR\x05state\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x16\n" +
@@ -5054,7 +5078,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x06called\x18\x0f \x01(\rR\x06called\x12\x18\n" +
 	"\aceiling\x18\x10 \x01(\rR\aceiling\x12\x18\n" +
 	"\areturns\x18\x11 \x01(\rR\areturns\x12)\n" +
-	"\x05units\x18\x12 \x01(\v2\x13.holdfast.v1.CountsR\x05units\"x\n" +
+	"\x05units\x18\x12 \x01(\v2\x13.holdfast.v1.CountsR\x05units\x12\x14\n" +
+	"\x05bound\x18\x13 \x01(\rR\x05bound\"x\n" +
 	"\x0eGetLineRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
@@ -5197,7 +5222,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\":\n" +
 	"\x0eDigestResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xbf\x01\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xd7\x01\n" +
 	"\fLeaseRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x14\n" +
@@ -5206,13 +5231,14 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x04have\x18\x05 \x03(\x04R\x04have\x12\x17\n" +
 	"\await_ms\x18\x06 \x01(\rR\x06waitMs\x12\x18\n" +
 	"\aaccount\x18\a \x01(\tR\aaccount\x12\x12\n" +
-	"\x04mode\x18\b \x01(\rR\x04mode\"\xbf\x01\n" +
+	"\x04mode\x18\b \x01(\rR\x04mode\x12\x16\n" +
+	"\x06number\x18\t \x01(\x04R\x06number\"\xbf\x01\n" +
 	"\rLeaseResponse\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12-\n" +
 	"\aeffects\x18\x02 \x03(\v2\x13.holdfast.v1.EffectR\aeffects\x12\x19\n" +
 	"\blease_ms\x18\x03 \x01(\rR\aleaseMs\x12\x18\n" +
 	"\acluster\x18\x04 \x01(\tR\acluster\x12 \n" +
-	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\xe2\x03\n" +
+	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\x89\x04\n" +
 	"\x06Effect\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12\x12\n" +
@@ -5234,7 +5260,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05tries\x18\x10 \x01(\rR\x05tries\x12\x12\n" +
 	"\x04code\x18\x11 \x01(\tR\x04code\x12\x14\n" +
 	"\x05topic\x18\x12 \x01(\rR\x05topic\x12\x12\n" +
-	"\x04life\x18\x13 \x01(\x04R\x04life\"\xdb\x01\n" +
+	"\x04life\x18\x13 \x01(\x04R\x04life\x12%\n" +
+	"\x0erefunded_minor\x18\x14 \x01(\x03R\rrefundedMinor\"\xdb\x01\n" +
 	"\fGrantRequest\x12\x18\n" +
 	"\aaccount\x18\x01 \x01(\tR\aaccount\x12(\n" +
 	"\x10reads_per_second\x18\x02 \x01(\rR\x0ereadsPerSecond\x12*\n" +

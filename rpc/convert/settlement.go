@@ -18,7 +18,7 @@ func Effect(e fsm.EffectView) *api.Effect {
 	m := &api.Effect{Id: uint64(e.ID), Event: uint32(e.Event), Kind: uint32(e.Kind), Hold: e.Hold[:], Attempt: uint32(e.Attempt), Payment: e.Payment,
 		TotalMinor: e.Amount.AmountMinor, Currency: string(e.Amount.Currency), Method: uint32(e.Capture), BegunMs: e.BegunMs, Life: uint64(e.Incarnation),
 		NotBeforeUs: uint64(e.NotBefore), LatestMs: e.LatestMs, Urgent: e.Urgent, Parked: e.State == holdfast.EffectParked, Tries: uint32(e.Tries),
-		Code: e.Code, Topic: uint32(e.Topic)}
+		Code: e.Code, Topic: uint32(e.Topic), RefundedMinor: e.Refunded}
 	if e.Kind == holdfast.EffectCapture || e.Kind == holdfast.EffectRefund {
 		m.AmountMinor = e.Amount.AmountMinor
 	}
@@ -144,7 +144,7 @@ func LeaseQuery(q *api.LeaseRequest) (outbox.Query, error) {
 	if n := len(q.GetHave()); n > outbox.LeasesMax {
 		return outbox.Query{}, &holdfast.Error{Kind: holdfast.Invalid, Field: "have", Message: fmt.Sprintf("%d effects in hand, at most %d", n, outbox.LeasesMax)}
 	}
-	ask := outbox.Query{Worker: q.GetWorker(), Account: q.GetAccount(), Mode: holdfast.PaymentMode(q.GetMode()), Kinds: q.GetKinds(), Max: int(q.GetMax())}
+	ask := outbox.Query{Worker: q.GetWorker(), Number: q.GetNumber(), Account: q.GetAccount(), Mode: holdfast.PaymentMode(q.GetMode()), Kinds: q.GetKinds(), Max: int(q.GetMax())}
 	for _, id := range q.GetHave() {
 		ask.Have = append(ask.Have, holdfast.EffectID(id))
 	}
