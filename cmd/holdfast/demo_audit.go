@@ -36,20 +36,9 @@ type evidence struct {
 // collect reads the cluster and the provider when the sale is over.
 func collect(ctx context.Context, c *client.Client, w *crowd, blocked int) (evidence, error) {
 	e := evidence{blocked: blocked, told: w.told, unsure: w.unsure, broken: w.broken, places: len(w.places), twice: w.twice, lost: w.ended[lostPlace]}
-	var err error
-	if e.event, err = c.Event(ctx, w.event.EventRef); err != nil {
-		return e, err
-	}
-	seats, err := c.Seats(ctx, w.event.EventRef)
+	err := e.read(ctx, c, w.event.EventRef)
 	if err != nil {
 		return e, err
-	}
-	e.seats = seats.States
-	for order, err := range c.Orders(ctx, w.event.EventRef) {
-		if err != nil {
-			return e, err
-		}
-		e.orders = append(e.orders, order)
 	}
 	if e.line, err = c.Line(ctx, w.event.EventRef); err != nil {
 		return e, err
@@ -66,6 +55,25 @@ func collect(ctx context.Context, c *client.Client, w *crowd, blocked int) (evid
 	e.wallets = book.Payments
 	e.money, err = w.shop.reconcile(ctx, c, w.event.EventRef)
 	return e, err
+}
+
+// read reads what there is of the event: counters, seats, orders.
+func (e *evidence) read(ctx context.Context, c *client.Client, event client.EventRef) (err error) {
+	if e.event, err = c.Event(ctx, event); err != nil {
+		return err
+	}
+	seats, err := c.Seats(ctx, event)
+	if err != nil {
+		return err
+	}
+	e.seats = seats.States
+	for order, err := range c.Orders(ctx, event) {
+		if err != nil {
+			return err
+		}
+		e.orders = append(e.orders, order)
+	}
+	return nil
 }
 
 // verdict is what the audit found.

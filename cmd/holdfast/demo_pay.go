@@ -141,7 +141,7 @@ func (b *buyer) refusedHold(what string, hold heldUnits, err error) ending {
 		return dropped
 	}
 	if early := time.Until(hold.until); early > 0 || no.Code != holdfast.HoldLapsed.String() {
-		b.promiseBroken("%s: %s of %s, %v before its time was over", what, no.Code, hold.ID, early.Round(time.Millisecond))
+		b.promiseBroken("%s: %s of %s, %v before its time was over", what, no.Error(), hold.ID, early.Round(time.Millisecond))
 	}
 	return lateToPay
 }
