@@ -55,7 +55,7 @@ var arrows = map[string][]string{
 	"frontend/ticket":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "frontend/statement"},
 	"frontend/mail":       {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
 	"frontend/notify":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
-	"node/admission":      nil, // a law that a simulation can run without a cluster
+	"node/admission":      {""}, // a law that a simulation can run without a cluster
 }
 
 // foreign says which third-party modules a package may reach, directly or not: none for the pure ones.

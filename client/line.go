@@ -77,12 +77,13 @@ type LineSummary struct {
 	DrawnMs    int64
 	Round      uint64 // of the beacon, that the draw waits for or was made from; 0: none
 
-	Sessions uint32 // live
-	Looking  uint32 // of them without a hold
-	Called   uint32 // and not come yet
-	Ceiling  uint32 // sessions at a time
-	Returns  uint32 // on the list for seats that come back
-	Units    Counts // of the public allocation
+	Sessions uint32         // live
+	Looking  uint32         // of them without a hold
+	Called   uint32         // and not come yet
+	Ceiling  uint32         // sessions at a time
+	Returns  uint32         // on the list for seats that come back
+	Units    Counts         // of the public allocation
+	Bound    holdfast.Bound // what decides how many are called
 }
 
 // Line is an event's line with all that can be asked about it.
@@ -309,7 +310,7 @@ func summaryOf(s *api.LineSummary) *LineSummary {
 	}
 	l := &LineSummary{State: holdfast.LineState(s.GetState()), Paused: s.GetPaused(), Issued: s.GetIssued(), Served: holdfast.Position(s.GetServed()),
 		Tail: holdfast.Position(s.GetTail()), Cohort: s.GetCohort(), FrozenMs: s.GetFrozenMs(), DrawnMs: s.GetDrawnMs(), Round: s.GetRound(),
-		Sessions: s.GetSessions(), Looking: s.GetLooking(), Called: s.GetCalled(), Ceiling: s.GetCeiling(), Returns: s.GetReturns(), Units: countsOf(s.GetUnits())}
+		Sessions: s.GetSessions(), Looking: s.GetLooking(), Called: s.GetCalled(), Ceiling: s.GetCeiling(), Returns: s.GetReturns(), Units: countsOf(s.GetUnits()), Bound: holdfast.Bound(s.GetBound())}
 	copy(l.Commitment[:], s.GetCommitment())
 	copy(l.Chain[:], s.GetChain())
 	copy(l.Seed[:], s.GetSeed())

@@ -129,8 +129,9 @@ func (b *board) take(c client.Changes, now time.Time) {
 	case c.Revision < b.revision:
 		return
 	}
-	p.seats, p.states = c.Seats, c.SeatStates
+	p.seats, p.states = c.Seats, make([]holdfast.SeatState, len(c.Seats))
 	for i, unit := range c.Seats {
+		p.states[i] = b.geometry.shown(unit, c.SeatStates[i])
 		if int(unit) < len(b.states) {
 			b.count(unit, b.states[unit], -1)
 			b.states[unit] = c.SeatStates[i]
@@ -213,6 +214,7 @@ func (b *board) count(unit holdfast.SeatIndex, state holdfast.SeatState, by int)
 	if !ok {
 		return // of a description that is to be read still
 	}
+	state = b.geometry.shown(unit, state)
 	tally(&b.sections[section], state, by)
 	tally(&b.tiers[tier], state, by)
 }
@@ -272,7 +274,7 @@ func (b *board) look(now time.Time) view {
 		copy(v.sections, b.event.Sections)
 		copy(v.tiers, b.event.Tiers)
 	}
-	v.stock = stockOf(v.sections)
+	v.stock = b.stock()
 	return v
 }
 
@@ -310,7 +312,7 @@ func (b *board) glance(now time.Time) view {
 // stock counts what is left. b.mu is held.
 func (b *board) stock() stock {
 	if b.states == nil {
-		return stockOf(b.event.Sections)
+		return stockOf(b.event.Allocations[:1]) // public
 	}
 	return stockOf(b.sections)
 }
@@ -335,7 +337,7 @@ func (b *board) seats(now time.Time) ([]byte, holdfast.Revision) {
 	if b.rendered.body != nil && (b.rendered.revision == b.revision || now.Sub(b.rendered.at) < seatsEvery) {
 		return b.rendered.body, b.rendered.revision // somebody was quicker
 	}
-	b.rendered = seatsDoc{revision: b.revision, at: now, body: appendSeatsDoc(nil, b.revision, b.sale, b.states)}
+	b.rendered = seatsDoc{revision: b.revision, at: now, body: b.geometry.appendSeatsDoc(nil, b.revision, b.sale, b.states)}
 	return b.rendered.body, b.rendered.revision
 }
 

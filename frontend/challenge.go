@@ -102,6 +102,7 @@ type CaptchaConfig struct {
 	Secret    string // from a file; never printed
 	SiteKey   string
 	Script    string // the widget's script; its origin is allowed by the page's policy
+	Class     string // of the element that it fills, as "h-captcha"
 	Client    *http.Client
 }
 

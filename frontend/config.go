@@ -52,6 +52,8 @@ type Config struct {
 	QuietMax time.Duration
 	// Now is the clock; nil: the system's. Tests move it.
 	Now func() time.Time
+
+	readTimeout time.Duration // tests shorten it
 }
 
 // secure reports whether browsers reach the site by TLS, so that cookies may ask for it.
@@ -64,6 +66,9 @@ func (c Config) withDefaults() Config {
 	c.PublicURL = strings.TrimSuffix(c.PublicURL, "/")
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.readTimeout <= 0 {
+		c.readTimeout = readTimeout
 	}
 	if c.QuietMax <= 0 {
 		c.QuietMax = quietMax

@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
+	"github.com/holdfast-db/holdfast/fsm/command"
 )
 
 // geometry is what follows from an event's description alone, computed once for each version: where each unit is, what
@@ -13,6 +14,7 @@ import (
 type geometry struct {
 	section []uint16 // by unit
 	tier    []uint8
+	apart   []bool // units that are not for everybody; nil: there are none
 	doc     []byte
 	etag    string
 }
@@ -98,8 +100,34 @@ func newGeometry(event client.Event) *geometry {
 			so.Runs = append(so.Runs, runOut{First: unit, Count: 1})
 		}
 	}
+	g.setApart(event)
 	g.doc, _ = json.Marshal(out) // plain structs of text and numbers
 	return g
+}
+
+// setApart notes the units of the allocations that are not public.
+func (g *geometry) setApart(event client.Event) {
+	for _, a := range event.Spec.Allocations {
+		if g.apart == nil {
+			g.apart = make([]bool, len(g.section))
+		}
+		for _, span := range a.Spans {
+			for seat := span.First; seat <= span.Last; seat++ {
+				if unit, ok := event.Layout.Unit(command.Place{Section: span.Section, Row: int(span.Row), Seat: seat}); ok {
+					g.apart[unit] = true
+				}
+			}
+		}
+	}
+}
+
+// shown is a unit's state as everybody sees it: what is set apart is not on sale to them until it is sold, whoever has it
+// in hand, so that they are neither sent after it nor told that something is left.
+func (g *geometry) shown(unit holdfast.SeatIndex, state holdfast.SeatState) holdfast.SeatState {
+	if g.apart != nil && int(unit) < len(g.apart) && g.apart[unit] && state != holdfast.Sold {
+		return holdfast.Blocked
+	}
+	return state
 }
 
 func rowTier(section, row holdfast.TierIndex) holdfast.TierIndex {
@@ -119,15 +147,15 @@ func (g *geometry) of(unit holdfast.SeatIndex) (section holdfast.SectionIndex, t
 // stateChars write a unit's state as one character: the number of the state.
 const stateChars = "01234"
 
-// appendSeatsDoc writes the states of all units: one character a unit, by number.
-func appendSeatsDoc(b []byte, revision holdfast.Revision, sale holdfast.SaleState, states []holdfast.SeatState) []byte {
+// appendSeatsDoc writes the states of all units as everybody sees them: one character a unit, by number.
+func (g *geometry) appendSeatsDoc(b []byte, revision holdfast.Revision, sale holdfast.SaleState, states []holdfast.SeatState) []byte {
 	b = append(b, `{"revision":`...)
 	b = strconv.AppendUint(b, uint64(revision), 10)
 	b = append(b, `,"sale":"`...)
 	b = append(b, sale.String()...)
 	b = append(b, `","states":"`...)
-	for _, s := range states {
-		b = append(b, stateChars[min(int(s), len(stateChars)-1)])
+	for unit, state := range states {
+		b = append(b, stateChars[min(int(g.shown(holdfast.SeatIndex(unit), state)), len(stateChars)-1)])
 	}
 	return append(b, "\"}\n"...)
 }

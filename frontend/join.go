@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
@@ -28,6 +29,9 @@ type door struct {
 	recent  recentPlaces
 	blocks  uint64 // committed, for the metrics
 	places  uint64
+
+	entered time.Time     // when the last Enter was begun; of run alone
+	used    atomic.Uint32 // Enter commands of this line so far, by all frontends
 }
 
 // joiner is one key on its way in, for however many requests wait for it.
@@ -92,9 +96,34 @@ func (d *door) join(ctx context.Context, key holdfast.PlaceKey) (entered, error)
 	}
 }
 
+// gaps are how long a frontend waits from one Enter to the next, by how much of holdfast.EntersMax is used: each leaves a
+// header in the shard for good, and people who trickle in over hours must not use them up one by one. At first nobody
+// waits for anything.
+var gaps = []struct {
+	used uint32
+	gap  time.Duration
+}{{holdfast.EntersMax / 8, 0}, {holdfast.EntersMax / 2, 100 * time.Millisecond}, {holdfast.EntersMax / 4 * 3, time.Second},
+	{holdfast.EntersMax / 10 * 9, 3 * time.Second}, {holdfast.EntersMax, 8 * time.Second}}
+
+func gapAt(used uint32) time.Duration {
+	for _, g := range gaps {
+		if used < g.used {
+			return g.gap
+		}
+	}
+	return gaps[len(gaps)-1].gap
+}
+
 // run commits blocks until nobody waits.
 func (d *door) run() {
 	for {
+		if wait := gapAt(d.used.Load()) - time.Since(d.entered); wait > 0 {
+			select {
+			case <-time.After(wait):
+			case <-d.ctx.Done(): // whoever waits is told
+			}
+		}
+		d.entered = time.Now()
 		d.mu.Lock()
 		n := len(d.queue)
 		if n == 0 {

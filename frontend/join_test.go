@@ -199,6 +199,37 @@ func TestEveryJoinerIsAnswered(t *testing.T) {
 	})
 }
 
+// TestATrickleOfPeopleDoesNotUseUpTheHeaders: the more of them are used, the longer people are collected; the first one
+// after a pause waits for nobody.
+func TestATrickleOfPeopleDoesNotUseUpTheHeaders(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &blocks{}
+		d, stop := newDoor(t, b)
+		defer stop()
+		d.used.Store(holdfast.EntersMax / 2)
+		began := time.Now()
+		if _, err := d.join(t.Context(), key(0)); err != nil || time.Since(began) > 0 {
+			t.Errorf("the first waited %v, %v", time.Since(began), err)
+		}
+		var all sync.WaitGroup
+		for i := 1; i <= 30; i++ { // one every 50 ms
+			all.Go(func() { _, _ = d.join(t.Context(), key(i)) })
+			time.Sleep(50 * time.Millisecond)
+		}
+		all.Wait()
+		if len(b.sizes) > 3 {
+			t.Errorf("30 people in a second and a half took blocks of %v", b.sizes)
+		}
+	})
+	for used, last := uint32(0), time.Duration(0); used <= holdfast.EntersMax; used += 64 {
+		if gap := gapAt(used); gap < last || gap > joinPatience {
+			t.Fatalf("at %d the gap is %v after %v", used, gap, last)
+		} else {
+			last = gap
+		}
+	}
+}
+
 func TestTheDoorsTreeIsTheDrawsTree(t *testing.T) {
 	for _, n := range []int{1, 2, 3, 5, 8, 13, 1000} {
 		leaves := make([]draw.Hash, n)

@@ -97,12 +97,10 @@ func (s *Server) enter(ctx context.Context, r *http.Request, j *joining, in *joi
 	}
 	if j.had {
 		// The token is too old to be believed; the shard knows whether the place is.
-		place, err := s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
-		switch {
-		case err == nil && place.State != holdfast.PlaceLeft:
-			q.token.State, q.token.Position = tokenWaiting, noPosition
+		switch err := s.confirmPlace(ctx, &q); {
+		case err == nil:
 			return q, nil
-		case err != nil && !errors.Is(err, holdfast.NotFound):
+		case !errors.Is(err, holdfast.NotFound) && !errors.Is(err, errTokenInvalid):
 			return q, err
 		}
 	}
@@ -114,7 +112,21 @@ func (s *Server) enter(ctx context.Context, r *http.Request, j *joining, in *joi
 		return q, err
 	}
 	q.token = token{Event: j.room.ref.ID, Number: place.number, Index: place.index, Position: noPosition, State: tokenWaiting, Key: j.key, Path: place.path}
+	q.given = true
 	return q, nil
+}
+
+// confirmPlace asks the shard whether a place is what its token says, whatever the token's age. What the token said of the
+// place's state is forgotten: polls find it out.
+func (s *Server) confirmPlace(ctx context.Context, q *placeRequest) error {
+	place, err := s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
+	if err == nil && place.State == holdfast.PlaceLeft {
+		return errTokenInvalid
+	}
+	if err == nil {
+		q.token.State, q.token.Position = tokenWaiting, noPosition
+	}
+	return err
 }
 
 // mayJoin decides before the line who may join it: how many from one address, how many at all, and the challenge.
@@ -229,6 +241,9 @@ func (s *Server) postLine(w http.ResponseWriter, r *http.Request) {
 	}
 	out := s.placeOut(&q, stand(q.room.board.line.Load(), &q.token))
 	out.Token = s.reissue(w, r, &q)
+	if q.given {
+		s.mailWayBack(r, &q, out.Token)
+	}
 	out.Key, out.Index, out.Path = hex.EncodeToString(q.token.Key[:]), &q.token.Index, hexPath(q.token.Path)
 	s.json(w, http.StatusOK, out)
 }
@@ -277,7 +292,8 @@ type returnsIn struct {
 
 type returnsOut struct {
 	Joined bool   `json:"joined"`
-	Rank   uint32 `json:"rank"` // so many stand before
+	Rank   uint32 `json:"rank"`            // so many stand before
+	Token  string `json:"token,omitempty"` // with which polls tell of an offer
 }
 
 func (s *Server) postReturns(w http.ResponseWriter, r *http.Request) {
@@ -296,6 +312,7 @@ func (s *Server) postReturns(w http.ResponseWriter, r *http.Request) {
 		s.failIn(w, r, err, q.room.ref.ID)
 		return
 	}
+	out.Token = s.reissue(w, r, &q)
 	s.json(w, http.StatusOK, out)
 }
 
@@ -312,6 +329,9 @@ func (s *Server) joinReturns(ctx context.Context, q *placeRequest, in returnsIn)
 	wish := client.ReturnsRequest{PlaceRef: q.ref(), Count: int(wants[0].Count), Tier: wants[0].Tier, Section: wants[0].Section}
 	if _, err := s.cfg.Client.JoinReturns(ctx, wish); err != nil {
 		return returnsOut{}, err
+	}
+	if q.token.State != tokenAdmitted { // whoever is inside is asked for anyway
+		q.token.State = tokenListed
 	}
 	place, err := s.cfg.Client.Place(ctx, q.ref())
 	return returnsOut{Joined: place.Returns, Rank: place.Rank}, err

@@ -1,12 +1,11 @@
 package frontend
 
 import (
-	"context"
 	"crypto/rand"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -251,6 +250,41 @@ func TestAnEventAsksForTheIdentityThatItCountsOn(t *testing.T) {
 	b.do("GET", s.base+away.RequestURI(), nil).want(400)
 }
 
+// TestAPlaceIsComeBackToByMail: from another device, at another frontend, when the token has run out and after the draw.
+func TestAPlaceIsComeBackToByMail(t *testing.T) {
+	spec := lined("evening")
+	spec.Line.Who = command.ByLink
+	g := newGround(t, spec)
+	box := &mailbox{}
+	set := func(c *Config) { c.PublicURL, c.Mail = "http://shop.test", box }
+	one, two := g.serve(set), g.serve(set)
+	b := newBrowser(t)
+	link, _ := url.Parse(one.mailLink("ann@example.org", "/e/evening/line"))
+	b.do("GET", one.base+link.RequestURI(), nil).want(303)
+	p := b.join(one)
+	until(t, "the way back is mailed", func() bool { return len(box.all()) == 1 })
+	b.join(one) // which is the same place, and no second mail
+	g.draw()
+	two.sees("the line is drawn", func(l *lineNow) bool { return l.drawn })
+	g.clock.advance(2 * time.Hour)
+	_, way, _ := strings.Cut(box.all()[0], "http://shop.test")
+	way, _, _ = strings.Cut(way, "\n")
+	phone := newBrowser(t)
+	if a := phone.do("GET", two.base+way, nil).want(303); a.header.Get("Location") != "/e/evening/line" {
+		t.Errorf("%s", a.header.Get("Location"))
+	}
+	if q := phone.poll(two); q.Number != p.Number || q.Position == nil || *q.Position != 0 {
+		t.Errorf("on the phone: %+v, was %d", q, p.Number)
+	}
+	if len(box.all()) != 1 {
+		t.Errorf("%d mails", len(box.all()))
+	}
+	newBrowser(t).do("GET", two.base+"/e/evening/line?place=hf1.AAAA.AAAA.AAAA", nil).want(303)
+	if _, ok := one.openAddress(one.sealAddress("ann@example.org")[1:]); ok {
+		t.Error("an altered address is believed")
+	}
+}
+
 func TestTheChallengeComesBeforeTheLine(t *testing.T) {
 	spec := lined("evening")
 	spec.Line.Challenge, spec.Line.WorkBits = command.ChallengeWork, 8
@@ -324,14 +358,4 @@ func TestAPauseAndALostLeaderAreSaidOnThePlace(t *testing.T) {
 	if a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
 		t.Errorf("joining without a leader: %d %s", a.status, a.body)
 	}
-}
-
-type mailbox struct{ sent []string }
-
-func (m *mailbox) Send(_ context.Context, to, subject, text string) error {
-	if to == "" {
-		return errors.New("no recipient")
-	}
-	m.sent = append(m.sent, text)
-	return nil
 }

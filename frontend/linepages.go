@@ -34,13 +34,10 @@ func (g *guest) current() (placeRequest, bool) {
 	if !ok || q.token.fresh(g.s.now()) {
 		return q, ok
 	}
-	j := joining{room: g.room, visitor: g.visitor, key: q.token.Key, token: q.token, text: q.text, had: true}
-	place, err := g.s.cfg.Client.Place(g.r.Context(), q.ref(), client.AllowStale())
-	if err != nil || place.State == holdfast.PlaceLeft {
+	q.visitor = g.visitor
+	if err := g.s.confirmPlace(g.r.Context(), &q); err != nil {
 		return q, false
 	}
-	q = placeRequest{room: j.room, visitor: j.visitor, token: j.token}
-	q.token.State, q.token.Position = tokenWaiting, noPosition
 	q.text = g.s.reissue(g.w, g.r, &q)
 	return q, true
 }
@@ -60,6 +57,10 @@ func (g *guest) standOn(ctx context.Context, q *placeRequest) (standing, error) 
 		if st.state == holdfast.PlaceWaiting || st.state == holdfast.PlaceMissed {
 			st.state = holdfast.PlaceCalled // the form finds out
 		}
+	default:
+		if q.token.State == tokenListed {
+			return g.s.offered(ctx, q, st)
+		}
 	}
 	return st, nil
 }
@@ -67,6 +68,10 @@ func (g *guest) standOn(ctx context.Context, q *placeRequest) (standing, error) 
 func (s *Server) roomPage(w http.ResponseWriter, r *http.Request) {
 	g, ok := s.eventGuest(w, r)
 	if !ok {
+		return
+	}
+	if text := r.FormValue("place"); text != "" {
+		g.comeBack(text)
 		return
 	}
 	v := page.RoomView{Frame: g.frame, Event: g.head(), State: page.RoomOutside, Sale: g.view.sum(s.now()), Draw: g.draw(), Live: true}
@@ -156,6 +161,9 @@ func (s *Server) joinForm(w http.ResponseWriter, r *http.Request) {
 	}
 	if q.text == "" || !j.had {
 		q.text = s.reissue(w, r, &q)
+	}
+	if q.given {
+		s.mailWayBack(r, &q, q.text)
 	}
 	st, changed, err := s.advance(ctx, &q)
 	if err != nil {
@@ -291,7 +299,9 @@ func (s *Server) returnsForm(w http.ResponseWriter, r *http.Request) {
 		err = s.cfg.Client.LeaveReturns(r.Context(), g.room.ref, q.token.Key.Buyer())
 	} else {
 		in := bestForm(r)
-		_, err = s.joinReturns(r.Context(), &q, returnsIn{Count: in.Count, Tier: in.Tier, Section: in.Section})
+		if _, err = s.joinReturns(r.Context(), &q, returnsIn{Count: in.Count, Tier: in.Tier, Section: in.Section}); err == nil {
+			s.reissue(w, r, &q)
+		}
 	}
 	if err != nil {
 		g.refuse(err, "/returns")

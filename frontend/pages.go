@@ -269,6 +269,9 @@ func (g *guest) join() page.Join {
 			Other: &page.Link{Text: "wait " + strconv.FormatInt(c.DelayMs/1000, 10) + " seconds instead", URL: "/e/" + url.PathEscape(g.room.ref.Name) + "/delay"}}
 	case command.ChallengeCaptcha:
 		j.Challenge = page.Challenge{Kind: "captcha", Script: c.Script, SiteKey: c.SiteKey}
+		if g.s.cfg.Captcha != nil {
+			j.Challenge.Class = g.s.cfg.Captcha.Class
+		}
 		if u, err := url.Parse(c.Script); err == nil && u.Host != "" {
 			g.needs.Captcha = []string{u.Scheme + "://" + u.Host}
 		}

@@ -121,7 +121,7 @@ func stand(l *lineNow, t *token) standing {
 		st.state = holdfast.PlaceAdmitted
 	case st.position < l.served:
 		st.state = holdfast.PlaceCalled
-	case t.State == tokenDeferred:
+	case t.State == tokenDeferred, t.State == tokenListed && t.Position != noPosition:
 		st.state = holdfast.PlaceDeferred
 	}
 	return st
@@ -163,6 +163,7 @@ type placeRequest struct {
 	visitor visitor
 	token   token
 	text    string
+	given   bool // the place was given by this request
 }
 
 func (s *Server) placeRequest(r *http.Request) (q placeRequest, err error) {
@@ -222,7 +223,10 @@ func (s *Server) advance(ctx context.Context, q *placeRequest) (st standing, cha
 	case holdfast.PlaceAdmitted:
 		st, err = s.inside(ctx, q, st)
 	default:
-		return st, false, nil
+		if q.token.State == tokenListed {
+			st, err = s.offered(ctx, q, st)
+		}
+		return st, false, err
 	}
 	before := q.token
 	switch st.state {
@@ -285,6 +289,21 @@ func (s *Server) inside(ctx context.Context, q *placeRequest, st standing) (stan
 	}
 	if len(v.Holds) > 0 {
 		st.hold = v.Holds[0]
+	}
+	return st, nil
+}
+
+// offered asks a member whether seats that came back are held for somebody who waits for them. Only who is on that list
+// costs a question.
+func (s *Server) offered(ctx context.Context, q *placeRequest, st standing) (standing, error) {
+	v, err := s.cfg.Client.Visitor(ctx, q.room.ref, q.token.Key.Buyer(), client.AllowStale())
+	switch {
+	case errors.Is(err, holdfast.NotFound):
+		return st, nil
+	case err != nil:
+		return st, err
+	case v.State == holdfast.PlaceOffered && len(v.Holds) > 0:
+		st.state, st.hold = holdfast.PlaceOffered, v.Holds[0]
 	}
 	return st, nil
 }
@@ -360,6 +379,8 @@ func (s *Server) pollAfter(v *view, q *placeRequest, st standing, room page.Room
 	switch {
 	case st.retry > 0:
 		return st.retry
+	case q.token.State == tokenListed:
+		return overPoll / 3
 	case room == page.RoomTurn:
 		return callPoll
 	case room == page.RoomAdmitted:

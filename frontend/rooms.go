@@ -220,8 +220,14 @@ func (s *Server) attend(ctx context.Context, c *room) {
 		case <-tick.C:
 		}
 		ask, cancel := context.WithTimeout(ctx, askTimeout)
-		if event, err := s.cfg.Client.Event(ask, c.ref, client.AllowStale()); err == nil {
+		event, err := s.cfg.Client.Event(ask, c.ref, client.AllowStale())
+		if err == nil {
 			c.board.describe(event)
+		}
+		if err == nil && event.Spec.Line.Enabled {
+			if l, err := s.cfg.Client.Line(ask, c.ref, client.AllowStale()); err == nil {
+				c.door.used.Store(l.Enters)
+			}
 		}
 		cancel()
 	}

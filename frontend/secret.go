@@ -74,6 +74,7 @@ const (
 	forContacts    purpose = "contact"     // keyed hashes of mail addresses
 	forTickets     purpose = "ticket"      // MACs of order links
 	forTicketCodes purpose = "ticket code" // seeds of the keys that sign tickets
+	forAddresses   purpose = "address"     // encryption of a mail address that a visitor carries
 	forMailLinks   purpose = "mail link"   // MACs of links that prove a mail address
 )
 

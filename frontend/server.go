@@ -29,6 +29,7 @@ type Server struct {
 	keys      keyring
 	signIn    signIn
 	finder    finder
+	letters   chan letter
 
 	http     *http.Server
 	listener *boundedListener
@@ -88,11 +89,11 @@ func New(cfg Config) (*Server, error) {
 	s.perSession = newBuckets[holdfast.BuyerID](l.SessionPerSecond, l.SessionBurst)
 	s.perMail = newBuckets[[16]byte](1.0/60, 3)
 	s.joins = newBuckets[struct{}](float64(l.JoinsPerSecond), l.JoinsPerSecond)
-	s.finder = newFinder(s)
+	s.finder, s.letters = newFinder(s), make(chan letter, lettersMax)
 	s.gate.max = int64(l.InFlightMax)
 	s.listener = &boundedListener{Listener: cfg.Listener, max: int64(l.ConnsMax), plain: cfg.TLS == nil}
 	s.metrics = newMetrics(s)
-	s.http = &http.Server{Handler: s.handler(), TLSConfig: cfg.TLS, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout,
+	s.http = &http.Server{Handler: s.handler(), TLSConfig: cfg.TLS, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: cfg.readTimeout,
 		WriteTimeout: writeTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: l.HeaderBytesMax,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	return s, nil
@@ -106,6 +107,9 @@ func (s *Server) Open(ctx context.Context) error {
 	s.wg.Go(s.keys.renew)
 	s.wg.Go(s.rooms.tend)
 	s.wg.Go(s.finder.run)
+	for range letterWriters {
+		s.wg.Go(s.writeLetters)
+	}
 	s.wg.Go(func() {
 		var err error
 		if s.cfg.TLS != nil {

@@ -34,6 +34,7 @@ type settings struct {
 		SecretFile string `yaml:"secret_file"`
 		SiteKey    string `yaml:"site_key"`
 		Script     string `yaml:"script"`
+		Class      string `yaml:"class"`
 	} `yaml:"captcha"`
 	Codes map[string]map[string]string `yaml:"codes"` // by event: code to allocation
 	Theme struct {
@@ -115,7 +116,7 @@ func (c *Config) takeKeys(s *settings) error {
 		if err != nil {
 			return fmt.Errorf("captcha: %w", err)
 		}
-		c.Captcha = &CaptchaConfig{VerifyURL: s.Captcha.VerifyURL, Secret: secret.Reveal(), SiteKey: s.Captcha.SiteKey, Script: s.Captcha.Script}
+		c.Captcha = &CaptchaConfig{VerifyURL: s.Captcha.VerifyURL, Secret: secret.Reveal(), SiteKey: s.Captcha.SiteKey, Script: s.Captcha.Script, Class: s.Captcha.Class}
 	}
 	for i, shop := range s.Shops {
 		known := ShopConfig{Issuer: shop.Issuer}

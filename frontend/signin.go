@@ -204,14 +204,17 @@ func (i *signIn) enterByAssertion(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
+// normalAddress is the form in which addresses are compared.
+func normalAddress(address string) string { return strings.ToLower(strings.TrimSpace(address)) }
+
 const mailLinkLife = 30 * time.Minute
 
 // mailLink gives a link that proves the mail address to whoever opens it.
 func (s *Server) mailLink(address, to string) string {
-	a := s.newAccount(command.ByLink, strings.ToLower(address))
+	a := s.newAccount(command.ByLink, normalAddress(address))
 	b := append(binary.LittleEndian.AppendUint64(nil, uint64(s.now().Add(mailLinkLife).Unix())), a.hash[:]...)
 	b = mac(b, s.cfg.Secret.key(forMailLinks, 0), b)
-	return s.cfg.PublicURL + "/signin/link?" + url.Values{"t": {b64.EncodeToString(b)}, "to": {to}}.Encode()
+	return s.cfg.PublicURL + "/signin/link?" + url.Values{"t": {b64.EncodeToString(b)}, "m": {s.sealAddress(address)}, "to": {to}}.Encode()
 }
 
 // sendLink mails a link. It answers the same whatever the address, so that nobody learns whose it is.
@@ -264,6 +267,9 @@ func (i *signIn) openLink(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		i.s.fail(w, r, err)
 		return
+	}
+	if _, ok := i.s.openAddress(r.FormValue("m")); ok {
+		i.s.setCookie(w, cookieMail, r.FormValue("m"), accountLife)
 	}
 	i.s.setCookie(w, cookieAccount, i.s.seal(a, i.s.now().Add(accountLife)), accountLife)
 	http.Redirect(w, r, to, http.StatusSeeOther)

@@ -146,6 +146,32 @@ func TestAStreamThatMissedTooMuchIsToldToBeginAnew(t *testing.T) {
 	}
 }
 
+// TestAStreamOutlivesTheTimeForReadingARequest, and ends at once when the frontend drains.
+func TestAStreamOutlivesTheTimeForReadingARequest(t *testing.T) {
+	g := newGround(t, hall("evening"))
+	s := g.serve(func(c *Config) { c.readTimeout = 50 * time.Millisecond })
+	events, _ := listen(t, s, "", "")
+	next(t, events, "line")
+	ended := time.After(300 * time.Millisecond)
+	for waiting := true; waiting; {
+		select {
+		case _, ok := <-events:
+			if !ok {
+				t.Fatal("the stream ended with the time for reading")
+			}
+		case <-ended:
+			waiting = false
+		}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	defer cancel()
+	if err := s.Drain(ctx); err != nil {
+		t.Errorf("draining: %v", err)
+	}
+	for range events { // until it ends
+	}
+}
+
 func TestTheBoardCountsWhatIsLeft(t *testing.T) {
 	g := newGround(t, hall("evening"))
 	event, err := g.client.Event(t.Context(), g.event)

@@ -41,6 +41,7 @@ const (
 	tokenWaiting  tokenState = 1
 	tokenAdmitted tokenState = 2
 	tokenDeferred tokenState = 3
+	tokenListed   tokenState = 4 // waits, and is on the list for seats that come back
 )
 
 // noPosition says that the shard has not moved the place.

@@ -22,6 +22,7 @@ type pace struct {
 	target            uint32 // the leader's own numbers
 	busyPermille      uint16
 	providerPerMinute uint32
+	bound             holdfast.Bound
 
 	totals            LineTotals
 	show, units, pays average
@@ -165,16 +166,16 @@ func (l *line) calledNotCome(clock holdfast.Clock, callMs uint32) (n uint32) {
 	return n
 }
 
-// comingPart is the part of a turn after which nobody is expected any more who might still come: pages ask every few
+// ComingPart is the part of a turn after which nobody is expected any more who might still come: pages ask every few
 // seconds when a turn is near, so whoever comes, comes soon.
-const comingPart = 8
+const ComingPart = 8
 
 // fresh gives how many were called so lately that they may be on their way.
 func (l *line) fresh(clock holdfast.Clock, callMs uint32) (n uint32) {
 	last := l.pace.lost
 	for i := range l.pace.calls {
 		c := &l.pace.calls[i]
-		if c.at+micros(callMs)/comingPart > l.clockOf(clock) {
+		if c.at+micros(callMs)/ComingPart > l.clockOf(clock) {
 			n += uint32(c.before-last) - min(c.came, uint32(c.before-last))
 		}
 		last = c.before
@@ -212,6 +213,7 @@ func (m *Machine) admit(c *command.Admit) holdfast.Outcome {
 	l.pace.forget(m.state.clock, rules.CallMs)
 	m.fillCredit(l, &rules)
 	l.pace.target, l.pace.busyPermille, l.pace.providerPerMinute = c.Target, c.BusyPermille, c.ProviderPerMinute
+	l.pace.bound = c.Bound
 	if n := m.admissible(e, &rules, c.Count); n > 0 {
 		if _, rate := l.limits(&rules); rate > 0 {
 			l.pace.credit -= uint64(n) * 1_000_000

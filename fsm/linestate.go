@@ -108,6 +108,7 @@ func (p *pace) write(f *frameWriter) {
 	f.u32(p.target)
 	f.u16(p.busyPermille)
 	f.u32(p.providerPerMinute)
+	f.u8(uint8(p.bound))
 	for _, v := range []uint32{uint32(p.show), uint32(p.units), uint32(p.pays), p.sessionMs} {
 		f.u32(v)
 	}
@@ -203,6 +204,9 @@ func (p *pace) read(f *frameReader) {
 	p.credit = f.u64()
 	p.creditAt = holdfast.Clock(f.u64())
 	p.target, p.busyPermille, p.providerPerMinute = f.u32(), f.u16(), f.u32()
+	if p.bound = holdfast.Bound(f.u8()); p.bound >= holdfast.Bounds {
+		f.fail("there is no bound %d", p.bound)
+	}
 	p.show, p.units, p.pays, p.sessionMs = average(f.u32()), average(f.u32()), average(f.u32()), f.u32()
 	t := &p.totals
 	for _, v := range []*uint64{&t.Came, &t.ComingMs, &t.Held, &t.Units, &t.Sold} {

@@ -45,6 +45,7 @@ type LineView struct {
 	Target            uint32
 	BusyPermille      uint16
 	ProviderPerMinute uint32
+	Bound             holdfast.Bound
 	ShowPermille      uint32 // of the positions called, how many came
 	UnitsPerHoldMilli uint32
 	PayPermille       uint32 // of the holds, how many were sold
@@ -129,6 +130,7 @@ func (e *event) lineView(clock holdfast.Clock) LineView {
 	p := &l.pace
 	v.Totals, v.Fresh = p.totals, l.fresh(clock, rules.CallMs)
 	v.Target, v.BusyPermille, v.ProviderPerMinute = p.target, p.busyPermille, p.providerPerMinute
+	v.Bound = p.bound
 	v.ShowPermille, v.UnitsPerHoldMilli, v.PayPermille, v.SessionMeanMs = p.show.of(1000), p.units.of(1000), p.pays.of(1000), p.sessionMs
 	return v
 }

@@ -41,6 +41,7 @@ type modelLine struct {
 	show, units, pays           int64 // in 65,536ths
 	sessionMs                   int64
 	signals                     command.Admit
+	totals                      fsm.LineTotals
 	touched                     bool
 }
 
@@ -359,8 +360,10 @@ func (m *model) redeem(e *modelEvent, c *command.Redeem) holdfast.Outcome {
 	for i := range l.calls {
 		if call := &l.calls[i]; !call.over && call.from <= position && position < call.before {
 			call.came++
+			l.totals.ComingMs += uint64(call.at.Until(m.clock) / time.Millisecond)
 		}
 	}
+	l.totals.Came++
 	rules := e.lineRules()
 	v.state, l.touched = holdfast.PlaceAdmitted, true
 	v.ends, v.idle = m.clock.Add(ms(rules.SessionMs)), m.clock.Add(ms(rules.IdleMs))
@@ -479,12 +482,23 @@ func (m *model) holdEnded(h *modelHold, how holdfast.Outcome) {
 	}
 }
 
+// sessionHolds counts the first hold that a session has.
+func (m *model) sessionHolds(h *modelHold) {
+	l := h.event.line
+	if l == nil || l.visitors[h.buyer] == nil || l.visitors[h.buyer].state != holdfast.PlaceAdmitted || len(m.liveHolds(h.event, h.buyer)) > 0 {
+		return
+	}
+	l.totals.Held++
+	l.totals.Units += uint64(len(h.units))
+}
+
 func (m *model) bought(h *modelHold) {
 	e := h.event
 	if e.line == nil || e.line.visitors[h.buyer] == nil {
 		return
 	}
 	v := e.line.visitors[h.buyer]
+	e.line.totals.Sold++
 	follow(&e.line.pays, 1, 1)
 	follow(&e.line.units, int64(len(h.units)), 1)
 	if v.state == holdfast.PlaceAdmitted {
@@ -578,6 +592,20 @@ func (m *model) called(e *modelEvent) (n uint32) {
 	return n
 }
 
+// fresh counts those of them that were called in the last eighth of a turn.
+func (m *model) fresh(e *modelEvent) (n uint32) {
+	now := m.clock
+	if e.line.stopped {
+		now = e.line.stoppedAt
+	}
+	for _, c := range e.line.calls {
+		if !c.over && c.at.Add(ms(e.lineRules().CallMs)/8) > now {
+			n += uint32(c.before-c.from) - min(c.came, uint32(c.before-c.from))
+		}
+	}
+	return n
+}
+
 func (m *model) admissible(e *modelEvent, asked uint32) uint32 {
 	l := e.line
 	var public fsm.Counts
@@ -590,7 +618,7 @@ func (m *model) admissible(e *modelEvent, asked uint32) uint32 {
 	}
 	free, sessions := int64(public[holdfast.Free]), int64(l.count(holdfast.PlaceAdmitted))
 	show, units := max(l.show, 65536/16), max(l.units, 65536)
-	expected := int64(m.called(e)) * show / 65536
+	expected := int64(m.fresh(e)) * show / 65536
 	people := free * 65536 / units
 	if free*100 > all {
 		people = free * 65536 * 12 / 10 / units
@@ -884,7 +912,9 @@ func (m *model) lineView(e *modelEvent) fsm.LineView {
 	v.Counts[holdfast.PlaceCalled] += called
 	v.Counts[holdfast.PlaceMissed] += uint32(missed)
 	v.Counts[holdfast.PlaceWaiting] += left - called - uint32(missed)
+	v.Totals, v.Fresh = l.totals, m.fresh(e)
 	v.Target, v.BusyPermille, v.ProviderPerMinute = l.signals.Target, l.signals.BusyPermille, l.signals.ProviderPerMinute
+	v.Bound = l.signals.Bound
 	v.ShowPermille, v.UnitsPerHoldMilli = uint32(l.show*1000/65536), uint32(l.units*1000/65536)
 	v.PayPermille, v.SessionMeanMs = uint32(l.pays*1000/65536), uint32(l.sessionMs)
 	return v

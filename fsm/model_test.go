@@ -210,6 +210,7 @@ func (m *model) makeHold(e *modelEvent, id holdfast.HoldID, buyer holdfast.Buyer
 	for i, t := range e.spec.Tiers {
 		h.prices[holdfast.TierIndex(i)] = t.PriceMinor
 	}
+	m.sessionHolds(h)
 	m.holds[h.id] = h
 	e.put(h.units, h, holdfast.Held)
 	return h

@@ -23,6 +23,12 @@ const (
 	commandCost = 2 * time.Microsecond
 )
 
+// The machine and the law mean the same by those who were called lately.
+const (
+	_ = uint(fsm.ComingPart - admission.FreshPart)
+	_ = uint(admission.FreshPart - fsm.ComingPart)
+)
+
 // lines is what the duty remembers. It is void with the reign: the next leader takes up from the state.
 type lines struct {
 	gauge   admission.Gauge
@@ -131,7 +137,7 @@ func (g *group) pace(e *fsm.LinedEvent, elapsed time.Duration, busy float64, sel
 	g.log.Debug("people are called", "shard", uint32(g.shard), "event", e.ID.String(), "count", count, "bound", why.String(), "busy", busy,
 		"target", m.Target, "looking", facts.Looking, "active", facts.Active, "waiting", facts.Waiting)
 	return &command.Admit{Count: uint32(count), Target: uint32(math.Round(m.Target)), BusyPermille: uint16(math.Round(1000 * m.Busy)),
-		ProviderPerMinute: uint32(math.Round(60 * facts.Orders))}
+		ProviderPerMinute: uint32(math.Round(60 * facts.Orders)), Bound: why}
 }
 
 // factsOf is a line as the law sees it.

@@ -296,3 +296,20 @@ func TestPlacesAndSessionsSurviveARestartOfAllNodes(t *testing.T) {
 		cr.checkReplicas(cr.shard)
 	})
 }
+
+func TestALeaderDrawsWithoutTheBeaconWhenItIsTooLate(t *testing.T) {
+	inCluster(t, 1, node.Config{}, func(t *testing.T, c *cluster) {
+		beacon := holdfast.Beacon{Kind: holdfast.BeaconChain, PublicKey: [32]byte{1}, GenesisMs: time.Now().UnixMilli(), PeriodMs: 10_000}
+		cr := newCrowd(t, c, 100, command.LineRules{Beacon: beacon, FallbackMs: 20_000}, time.Second, 5*time.Second, 6*time.Second)
+		time.Sleep(2 * time.Second)
+		cr.join(10)
+		time.Sleep(15 * time.Second) // the round after the cut-off is due, and nobody brings it
+		if v, _ := cr.line(); v.State != holdfast.LineFrozen || v.Round == 0 {
+			t.Errorf("before the time for the fallback it is %s, waiting for round %d", v.State, v.Round)
+		}
+		time.Sleep(20 * time.Second)
+		if v, _ := cr.line(); v.State != holdfast.LineDrawn || !v.Fallback || v.DrawnMs < v.FallbackAt {
+			t.Errorf("after it: %s at %d, and the fallback is for %d", v.State, v.DrawnMs, v.FallbackAt)
+		}
+	})
+}

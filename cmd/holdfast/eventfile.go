@@ -26,6 +26,7 @@ import (
 //	rows          "A-Z x 24", "A-C x 18, D-F x 5-22" (seats 5 to 22), or a list of these and of {row: A, seats: 5-22, tier: gold};
 //	              the best row first
 //	places        how many people a section without seats takes
+//	line          a waiting line, in eventline.go
 //	allocations   runs of seats by section, row and number: {section: "101", rows: A-C, seats: 1-10}; all seats
 //	              without seats, all rows without rows; {section: Floor, places: 1-200}
 //	checkout      how money is taken: see eventcheckout.go
@@ -129,6 +130,7 @@ func (f *eventFile) event(n *yaml.Node) {
 			f.spec.Currency = holdfast.Currency(f.text(n, "currency"))
 			f.at("currency", n, "currency")
 		},
+		"line":        func(n *yaml.Node) { f.line(n) },
 		"rules":       func(n *yaml.Node) { rules = n },
 		"tiers":       func(n *yaml.Node) { tiers = n; f.at("tiers", n, "tiers") },
 		"sections":    func(n *yaml.Node) { sections = n; f.at("sections", n, "sections") },

@@ -19,6 +19,7 @@ import (
 	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/frontend"
 	"github.com/holdfast-db/holdfast/frontend/mail"
+	"github.com/holdfast-db/holdfast/frontend/notify"
 	"github.com/holdfast-db/holdfast/frontend/person"
 	"github.com/holdfast-db/holdfast/frontend/settle"
 	"github.com/holdfast-db/holdfast/frontend/statement"
@@ -44,6 +45,7 @@ type frontendFlags struct {
 	tlsKey         string
 	publishableKey string
 	mailConfig     string
+	notifyConfig   string
 	settings       string
 	drain          time.Duration
 	logFormat      string
@@ -91,6 +93,7 @@ What has keys of others (sign-in, shops, captcha, codes, limits, look) stands in
 	f.provider.add(c)
 	flags.StringVar(&f.publishableKey, "publishable-key", "", "the provider's public key, which browsers are told")
 	flags.StringVar(&f.mailConfig, "mail-config", "", "a file that says through which server mails go; without it no mail is sent")
+	flags.StringVar(&f.notifyConfig, "notify-config", "", "a file that says which webhooks of organizers are told of orders; without it this frontend tells none")
 	flags.StringVar(&f.settings, "settings", "", "a file with sign-in, shops, captcha, codes, limits and look")
 	flags.DurationVar(&f.drain, "drain", 20*time.Second, "how long requests under way may take when it is told to stop")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json, on stderr")
@@ -179,21 +182,9 @@ func (f *frontendFlags) settle(cmd *cobra.Command, c *client.Client) (stop func(
 		return nil, err
 	}
 	f.Persons = person.NewVault(masters, c)
-	carriers := map[holdfast.EffectKind]settle.Carrier{}
-	if f.mailConfig != "" {
-		outbox, err := openMail(f.mailConfig)
-		if err != nil {
-			return nil, err
-		}
-		f.Mail = mail.Plain{Outbox: outbox}
-		receipts, err := mail.NewReceipts(mail.ReceiptsConfig{Book: statement.NewBook(c), People: c, Vault: f.Persons, Outbox: outbox, Logger: f.Logger,
-			OrderLink: f.orderLink(c)})
-		if err != nil {
-			return nil, err
-		}
-		carriers[holdfast.EffectReceipt] = func(ctx context.Context, e client.Effect) error {
-			return receipts.Do(ctx, statement.Occasion{Effect: e.ID, Event: e.Event, Order: e.Hold.Order(), Topic: e.Topic})
-		}
+	carriers, err := f.carriers(c)
+	if err != nil {
+		return nil, err
 	}
 	if f.provider.payments == paymentsNone {
 		return func() {}, nil
@@ -216,6 +207,40 @@ func (f *frontendFlags) settle(cmd *cobra.Command, c *client.Client) (stop func(
 		}
 	}()
 	return func() { cancel(); <-done; worker.Close() }, nil
+}
+
+// carriers tell buyers and organizers what became of their orders.
+func (f *frontendFlags) carriers(c *client.Client) (map[holdfast.EffectKind]settle.Carrier, error) {
+	carriers, book := map[holdfast.EffectKind]settle.Carrier{}, statement.NewBook(c)
+	carry := func(do func(context.Context, statement.Occasion) error) settle.Carrier {
+		return func(ctx context.Context, e client.Effect) error {
+			return do(ctx, statement.Occasion{Effect: e.ID, Event: e.Event, Order: e.Hold.Order(), Topic: e.Topic})
+		}
+	}
+	if f.mailConfig != "" {
+		outbox, err := openMail(f.mailConfig)
+		if err != nil {
+			return nil, err
+		}
+		f.Mail = mail.Plain{Outbox: outbox}
+		receipts, err := mail.NewReceipts(mail.ReceiptsConfig{Book: book, People: c, Vault: f.Persons, Outbox: outbox, Logger: f.Logger, OrderLink: f.orderLink(c)})
+		if err != nil {
+			return nil, err
+		}
+		carriers[holdfast.EffectReceipt] = carry(receipts.Do)
+	}
+	if f.notifyConfig != "" {
+		cfg, err := notify.ReadConfig(f.notifyConfig)
+		if err != nil {
+			return nil, err
+		}
+		hooks, err := notify.New(notify.Options{Config: cfg, Book: book, People: c, Vault: f.Persons, Logger: f.Logger})
+		if err != nil {
+			return nil, err
+		}
+		carriers[holdfast.EffectNotify] = carry(hooks.Do)
+	}
+	return carriers, nil
 }
 
 // public is what browsers are told of the provider.

@@ -56,19 +56,19 @@ type orderOut struct {
 	Shard   holdfast.ShardID `json:"shard"`
 	Index   uint64           `json:"index"`
 
-	State            string    `json:"state"`
-	Lines            []lineOut `json:"lines,omitempty"`
-	Refunded         []seatOut `json:"refunded,omitempty"` // of seats
-	CapturedMinor    int64     `json:"captured_minor"`
-	OwedMinor        int64     `json:"owed_minor"`
-	RefundedMinor    int64     `json:"refunded_minor"`
-	ChargedBackMinor int64     `json:"charged_back_minor"`
-	Disputed         bool      `json:"disputed"`
-	Contact          string    `json:"contact,omitempty"`
-	Promo            string    `json:"promo,omitempty"`
+	State            string         `json:"state"`
+	Lines            []orderLineOut `json:"lines,omitempty"`
+	Refunded         []seatOut      `json:"refunded,omitempty"` // of seats
+	CapturedMinor    int64          `json:"captured_minor"`
+	OwedMinor        int64          `json:"owed_minor"`
+	RefundedMinor    int64          `json:"refunded_minor"`
+	ChargedBackMinor int64          `json:"charged_back_minor"`
+	Disputed         bool           `json:"disputed"`
+	Contact          string         `json:"contact,omitempty"`
+	Promo            string         `json:"promo,omitempty"`
 }
 
-type lineOut struct {
+type orderLineOut struct {
 	Kind        string `json:"kind"`
 	AmountMinor int64  `json:"amount_minor"`
 }
@@ -84,7 +84,7 @@ func orderOutOf(o client.Order, layout *command.Layout) orderOut {
 		State: o.State.String(), CapturedMinor: o.CapturedMinor, OwedMinor: o.OwedMinor, RefundedMinor: o.RefundedMinor, ChargedBackMinor: o.ChargedBackMinor,
 		Disputed: o.Disputed}
 	for _, l := range o.Lines {
-		out.Lines = append(out.Lines, lineOut{l.Kind.String(), l.AmountMinor})
+		out.Lines = append(out.Lines, orderLineOut{l.Kind.String(), l.AmountMinor})
 	}
 	if len(o.Refunded) > 0 {
 		out.Refunded = seatsOf(layout, o.Refunded)

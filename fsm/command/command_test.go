@@ -379,6 +379,9 @@ func TestDecodingAllocatesNothingOnceGrown(t *testing.T) {
 	batch = (&command.BeginPayment{Attempt: 1, Amount: holdfast.Money{Currency: "eur"}}).Append(batch)
 	batch = (&command.Sell{As: command.SalePaid, Attempt: 1, Amount: holdfast.Money{Currency: "eur"}, Payment: "pi_1"}).Append(batch)
 	batch = (&command.Block{Seats: make([]holdfast.SeatIndex, 100)}).Append(batch)
+	batch = (&command.Enter{Count: 9}).Append(batch)
+	batch = (&command.Redeem{Proof: command.Proof{Path: make([][32]byte, holdfast.PathMax)}}).Append(batch)
+	batch = (&command.Admit{Count: 9}).Append(batch)
 	if n := testing.AllocsPerRun(100, func() {
 		if _, err := d.CheckBatch(batch); err != nil {
 			t.Fatal(err)

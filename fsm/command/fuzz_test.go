@@ -24,7 +24,7 @@ func seedCommands() (seeds [][]byte) {
 		&command.SetSale{State: holdfast.SaleOpen}, &command.Block{Seats: []holdfast.SeatIndex{1}},
 		&command.OpenLine{Secret: holdfast.LineSecret{1}}, &command.Enter{Count: 2, Root: [32]byte{1}},
 		&command.Draw{}, &command.Draw{Beacon: holdfast.BeaconRound{Round: 1}},
-		&command.Redeem{Proof: command.Proof{Number: 1, Path: [][32]byte{{1}, {2}}}}, &command.Admit{Count: 1, Target: 2, BusyPermille: 3, ProviderPerMinute: 4},
+		&command.Redeem{Proof: command.Proof{Number: 1, Path: [][32]byte{{1}, {2}}}}, &command.Admit{Count: 1, Target: 2, BusyPermille: 3, ProviderPerMinute: 4, Bound: 5},
 		&command.SetLine{Change: command.LineCeiling, Value: 5}, &command.LeaveLine{Proof: command.Proof{Path: [][32]byte{{3}}}},
 		&command.JoinReturns{Count: 1}, &command.LeaveReturns{Buyer: holdfast.BuyerID{1}},
 		&command.BeginPayment{Attempt: 1, Amount: eur, Capture: holdfast.CaptureAtOnce, Promo: holdfast.PromoCode{1}},

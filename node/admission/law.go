@@ -3,13 +3,15 @@ package admission
 import (
 	"math"
 	"time"
+
+	"github.com/holdfast-db/holdfast"
 )
 
 // Facts are what the leader reads before each step. Totals are of the line since it opened; only their growth counts.
 type Facts struct {
 	Waiting int // people in the line who have not been called
 	Called  int // C: called, their window still open, and not come yet
-	Fresh   int // of these, those called in the last eighth of the window
+	Fresh   int // of these, those called in the last FreshPart of the window
 	Active  int // A: live sessions
 	Looking int // A0: of these without a hold
 
@@ -32,25 +34,8 @@ type Facts struct {
 	Paused bool // by the organizer, or the event does not sell
 }
 
-// Reason says which bound decided how many were let in.
-type Reason uint8
-
-// The reasons. The numbers are told to operators by name only.
-const (
-	ByTarget    Reason = iota // the target of people who look for seats
-	BySlew                    // a tenth of the target a second above what left it
-	ByCeiling                 // the organizer's ceiling of sessions
-	ByRate                    // the organizer's rate
-	ByProvider                // the payment provider's capacity
-	ByStock                   // the stock: more people would look than seats are left
-	ByLine                    // nobody else waits
-	ByPause                   // paused, or not on sale
-	BySaturated               // the commit path is saturated
-)
-
-var reasonNames = [...]string{"target", "slew", "ceiling", "rate", "provider", "stock", "line", "paused", "saturated"}
-
-func (r Reason) String() string { return reasonNames[r] }
+// FreshPart is the part of the window that Facts.Fresh looks at.
+const FreshPart = 8
 
 // The constants of the law. docs/admission.md says what happens with others.
 const (
@@ -68,8 +53,6 @@ const (
 
 	startShare = 0.25 // of the ceiling is the first target
 	floorShare = 1. / 32
-
-	freshPart = 8 // of the window: see Facts
 
 	fillSeconds    = 4.  // a gap to the target is filled in this time
 	roomSeconds    = 30. // and a gap to the ceiling in this: people who are let in together leave together, and so on in waves
@@ -164,7 +147,7 @@ func Resume(f Facts, left Left) Memory {
 	// In an even flow r, of those called in the last eighth some have come: Fresh is what is left, and what of that still
 	// counts is r·τ, less the tail that is older.
 	e := m.Estimates()
-	window := max(f.Window.Seconds(), 1) / freshPart
+	window := max(f.Window.Seconds(), 1) / FreshPart
 	stay := e.ShowUp*e.Delay*(1-math.Exp(-window/e.Delay)) + (1-e.ShowUp)*window
 	m.Pending = float64(f.Fresh) / max(stay, 1e-3) * e.Delay
 	if left.Session > 0 { // Little's law
@@ -178,7 +161,7 @@ func Resume(f Facts, left Left) Memory {
 const resumeWeight = 500
 
 // Step takes what the leader sees after so many seconds, and says how many people are called now, and why not more.
-func (m *Memory) Step(f Facts, elapsed time.Duration) (count int, why Reason) {
+func (m *Memory) Step(f Facts, elapsed time.Duration) (count int, why holdfast.Bound) {
 	dt := min(max(elapsed.Seconds(), 0), stepSecondsMax)
 	m.observe(&f, dt)
 	e := m.Estimates()
@@ -257,38 +240,38 @@ func (m *Memory) steer(f *Facts, e Estimates, dt float64) {
 }
 
 // decide is the smallest of what the bounds allow.
-func (m *Memory) decide(f *Facts, e Estimates, dt float64) (int, Reason) {
+func (m *Memory) decide(f *Facts, e Estimates, dt float64) (int, holdfast.Bound) {
 	switch {
 	case f.Paused:
 		m.Carry = 0
-		return 0, ByPause
+		return 0, holdfast.BoundPause
 	case f.Waiting <= 0:
 		m.Carry = 0
-		return 0, ByLine
+		return 0, holdfast.BoundLine
 	case f.Free <= 0:
 		m.Carry = 0
-		return 0, ByStock
+		return 0, holdfast.BoundStock
 	case f.Busy >= busySaturated && m.Busy >= busySaturated:
 		m.Carry = 0
-		return 0, BySaturated
+		return 0, holdfast.BoundSaturated
 	}
 	looking := float64(f.Looking) + e.Coming
-	allowed, why := math.Inf(1), ByTarget
-	bound := func(people float64, by Reason) {
+	allowed, why := math.Inf(1), holdfast.BoundTarget
+	bound := func(people float64, by holdfast.Bound) {
 		if people < allowed {
 			allowed, why = people, by
 		}
 	}
-	bound((m.Leaving+(m.Target-looking)/fillSeconds)*dt/e.ShowUp, ByTarget)
-	bound((m.Leaving+slewShare*m.Target)*dt/e.ShowUp, BySlew)
+	bound((m.Leaving+(m.Target-looking)/fillSeconds)*dt/e.ShowUp, holdfast.BoundTarget)
+	bound((m.Leaving+slewShare*m.Target)*dt/e.ShowUp, holdfast.BoundSlew)
 	room := float64(f.Ceiling) - float64(f.Active) - e.Coming
-	bound(min(room, (m.Ending+room/roomSeconds)*dt)/e.ShowUp, ByCeiling)
-	bound((stockRule(f, e)-looking)/e.ShowUp, ByStock)
+	bound(min(room, (m.Ending+room/roomSeconds)*dt)/e.ShowUp, holdfast.BoundCeiling)
+	bound((stockRule(f, e)-looking)/e.ShowUp, holdfast.BoundStock)
 	if f.Orders > 0 {
-		bound(f.Orders*dt/(e.ShowUp*e.Orders), ByProvider)
+		bound(f.Orders*dt/(e.ShowUp*e.Orders), holdfast.BoundProvider)
 	}
 	if f.RateMax > 0 {
-		bound(f.RateMax*dt, ByRate)
+		bound(f.RateMax*dt, holdfast.BoundRate)
 	}
 	if looking < 0.5 && f.Active < f.Ceiling {
 		allowed = max(allowed, 1) // something is free and nobody is looking
@@ -297,7 +280,7 @@ func (m *Memory) decide(f *Facts, e Estimates, dt float64) (int, Reason) {
 	count := int(m.Carry)
 	m.Carry -= float64(count)
 	if count >= f.Waiting {
-		count, why, m.Carry = f.Waiting, ByLine, 0
+		count, why, m.Carry = f.Waiting, holdfast.BoundLine, 0
 	}
 	return count, why
 }

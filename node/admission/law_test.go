@@ -4,6 +4,8 @@ import (
 	"math"
 	"testing"
 	"time"
+
+	"github.com/holdfast-db/holdfast"
 )
 
 // busyLine is a line in the middle of a sale.
@@ -39,7 +41,7 @@ func settled(f Facts) (Memory, Facts) {
 	return m, f
 }
 
-func step(m Memory, f Facts, change func(*Facts)) (int, Reason) {
+func step(m Memory, f Facts, change func(*Facts)) (int, holdfast.Bound) {
 	change(&f)
 	return m.Step(f, time.Second)
 }
@@ -49,19 +51,19 @@ func TestWhoIsLetInAndWhyNotMore(t *testing.T) {
 	for _, c := range []struct {
 		what     string
 		change   func(*Facts)
-		why      Reason
+		why      holdfast.Bound
 		low, top int
 	}{
-		{"a line in the middle of a sale", func(*Facts) {}, ByTarget, 1, 120},
-		{"the organizer paused", func(f *Facts) { f.Paused = true }, ByPause, 0, 0},
-		{"nobody waits", func(f *Facts) { f.Waiting = 0 }, ByLine, 0, 0},
-		{"two wait", func(f *Facts) { f.Waiting, f.Looking = 2, 0 }, ByLine, 2, 2},
-		{"nothing is free", func(f *Facts) { f.Free = 0 }, ByStock, 0, 0},
-		{"as many look as the stock is good for", func(f *Facts) { f.Free = 100 }, ByStock, 0, 0},
-		{"the ceiling is reached", func(f *Facts) { f.Active = 2000; f.Looking = 250 }, ByCeiling, 0, 0},
-		{"one a second at most", func(f *Facts) { f.RateMax = 1; f.Looking = 250 }, ByRate, 1, 1},
-		{"a provider of two orders a second", func(f *Facts) { f.Orders = 2; f.Looking = 250 }, ByProvider, 1, 4},
-		{"the last unit and nobody looking", func(f *Facts) { f.Free, f.Looking, f.Called = 1, 0, 0 }, ByStock, 0, 2},
+		{"a line in the middle of a sale", func(*Facts) {}, holdfast.BoundTarget, 1, 120},
+		{"the organizer paused", func(f *Facts) { f.Paused = true }, holdfast.BoundPause, 0, 0},
+		{"nobody waits", func(f *Facts) { f.Waiting = 0 }, holdfast.BoundLine, 0, 0},
+		{"two wait", func(f *Facts) { f.Waiting, f.Looking = 2, 0 }, holdfast.BoundLine, 2, 2},
+		{"nothing is free", func(f *Facts) { f.Free = 0 }, holdfast.BoundStock, 0, 0},
+		{"as many look as the stock is good for", func(f *Facts) { f.Free = 100 }, holdfast.BoundStock, 0, 0},
+		{"the ceiling is reached", func(f *Facts) { f.Active = 2000; f.Looking = 250 }, holdfast.BoundCeiling, 0, 0},
+		{"one a second at most", func(f *Facts) { f.RateMax = 1; f.Looking = 250 }, holdfast.BoundRate, 1, 1},
+		{"a provider of two orders a second", func(f *Facts) { f.Orders = 2; f.Looking = 250 }, holdfast.BoundProvider, 1, 4},
+		{"the last unit and nobody looking", func(f *Facts) { f.Free, f.Looking, f.Called = 1, 0, 0 }, holdfast.BoundStock, 0, 2},
 	} {
 		count, why := step(m, f, c.change)
 		if why != c.why && c.what != "a line in the middle of a sale" || count < c.low || count > c.top {
@@ -90,7 +92,7 @@ func TestASaturatedPathLetsNobodyIn(t *testing.T) {
 	if called := pace(&m, &f, 20); called != 0 || m.Target > 0.7*target {
 		t.Errorf("%d were called, and the target went from %.0f to %.0f", called, target, m.Target)
 	}
-	if _, why := m.Step(f, time.Second); why != BySaturated {
+	if _, why := m.Step(f, time.Second); why != holdfast.BoundSaturated {
 		t.Errorf("the reason is %s", why)
 	}
 	f.Busy = 0.1

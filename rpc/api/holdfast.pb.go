@@ -1751,6 +1751,7 @@ type LineSummary struct {
 	Ceiling       uint32                 `protobuf:"varint,16,opt,name=ceiling,proto3" json:"ceiling,omitempty"` // sessions at a time
 	Returns       uint32                 `protobuf:"varint,17,opt,name=returns,proto3" json:"returns,omitempty"` // on the list for seats that come back
 	Units         *Counts                `protobuf:"bytes,18,opt,name=units,proto3" json:"units,omitempty"`      // of the public allocation
+	Bound         uint32                 `protobuf:"varint,19,opt,name=bound,proto3" json:"bound,omitempty"`     // holdfast.Bound: what decides how many are called
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1909,6 +1910,13 @@ func (x *LineSummary) GetUnits() *Counts {
 		return x.Units
 	}
 	return nil
+}
+
+func (x *LineSummary) GetBound() uint32 {
+	if x != nil {
+		return x.Bound
+	}
+	return 0
 }
 
 type GetLineRequest struct {
@@ -5048,7 +5056,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\vseat_states\x18\x06 \x01(\fR\n" +
 	"seatStates\x12\x12\n" +
 	"\x04sale\x18\a \x01(\rR\x04sale\x12,\n" +
-	"\x04line\x18\b \x01(\v2\x18.holdfast.v1.LineSummaryR\x04line\"\xdc\x03\n" +
+	"\x04line\x18\b \x01(\v2\x18.holdfast.v1.LineSummaryR\x04line\"\xf2\x03\n" +
 	"\vLineSummary\x12\x14\n" +
 	"\x05state\x18\x01 \x01(\rR\x05state\x12\x16\n" +
 	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x16\n" +
@@ -5070,7 +5078,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x06called\x18\x0f \x01(\rR\x06called\x12\x18\n" +
 	"\aceiling\x18\x10 \x01(\rR\aceiling\x12\x18\n" +
 	"\areturns\x18\x11 \x01(\rR\areturns\x12)\n" +
-	"\x05units\x18\x12 \x01(\v2\x13.holdfast.v1.CountsR\x05units\"x\n" +
+	"\x05units\x18\x12 \x01(\v2\x13.holdfast.v1.CountsR\x05units\x12\x14\n" +
+	"\x05bound\x18\x13 \x01(\rR\x05bound\"x\n" +
 	"\x0eGetLineRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +

@@ -29,7 +29,7 @@ func LineSummary(v *fsm.LineView) *api.LineSummary {
 	}
 	s := &api.LineSummary{State: uint32(v.State), Paused: v.Paused, Issued: v.Issued, Served: uint32(v.Served), Tail: uint32(v.Tail), Cohort: v.Cohort,
 		FrozenMs: v.FrozenMs, DrawnMs: v.DrawnMs, Round: v.Round, Sessions: v.Sessions, Looking: v.Looking, Called: v.Called, Ceiling: v.Ceiling,
-		Returns: v.Returns, Units: counts(v.Units)}
+		Returns: v.Returns, Units: counts(v.Units), Bound: uint32(v.Bound)}
 	for _, h := range []struct {
 		from [32]byte
 		to   *[]byte

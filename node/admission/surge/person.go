@@ -33,6 +33,7 @@ func (r *run) come(called float64) {
 	r.shard.submit(func(float64) {
 		r.called--
 		r.outstanding[int(called)]--
+		r.clamp.cameOf(called)
 		r.comingMs += uint64((r.now - called) * 1000)
 		r.active++
 		r.looking++
@@ -99,6 +100,7 @@ func (r *run) hold(begun float64, units int) {
 					r.held -= units
 					r.sold += units
 					r.soldTotal++
+					r.clamp.sold(units)
 					r.end(begun)
 					r.paidAt = append(r.paidAt, r.now)
 				})

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/holdfast-db/holdfast/node/admission"
+
+	"github.com/holdfast-db/holdfast"
 )
 
 // World is what is simulated. Scenarios gives worlds that are of interest.
@@ -37,7 +39,7 @@ type World struct {
 	Faults     []Fault
 	SecondsMax int // the simulation ends here at the latest
 
-	law func(*admission.Memory, admission.Facts) (int, admission.Reason) // nil: the law; tests try worse ones
+	law func(*admission.Memory, admission.Facts) (int, holdfast.Bound) // nil: the law; tests try worse ones
 }
 
 // Flow is people who arrive at a rate that goes evenly from one value to another.
@@ -108,6 +110,7 @@ type run struct {
 	agenda agenda
 	shard  shard
 	memory admission.Memory
+	clamp  clamp
 
 	joined   int    // numbers given out
 	line     []int  // numbers that wait, in the order of the line
@@ -143,6 +146,7 @@ const deferral = 200
 // Run simulates a world to the end: everything sold, or nobody left, or its last second.
 func Run(w World) Report {
 	r := &run{World: w, rng: rand.New(rand.NewPCG(w.Seed, 0x51)), free: w.Units}
+	r.clamp = newClamp()
 	r.shard = shard{run: r, gauge: admission.Gauge{Command: w.Known}}
 	for range w.Early {
 		r.line = append(r.line, r.joined)
@@ -243,10 +247,11 @@ func (r *run) tick() {
 		}
 		step := r.law
 		if step == nil {
-			step = func(m *admission.Memory, f admission.Facts) (int, admission.Reason) { return m.Step(f, time.Second) }
+			step = func(m *admission.Memory, f admission.Facts) (int, holdfast.Bound) { return m.Step(f, time.Second) }
 		}
 		count, why := step(&r.memory, facts)
-		s.Called, s.Why, s.steered = r.call(count), why.String(), true
+		s.Called, s.Why, s.steered = r.call(r.allow(count)), why.String(), true
+		r.clamp.opened(r.now, s.Called)
 		r.target = math.Round(r.memory.Target) // goes into the log with Admit
 	}
 	e := r.memory.Estimates()
