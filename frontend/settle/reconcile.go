@@ -43,7 +43,7 @@ var repairs = map[DifferenceKind]string{
 	AuthorisedUnknown: "payments reconcile --repair: the shard has it cancelled",
 	ChargedOver:       "payments reconcile --repair: the shard has it refunded, or sells the same seats after all",
 	AuthorisedOver:    "payments reconcile --repair: the shard has it cancelled",
-	SoldUnpaid:        "payments reconcile --repair: the shard learns that nothing was paid; then the buyer pays again, or the seats go back",
+	SoldUnpaid:        "somebody undid it at the provider, or it is a bug: capture it there while it is authorised; otherwise settle it with the buyer",
 	AmountDiffers:     "find out who changed the payment at the provider; refund the order and sell it anew",
 	CapturedDiffers:   "find out who captured at the provider; refund or charge the difference there",
 	RefundedOutside:   "somebody refunded at the provider: order refund for what was given back; the books follow, and no money moves again",
@@ -55,7 +55,7 @@ var repairs = map[DifferenceKind]string{
 }
 
 // looks are the kinds that another look repairs.
-var looks = []DifferenceKind{ChargedUnknown, AuthorisedUnknown, ChargedOver, AuthorisedOver, SoldUnpaid, DisputeDiffers}
+var looks = []DifferenceKind{ChargedUnknown, AuthorisedUnknown, ChargedOver, AuthorisedOver, DisputeDiffers}
 
 // Difference is one payment on which the books differ.
 type Difference struct {
