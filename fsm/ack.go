@@ -65,6 +65,7 @@ func (m *Machine) effectDone(slot uint32) {
 		if !condemned {
 			m.endWaiting(p.Hold, p.Attempt)
 		}
+		m.letGo(p.Hold)
 	case holdfast.EffectRefund:
 		p.Owed, p.Refunded = p.Owed-x.Amount, p.Refunded+x.Amount
 		if p.Order != 0 {
