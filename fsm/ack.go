@@ -155,7 +155,12 @@ func (m *Machine) setIncarnation(c *command.SetIncarnation) holdfast.Outcome {
 	case c.Incarnation < m.state.incarnation, c.Incarnation > m.state.incarnation && c.Reconciled:
 		return holdfast.IncarnationStale
 	case c.Incarnation == m.state.incarnation:
-		m.state.suspended = m.state.suspended && !c.Reconciled
+		if m.state.suspended && c.Reconciled {
+			m.state.suspended = false
+			for _, e := range m.state.events {
+				m.noteReturn(e)
+			}
+		}
 		return holdfast.OK
 	}
 
