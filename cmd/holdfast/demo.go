@@ -256,6 +256,9 @@ func (d *demonstration) open(ctx context.Context) (err error) {
 	if d.shop, err = startShop(ctx, d.dir, d.cluster, bankOf(d.seed), d.mailConfig); err != nil {
 		return err
 	}
+	if err := d.shop.knows(ctx, d.spec.Name); err != nil {
+		return err
+	}
 	d.view.say("%s: %d places, and a line before the door", d.spec.Title, d.spec.Units()-d.blocked)
 	for _, address := range d.shop.addresses {
 		d.view.say("look: %s/e/%s", address, d.spec.Name)

@@ -159,8 +159,24 @@ func (s *shop) ready(ctx context.Context) error {
 	return nil
 }
 
-func serves(ctx context.Context, address string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/readyz", nil)
+// knows waits until all frontends show an event: members hear of a new one a moment after it was made.
+func (s *shop) knows(ctx context.Context, event string) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	for _, address := range s.addresses {
+		for !answers(ctx, address+"/e/"+event) {
+			if !pause(ctx, 100*time.Millisecond) {
+				return &holdfast.Error{Kind: holdfast.Unavailable, Op: "start", Message: "a frontend does not know the event", Err: ctx.Err()}
+			}
+		}
+	}
+	return nil
+}
+
+func serves(ctx context.Context, address string) bool { return answers(ctx, address+"/readyz") }
+
+func answers(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false
 	}
