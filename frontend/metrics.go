@@ -38,6 +38,8 @@ func newMetrics(s *Server) *metrics {
 		gauge("joins_waiting", "Joins that wait for their block.", func() float64 { return float64(s.rooms.sum(func(d *door) uint64 { return uint64(len(d.queue)) })) }),
 		counter("connections_refused_total", "Connections over the limit.", nil, func() float64 { return float64(s.listener.refused.Load()) }),
 		counter("limited_total", "Requests over a limit per address or session.", nil, func() float64 { return float64(s.limited.Load()) }),
+		counter("beacon_rounds_total", "Rounds of beacons that were brought to a draw.", nil, func() float64 { return float64(s.beacons.brought.Load()) }),
+		counter("beacon_failures_total", "Attempts to bring one that failed.", nil, func() float64 { return float64(s.beacons.failed.Load()) }),
 		counter("join_blocks_total", "Enter commands that were committed.", nil, func() float64 { return float64(s.rooms.sum(func(d *door) uint64 { return d.blocks })) }),
 		counter("joined_total", "Places that were given.", nil, func() float64 { return float64(s.rooms.sum(func(d *door) uint64 { return d.places })) }))
 	for c := range classes {
