@@ -141,8 +141,8 @@ func roundInFile(name string, round uint64) ([]byte, error) {
 type beacons struct {
 	s       *Server
 	lines   map[holdfast.EventID]*beaconLine // of run alone
-	brought atomic.Uint64 // rounds
-	failed  atomic.Uint64 // attempts
+	brought atomic.Uint64                    // rounds
+	failed  atomic.Uint64                    // attempts
 }
 
 // beaconLine is an event as far as its beacon goes.

@@ -69,7 +69,7 @@ func TestAFrontendBringsTheBeaconsRound(t *testing.T) {
 			genesis := time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC).UnixMilli()
 			spec.Line = command.LineRules{Enabled: true, Beacon: holdfast.Beacon{Kind: holdfast.BeaconChain, PublicKey: [32]byte(c.public()), GenesisMs: genesis, PeriodMs: 30_000}}
 			g := newGround(t, spec)
-			bring := func(cfg *Config) { cfg.Beacons, cfg.beaconEvery = []BeaconSource{source}, 5 * time.Millisecond }
+			bring := func(cfg *Config) { cfg.Beacons, cfg.beaconEvery = []BeaconSource{source}, 5*time.Millisecond }
 			s, other := g.serve(bring), g.serve(bring)
 			newBrowser(t).join(s)
 			newBrowser(t).join(other)

@@ -50,7 +50,7 @@ type Config struct {
 	Logger *slog.Logger
 
 	// QuietMax is how long no member that is in touch with its leader may have said anything until visitors are told;
-	// 1.9 s, since members say something every second.
+	// 1.2 s, since members say something every half second.
 	QuietMax time.Duration
 	// Now is the clock; nil: the system's. Tests move it.
 	Now func() time.Time

@@ -108,15 +108,21 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) {
 	s.bytes(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
 }
 
-// readyz says whether visitors should be sent here: not while it drains, nor while no member of the cluster answers.
+// silenceMax is how long no member may have answered until visitors are better sent to another frontend. It is longer than
+// any election: a cluster without a leader is no reason to turn visitors away, since their pages say so and go on.
+const silenceMax = 10 * time.Second
+
+// readyz says whether visitors should be sent here: not while it drains, nor when no member of the cluster has answered
+// for a while.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	say := func(status int, text string) { s.bytes(w, status, "text/plain; charset=utf-8", []byte(text)) }
 	if s.draining.Load() {
-		s.bytes(w, http.StatusServiceUnavailable, "text/plain; charset=utf-8", []byte("draining\n"))
+		say(http.StatusServiceUnavailable, "draining\n")
 		return
 	}
-	if _, err := s.rooms.events(r.Context()); err != nil {
-		s.bytes(w, http.StatusServiceUnavailable, "text/plain; charset=utf-8", []byte("no member of the cluster answers\n"))
+	if _, err := s.rooms.events(r.Context()); err != nil || s.now().Sub(s.rooms.answered()) > silenceMax {
+		say(http.StatusServiceUnavailable, "no member of the cluster answers\n")
 		return
 	}
-	s.bytes(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ready\n"))
+	say(http.StatusOK, "ready\n")
 }
