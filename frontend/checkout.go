@@ -153,8 +153,10 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 	if b.quote, err = s.quote(ctx, o.room, h, in.Promo); err != nil {
 		return b, err
 	}
-	if err := s.keepPerson(ctx, o.room.ref, id, address, in.Name); err != nil {
-		return b, err
+	if h.State == holdfast.HoldOpen { // from then on who pays is frozen with what is paid
+		if err := s.keepPerson(ctx, o.room.ref, id, address, in.Name); err != nil {
+			return b, err
+		}
 	}
 	if b.quote.Total.AmountMinor == 0 && h.State == holdfast.HoldOpen {
 		order, err := s.cfg.Client.Sell(ctx, client.SellRequest{Event: o.room.ref, Hold: id, As: command.SaleFree, Amount: b.quote.Total})
