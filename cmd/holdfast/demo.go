@@ -22,11 +22,12 @@ import (
 
 // Rules of the demonstration's event that differ from the file's, so that a sale takes seconds.
 const (
-	demoHoldTTL   = 4 * time.Second
-	demoPayWindow = 10 * time.Second
+	demoHoldTTL   = 3 * time.Second
+	demoPayWindow = 5 * time.Second
 	demoSession   = 2 * time.Minute
-	demoIdle      = 6 * time.Second
-	demoCeiling   = 4000 // sessions at a time
+	demoIdle      = 5 * time.Second
+	demoCall      = 24 * time.Second // in which a turn waits for a crowd that reloads every few seconds
+	demoCeiling   = 12_000           // sessions at a time
 
 	// lobbyDefault is how long the line is open before the draw.
 	lobbyDefault = 3 * time.Second
@@ -213,7 +214,8 @@ func (f demoFlags) spec() (command.EventSpec, error) {
 	}
 	spec.Rules.HoldTTLMs = uint32(demoHoldTTL / time.Millisecond)
 	spec.Rules.PayWindowMs = uint32(demoPayWindow / time.Millisecond)
-	spec.Line = command.LineRules{Enabled: true, CeilingMax: demoCeiling, SessionMs: uint32(demoSession / time.Millisecond), IdleMs: uint32(demoIdle / time.Millisecond)}
+	spec.Line = command.LineRules{Enabled: true, CeilingMax: demoCeiling, SessionMs: uint32(demoSession / time.Millisecond), IdleMs: uint32(demoIdle / time.Millisecond),
+		CallMs: uint32(demoCall / time.Millisecond)}
 	return spec, nil
 }
 
