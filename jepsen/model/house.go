@@ -7,6 +7,8 @@ import "github.com/holdfast-db/holdfast"
 type House struct {
 	rules  Rules
 	seats  []seat
+	blocks []Block                   // how they lie, for Lay
+	has    map[holdfast.BuyerID]int  // units that a buyer holds or has bought
 	holds  map[holdfast.HoldID]*hold // that have not ended
 	live   map[holdfast.HoldID]*hold // those of them that are not sold
 	ended  map[holdfast.HoldID]holdfast.Outcome
@@ -27,23 +29,26 @@ type Command struct {
 	Kind       Kind
 	Hold       holdfast.HoldID
 	Buyer      holdfast.BuyerID
-	Seats      []holdfast.SeatIndex // of a hold
+	Seats      []holdfast.SeatIndex // of a hold; of one with Best those that it was given, if it was
+	Best       *Best                // of a hold: it named no seats
 	Attempt    holdfast.Attempt     // of Pay and of a sale that was paid for; 0: invoiced
 	ValidUntil holdfast.Clock
 }
 
 // Answer is what the house says.
 type Answer struct {
-	Outcome  holdfast.Outcome
-	Taken    []holdfast.SeatIndex // of a refused hold: all seats that were not to be had
-	Deadline holdfast.Clock       // of a hold or a payment that began
+	Outcome holdfast.Outcome
+	Taken   []holdfast.SeatIndex // of a refused hold: all seats that were not to be had
+	// Wrong says what is wrong with the seats that a hold with Best was given.
+	Wrong    string
+	Deadline holdfast.Clock // of a hold or a payment that began
 }
 
 // NewHouse makes a house with so many seats, all free.
 func NewHouse(rules Rules, seats int) *House {
 	return &House{
 		rules: rules, seats: make([]seat, seats), holds: map[holdfast.HoldID]*hold{}, live: map[holdfast.HoldID]*hold{},
-		ended: map[holdfast.HoldID]holdfast.Outcome{}, cool: map[holdfast.BuyerID]holdfast.Clock{}, holder: map[holdfast.BuyerID]holdfast.HoldID{},
+		has: map[holdfast.BuyerID]int{}, ended: map[holdfast.HoldID]holdfast.Outcome{}, cool: map[holdfast.BuyerID]holdfast.Clock{}, holder: map[holdfast.BuyerID]holdfast.HoldID{},
 	}
 }
 
@@ -84,15 +89,37 @@ func (h *House) Do(at holdfast.Clock, c Command) Answer {
 }
 
 func (h *House) hold(at holdfast.Clock, c Command) Answer {
-	if _, has := h.holder[c.Buyer]; has {
+	units := len(c.Seats)
+	if c.Best != nil {
+		units = c.Best.Count
+	}
+	switch _, has := h.holder[c.Buyer]; {
+	case has && !h.rules.ManyHolds:
 		return Answer{Outcome: holdfast.BuyerHasHold}
-	}
-	if h.cool[c.Buyer] > at {
+	case h.cool[c.Buyer] > at:
 		return Answer{Outcome: holdfast.BuyerCoolingDown}
+	case h.rules.SeatsPerBuyer > 0 && h.has[c.Buyer]+units > h.rules.SeatsPerBuyer:
+		return Answer{Outcome: holdfast.BuyerOverLimit}
 	}
-	var refusal Answer
+	refusal := h.taken(c.Seats)
+	if c.Best != nil {
+		refusal = h.best(c)
+	}
+	if refusal.Outcome != 0 {
+		return refusal
+	}
+	deadline := at.Add(h.rules.HoldTTL)
+	on := &hold{Command: c, state: holdfast.HoldOpen, deadline: deadline}
+	h.holds[c.Hold], h.live[c.Hold], h.holder[c.Buyer] = on, on, c.Hold
+	h.has[c.Buyer] += units
+	h.set(on, holdfast.Held)
+	return Answer{Outcome: holdfast.OK, Deadline: deadline, Wrong: refusal.Wrong}
+}
+
+// taken says which of the seats are not to be had, and by the worst of them why.
+func (h *House) taken(seats []holdfast.SeatIndex) (refusal Answer) {
 	worst := holdfast.Free
-	for _, s := range c.Seats {
+	for _, s := range seats {
 		if state := h.seats[s].state; state != holdfast.Free {
 			refusal.Taken = append(refusal.Taken, s)
 			if badness(state) > badness(worst) {
@@ -103,14 +130,9 @@ func (h *House) hold(at holdfast.Clock, c Command) Answer {
 	for outcome, state := range stateOf {
 		if state == worst {
 			refusal.Outcome = outcome
-			return refusal
 		}
 	}
-	deadline := at.Add(h.rules.HoldTTL)
-	on := &hold{Command: c, state: holdfast.HoldOpen, deadline: deadline}
-	h.holds[c.Hold], h.live[c.Hold], h.holder[c.Buyer] = on, on, c.Hold
-	h.set(on, holdfast.Held)
-	return Answer{Outcome: holdfast.OK, Deadline: deadline}
+	return refusal
 }
 
 func (h *House) pay(at holdfast.Clock, c Command, on *hold) Answer {
@@ -143,7 +165,7 @@ func (h *House) sell(c Command, on *hold) holdfast.Outcome {
 	}
 	on.state = holdfast.HoldSold
 	delete(h.live, on.Hold)
-	delete(h.holder, on.Buyer)
+	h.forget(on)
 	h.set(on, holdfast.Sold)
 	return holdfast.OK
 }
@@ -175,10 +197,18 @@ func (h *House) expire(at holdfast.Clock) {
 
 func (h *House) end(on *hold, how holdfast.Outcome) {
 	h.set(on, holdfast.Free)
+	h.has[on.Buyer] -= len(on.Seats)
 	h.ended[on.Hold] = how
 	delete(h.holds, on.Hold)
 	delete(h.live, on.Hold)
-	delete(h.holder, on.Buyer)
+	h.forget(on)
+}
+
+// forget ends that the buyer has this open hold.
+func (h *House) forget(on *hold) {
+	if h.holder[on.Buyer] == on.Hold {
+		delete(h.holder, on.Buyer)
+	}
 }
 
 // set brings all seats of a hold into a state.
