@@ -68,8 +68,8 @@ func (c *Cluster) unready() error {
 // Leader is who leads the shard as far as those know that run and answer; -1 when nobody does.
 func (c *Cluster) Leader() int {
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(askEvery) {
-		for i, m := range c.members {
-			if !c.Running(i) || m.paused {
+		for i := range c.members {
+			if !c.answers(i) {
 				continue
 			}
 			ctx, cancel := context.WithTimeout(context.Background(), askTimeout)

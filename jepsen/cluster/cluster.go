@@ -36,7 +36,7 @@ type Config struct {
 	Logger          *slog.Logger // nil discards
 }
 
-// Cluster is some members. Its methods may be called by one goroutine, but for Client, Exits and Address.
+// Cluster is some members. It is safe for concurrent use: faults come together.
 type Cluster struct {
 	cfg     Config
 	starter *starter
@@ -45,21 +45,29 @@ type Cluster struct {
 	disks   *disks
 	members []*member
 
-	mu       sync.Mutex
-	exits    []Exit
-	excused  map[int]bool // members that may end by themselves now
-	minding  sync.WaitGroup
-	closing  chan struct{} // closed by Close
-	beginner time.Time
+	ops     sync.Mutex // held while a process is started or ended, before mu
+	mu      sync.Mutex
+	exits   []Exit
+	excused map[int]bool // members that may end by themselves now
+	minding sync.WaitGroup
+	closing chan struct{} // closed by Close
+}
+
+// Exit is a process that ended by itself.
+type Exit struct {
+	At   time.Time
+	Who  string
+	How  string
+	Last string // lines that it logged
 }
 
 // member is one place in the cluster, with or without a process.
 type member struct {
 	number  int
-	raft    string // where it listens, and what peers are told
-	listen  string // where it serves clients
-	process *process
-	down    bool // on purpose
+	raft    string   // where it listens, and what peers are told
+	listen  string   // where it serves clients
+	process *process // this and what follows is guarded by Cluster.mu
+	down    bool     // on purpose
 	paused  bool
 }
 
@@ -80,7 +88,7 @@ func Start(cfg Config) (_ *Cluster, err error) {
 			return nil, err
 		}
 	}
-	c := &Cluster{cfg: cfg, starter: newStarter(), excused: map[int]bool{}, closing: make(chan struct{}), beginner: time.Now()}
+	c := &Cluster{cfg: cfg, starter: newStarter(), excused: map[int]bool{}, closing: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, c.Close())
@@ -185,14 +193,13 @@ func (c *Cluster) seamFolder(i int) string { return filepath.Join(c.cfg.Dir, Nam
 func (c *Cluster) logFile(i int) string    { return filepath.Join(c.cfg.Dir, Name(i)+".log") }
 
 // Start starts a member with its folder as it is, unless it runs.
-func (c *Cluster) Start(i int) error { return c.startWith(i) }
-
-// startWith starts a member with more flags, which hold until it ends.
-func (c *Cluster) startWith(i int, flags ...string) error {
-	m := c.members[i]
-	if m.process != nil && m.process.running() {
+func (c *Cluster) Start(i int) error {
+	c.ops.Lock()
+	defer c.ops.Unlock()
+	if c.Running(i) {
 		return nil
 	}
+	m := c.members[i]
 	var peers []string
 	for _, other := range c.members {
 		peers = append(peers, other.raft)
@@ -202,7 +209,7 @@ func (c *Cluster) startWith(i int, flags ...string) error {
 	if c.cfg.SnapshotEntries > 0 {
 		args = append(args, "--snapshot-entries", strconv.Itoa(c.cfg.SnapshotEntries))
 	}
-	p, err := c.starter.start(c.logFile(i), []string{seam.Folder + "=" + c.seamFolder(i)}, append(args, flags...)...)
+	p, err := c.starter.start(c.logFile(i), []string{seam.Folder + "=" + c.seamFolder(i)}, args...)
 	if err != nil {
 		return err
 	}
@@ -244,44 +251,65 @@ func (c *Cluster) Excuse(i int, may bool) {
 
 // Kill ends a member without a word.
 func (c *Cluster) Kill(i int) {
-	m := c.members[i]
-	c.setDown(m)
-	if m.process != nil {
-		m.process.kill()
+	c.ops.Lock()
+	defer c.ops.Unlock()
+	if p := c.take(i); p != nil {
+		p.kill()
 	}
 }
 
 // Stop asks a member to end. It reports false when it had to be killed.
 func (c *Cluster) Stop(i int, patience time.Duration) bool {
-	m := c.members[i]
-	c.setDown(m)
-	return m.process == nil || m.process.stop(patience)
+	c.ops.Lock()
+	defer c.ops.Unlock()
+	p := c.take(i)
+	return p == nil || p.stop(patience)
 }
 
-func (c *Cluster) setDown(m *member) {
+// take notes that a member's process, which it gives, ends on purpose.
+func (c *Cluster) take(i int) *process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	m.down = true
+	c.members[i].down = true
+	return c.members[i].process
 }
 
 // Pause stops a member's process where it is; Resume lets it go on. They mean nothing to one that does not run.
-func (c *Cluster) Pause(i int)  { c.signal(i, syscall.SIGSTOP); c.members[i].paused = true }
-func (c *Cluster) Resume(i int) { c.signal(i, syscall.SIGCONT); c.members[i].paused = false }
+func (c *Cluster) Pause(i int)  { c.signal(i, syscall.SIGSTOP, true) }
+func (c *Cluster) Resume(i int) { c.signal(i, syscall.SIGCONT, false) }
 
-func (c *Cluster) signal(i int, s syscall.Signal) {
-	if p := c.members[i].process; p != nil && p.running() {
-		_ = p.signal(s) // an error is that it has just ended
+func (c *Cluster) signal(i int, s syscall.Signal, paused bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.members[i]
+	if m.process != nil && m.process.running() {
+		_ = m.process.signal(s) // an error is that it has just ended
+		m.paused = paused
 	}
 }
 
 // Running reports whether a member has a process.
 func (c *Cluster) Running(i int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	p := c.members[i].process
 	return p != nil && p.running()
 }
 
+// answers reports whether a member can answer.
+func (c *Cluster) answers(i int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.members[i]
+	return m.process != nil && m.process.running() && !m.paused
+}
+
 // Pid is the process of a member that runs.
-func (c *Cluster) Pid(i int) int { return c.members[i].process.pid() }
+func (c *Cluster) Pid(i int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.members[i].process.pid()
+}
 
 // Link says what becomes of what one member sends to another; Everybody stands for the clients.
 func (c *Cluster) Link(from, to int, l Link) error { return c.network.set(from, to, l) }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 
 	"github.com/holdfast-db/holdfast/jepsen/seam"
 )
@@ -21,6 +22,7 @@ type network struct {
 	clients []*proxy          // by target
 	raft    []string          // where members listen for each other
 	spaces  *namespaces       // nil: loopback
+	mu      sync.Mutex        // held while the rules of packets change
 }
 
 func newNetwork(spaces bool, members []*member) (_ *network, err error) {
@@ -138,7 +140,10 @@ func (n *network) enter(member int) []string {
 
 func (n *network) set(from, to int, l Link) error {
 	if n.spaces != nil && from != Everybody && to != Everybody {
-		if err := n.spaces.drop(from, to, l); err != nil {
+		n.mu.Lock()
+		err := n.spaces.drop(from, to, l)
+		n.mu.Unlock()
+		if err != nil {
 			return err
 		}
 		l.Cut, l.LossPercent = false, 0
@@ -149,7 +154,9 @@ func (n *network) set(from, to int, l Link) error {
 
 func (n *network) mend() (err error) {
 	if n.spaces != nil {
+		n.mu.Lock()
 		err = n.spaces.mend()
+		n.mu.Unlock()
 	}
 	for _, w := range n.ways {
 		w.set(Link{})

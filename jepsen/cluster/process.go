@@ -91,11 +91,3 @@ func (p *process) stop(patience time.Duration) (asked bool) {
 		return false
 	}
 }
-
-// Exit is a process that ended by itself.
-type Exit struct {
-	At   time.Time
-	Who  string
-	How  string
-	Last string // lines that it logged
-}

@@ -78,6 +78,7 @@ type finalLine struct {
 	Clock    holdfast.Clock    `json:"clock"`
 	Seats    states            `json:"seats"`
 	Revision holdfast.Revision `json:"revision"`
+	Read     holdfast.Stamp    `json:"read"`
 	Logged   bool              `json:"logged"`
 }
 
@@ -172,7 +173,7 @@ func (h *History) Write(to io.Writer) error {
 	for i := range h.Faults {
 		put(line{Fault: &h.Faults[i]})
 	}
-	put(line{Final: &finalLine{h.Final.Clock, h.Final.Seats, h.Final.Revision, h.Final.Logged}})
+	put(line{Final: &finalLine{h.Final.Clock, h.Final.Seats, h.Final.Revision, h.Final.Read, h.Final.Logged}})
 	for _, o := range h.Final.Orders {
 		put(line{Order: &orderLine{idOf(o.ID), idOf(o.Buyer), o.Seats}})
 	}
@@ -280,7 +281,8 @@ func (h *History) take(n int, l *line) error {
 	case l.Fault != nil:
 		h.Faults = append(h.Faults, *l.Fault)
 	case l.Final != nil:
-		h.Final.Clock, h.Final.Seats, h.Final.Revision, h.Final.Logged = l.Final.Clock, l.Final.Seats, l.Final.Revision, l.Final.Logged
+		f := l.Final
+		h.Final = Final{Clock: f.Clock, Seats: f.Seats, Revision: f.Revision, Read: f.Read, Logged: f.Logged, Orders: h.Final.Orders}
 	case l.Order != nil:
 		order, err := l.Order.ID.bytes()
 		if err != nil {

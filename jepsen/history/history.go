@@ -139,6 +139,7 @@ func (h House) Units() (n int) {
 type Change struct {
 	Watcher  int
 	At       time.Duration
+	Anew     bool              // the first of a watch that began with nothing
 	Revision holdfast.Revision // after it
 	// Cut: States is every unit, and what the watcher knew is to be forgotten. Else Seats have become States.
 	Cut    bool
@@ -168,6 +169,7 @@ type Fault struct {
 // Final is the end of a test, read back after all faults are healed.
 type Final struct {
 	Clock    holdfast.Clock // at which it was read
+	Read     holdfast.Stamp // and where in the log
 	Seats    []holdfast.SeatState
 	Orders   []Order
 	Revision holdfast.Revision // of the event then
@@ -181,3 +183,6 @@ type Order struct {
 	Buyer holdfast.BuyerID
 	Seats []holdfast.SeatIndex
 }
+
+// Count is how many operations are in it, of clients and of watchers.
+func (h *History) Count() int { return len(h.Operations) + len(h.Sights) + len(h.Changes) }

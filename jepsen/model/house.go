@@ -1,6 +1,10 @@
 package model
 
-import "github.com/holdfast-db/holdfast"
+import (
+	"container/heap"
+
+	"github.com/holdfast-db/holdfast"
+)
 
 // House is the model of a whole event that is on sale: commands are run one after the other, each at its instant on
 // the hold clock.
@@ -10,7 +14,7 @@ type House struct {
 	blocks []Block                   // how they lie, for Lay
 	has    map[holdfast.BuyerID]int  // units that a buyer holds or has bought
 	holds  map[holdfast.HoldID]*hold // that have not ended
-	live   map[holdfast.HoldID]*hold // those of them that are not sold
+	due    agenda                    // when holds end, or ended by what they were before
 	ended  map[holdfast.HoldID]holdfast.Outcome
 	cool   map[holdfast.BuyerID]holdfast.Clock // until when a buyer has to wait
 	holder map[holdfast.BuyerID]holdfast.HoldID
@@ -47,7 +51,7 @@ type Answer struct {
 // NewHouse makes a house with so many seats, all free.
 func NewHouse(rules Rules, seats int) *House {
 	return &House{
-		rules: rules, seats: make([]seat, seats), holds: map[holdfast.HoldID]*hold{}, live: map[holdfast.HoldID]*hold{},
+		rules: rules, seats: make([]seat, seats), holds: map[holdfast.HoldID]*hold{},
 		has: map[holdfast.BuyerID]int{}, ended: map[holdfast.HoldID]holdfast.Outcome{}, cool: map[holdfast.BuyerID]holdfast.Clock{}, holder: map[holdfast.BuyerID]holdfast.HoldID{},
 	}
 }
@@ -58,6 +62,16 @@ func (h *House) States(at holdfast.Clock) []holdfast.SeatState {
 	states := make([]holdfast.SeatState, len(h.seats))
 	for i, s := range h.seats {
 		states[i] = s.state
+	}
+	return states
+}
+
+// Look gives the states of some seats at an instant.
+func (h *House) Look(at holdfast.Clock, seats []holdfast.SeatIndex) []holdfast.SeatState {
+	h.expire(at)
+	states := make([]holdfast.SeatState, len(seats))
+	for i, s := range seats {
+		states[i] = h.seats[s].state
 	}
 	return states
 }
@@ -109,8 +123,9 @@ func (h *House) hold(at holdfast.Clock, c Command) Answer {
 		return refusal
 	}
 	deadline := at.Add(h.rules.HoldTTL)
-	on := &hold{Command: c, state: holdfast.HoldOpen, deadline: deadline}
-	h.holds[c.Hold], h.live[c.Hold], h.holder[c.Buyer] = on, on, c.Hold
+	on := &hold{Command: c, state: holdfast.HoldOpen}
+	h.until(on, deadline)
+	h.holds[c.Hold], h.holder[c.Buyer] = on, c.Hold
 	h.has[c.Buyer] += units
 	h.set(on, holdfast.Held)
 	return Answer{Outcome: holdfast.OK, Deadline: deadline, Wrong: refusal.Wrong}
@@ -146,7 +161,8 @@ func (h *House) pay(at holdfast.Clock, c Command, on *hold) Answer {
 	}
 	on.attempt = c.Attempt
 	if on.state == holdfast.HoldOpen {
-		on.state, on.deadline = holdfast.HoldPaying, at.Add(h.rules.PayWindow)
+		on.state = holdfast.HoldPaying
+		h.until(on, at.Add(h.rules.PayWindow))
 		h.set(on, holdfast.Paying)
 	}
 	return Answer{Outcome: holdfast.OK, Deadline: on.deadline}
@@ -164,7 +180,6 @@ func (h *House) sell(c Command, on *hold) holdfast.Outcome {
 		return holdfast.AttemptStale
 	}
 	on.state = holdfast.HoldSold
-	delete(h.live, on.Hold)
 	h.forget(on)
 	h.set(on, holdfast.Sold)
 	return holdfast.OK
@@ -184,15 +199,43 @@ func (h *House) release(on *hold) holdfast.Outcome {
 // expire ends what is due: a hold at its deadline, one in payment a grace later. It is dead at the deadline, not
 // after it.
 func (h *House) expire(at holdfast.Clock) {
-	for _, on := range h.live {
-		if on.state == holdfast.HoldPaying && on.deadline <= at {
-			on.state, on.deadline = holdfast.HoldClosing, on.deadline.Add(h.rules.Grace)
-		}
-		if on.state != holdfast.HoldPaying && on.deadline <= at {
+	for len(h.due) > 0 && h.due[0].at <= at {
+		next := heap.Pop(&h.due).(appointment)
+		on := next.hold
+		switch {
+		case h.holds[on.Hold] != on || on.state == holdfast.HoldSold || on.deadline != next.at: // it is no longer so
+		case on.state == holdfast.HoldPaying:
+			on.state = holdfast.HoldClosing
+			h.until(on, on.deadline.Add(h.rules.Grace))
+		default:
 			h.cool[on.Buyer] = max(h.cool[on.Buyer], on.deadline.Add(h.rules.CoolDown))
 			h.end(on, holdfast.HoldLapsed)
 		}
 	}
+}
+
+// until sets when a hold ends.
+func (h *House) until(on *hold, deadline holdfast.Clock) {
+	on.deadline = deadline
+	heap.Push(&h.due, appointment{deadline, on})
+}
+
+// agenda is a heap of what is due, the first first.
+type agenda []appointment
+
+type appointment struct {
+	at   holdfast.Clock
+	hold *hold
+}
+
+func (a agenda) Len() int           { return len(a) }
+func (a agenda) Less(i, j int) bool { return a[i].at < a[j].at }
+func (a agenda) Swap(i, j int)      { a[i], a[j] = a[j], a[i] }
+func (a *agenda) Push(x any)        { *a = append(*a, x.(appointment)) }
+func (a *agenda) Pop() any {
+	last := (*a)[len(*a)-1]
+	*a = (*a)[:len(*a)-1]
+	return last
 }
 
 func (h *House) end(on *hold, how holdfast.Outcome) {
@@ -200,7 +243,6 @@ func (h *House) end(on *hold, how holdfast.Outcome) {
 	h.has[on.Buyer] -= len(on.Seats)
 	h.ended[on.Hold] = how
 	delete(h.holds, on.Hold)
-	delete(h.live, on.Hold)
 	h.forget(on)
 }
 
