@@ -33,6 +33,9 @@ type runner struct {
 	places    *cluster.Log
 	schedule  *nemesis.Schedule
 	began     time.Time
+	binary    string // that all clusters are of
+	lives     int    // clusters so far
+	rounds    int
 	page      report.Page
 	gaps      map[string][]time.Duration // of faults that struck alone
 }
@@ -64,45 +67,64 @@ func newRunner(o runOptions, log *slog.Logger) (*runner, error) {
 	return r, err
 }
 
-// run starts a cluster, works on it for the time, and takes it down again.
+// run works on clusters for the time: on one after the other, as members lose their data for good.
 func (r *runner) run(ctx context.Context) (_ *result, err error) {
-	r.cluster, err = cluster.Start(cluster.Config{Dir: filepath.Join(r.options.dir, "cluster"), Members: r.options.members,
-		Namespaces: r.result.Network == "namespaces", SnapshotEntries: r.options.snapshots, Logger: r.log})
-	if err != nil {
+	r.binary = filepath.Join(r.options.dir, "holdfast")
+	if err := cluster.Build(r.binary); err != nil {
 		return nil, err
 	}
-	closed := false
-	defer func() {
-		if !closed {
-			err = errors.Join(err, r.cluster.Close())
-		}
-	}()
-	r.prepare()
-	for done := time.Duration(0); done < r.options.duration && ctx.Err() == nil; {
-		length := min(r.options.round, r.options.duration-done)
-		if left := r.options.duration - done - length; left < 5*time.Second {
-			length += left
-		}
-		well, err := r.round(ctx, length)
-		if err != nil {
+	r.began = time.Now()
+	for done, well := time.Duration(0), true; well && done < r.options.duration && ctx.Err() == nil; {
+		if done, well, err = r.life(ctx, done); err != nil {
 			return nil, err
 		}
-		if done += length; !well {
-			break // what was found is found; on a cluster that is not well there is nothing to look for
-		}
-	}
-	r.verifyArchives()
-	r.exits()
-	closed = true
-	if err := r.cluster.Close(); err != nil {
-		return nil, err
 	}
 	return &r.result, r.finish()
 }
 
-// prepare sorts out what can be injected here.
+// life is that of one cluster. It gives for how long the run has gone on after it; well is false when the cluster did not
+// recover: what was found is found, and there is no more to look for.
+func (r *runner) life(ctx context.Context, done time.Duration) (_ time.Duration, well bool, err error) {
+	r.lives++
+	r.cluster, err = cluster.Start(cluster.Config{Dir: filepath.Join(r.options.dir, fmt.Sprintf("cluster-%d", r.lives)), Members: r.options.members,
+		Namespaces: r.result.Network == "namespaces", SnapshotEntries: r.options.snapshots, Binary: r.binary, Logger: r.log})
+	if err != nil {
+		return done, false, err
+	}
+	defer func() { err = errors.Join(err, r.cluster.Close(), r.tidy()) }()
+	r.prepare()
+	whole := true
+	for well = true; well && whole && done < r.options.duration && ctx.Err() == nil; whole = r.cluster.Whole() {
+		length := min(r.options.round, r.options.duration-done)
+		if left := r.options.duration - done - length; left < 5*time.Second {
+			length += left
+		}
+		if length, well, err = r.round(ctx, length); err != nil {
+			return done, false, err
+		}
+		done += length
+	}
+	r.verifyArchives()
+	r.exits()
+	return done, well, nil
+}
+
+// tidy takes away what nobody needs of a cluster that is closed.
+func (r *runner) tidy() error {
+	if r.options.keep || len(r.page.Violations) > 0 {
+		return nil
+	}
+	return os.RemoveAll(r.cluster.Dir())
+}
+
+// prepare sorts out what can be injected here, once.
 func (r *runner) prepare() {
-	field := &nemesis.Field{Cluster: r.cluster}
+	field := &nemesis.Field{Cluster: r.cluster, Rotten: map[int]bool{}}
+	r.places = r.cluster.NewLog()
+	if r.schedule != nil {
+		r.schedule.Field = field
+		return
+	}
 	r.faults = slices.DeleteFunc(r.faults, func(f nemesis.Fault) bool {
 		if f.Missing == nil {
 			return false
@@ -113,7 +135,6 @@ func (r *runner) prepare() {
 		}
 		return why != nil
 	})
-	r.places, r.began = r.cluster.NewLog(), time.Now()
 	r.schedule = &nemesis.Schedule{Field: field, Faults: r.faults, Seed: r.options.seed, Log: r.log, Patience: patience, Hurry: r.hurry()}
 	r.schedule.Begin()
 }
@@ -134,9 +155,12 @@ func (r *runner) hurry() float64 {
 	return max(0.2, float64(r.options.duration)/float64(need))
 }
 
-// round is one history of every workload. well is false when the cluster did not recover.
-func (r *runner) round(ctx context.Context, length time.Duration) (well bool, err error) {
-	env := &workload.Env{Client: r.cluster.Client(), Seed: r.options.seed, Round: r.result.Histories, Length: length, Vigour: r.options.vigour, Live: &workload.Live{}}
+// round is one history of every workload. It gives how long it was: it ends early when a member has lost its data for good.
+// well is false when the cluster did not recover.
+func (r *runner) round(ctx context.Context, length time.Duration) (_ time.Duration, well bool, err error) {
+	over := make(chan struct{})
+	env := &workload.Env{Client: r.cluster.Client(), Seed: r.options.seed, Round: r.rounds, Length: length, Vigour: r.options.vigour, Live: &workload.Live{}, Over: over}
+	r.rounds++
 	env.Began = time.Now()
 	var jobs []workload.Job
 	for _, w := range r.workloads {
@@ -144,7 +168,7 @@ func (r *runner) round(ctx context.Context, length time.Duration) (well bool, er
 		job, err := w.Start(opening, env)
 		cancel()
 		if err != nil {
-			return false, fmt.Errorf("workload %s: %w", w.Name, err)
+			return 0, false, fmt.Errorf("workload %s: %w", w.Name, err)
 		}
 		jobs = append(jobs, job)
 	}
@@ -153,18 +177,27 @@ func (r *runner) round(ctx context.Context, length time.Duration) (well bool, er
 	if sick != nil {
 		r.violation("", check.Violation{Check: "liveness", Message: sick.Error()}, "")
 	}
+	if len(r.faults) > 0 && now() < length-lastCalm {
+		time.Sleep(lastCalm / 3)
+		length = now()
+		close(over)
+	}
 	for _, j := range jobs {
 		j.Wait()
 	}
 	r.result.Seconds += length.Seconds()
 	r.measure(env, faults, length)
 	if err := r.cluster.Mend(); err != nil {
-		return false, err
+		return length, false, err
 	}
-	if sick == nil {
-		sick = r.cluster.Await(patience)
+	if sick != nil {
+		return length, false, nil
 	}
-	return sick == nil, r.judge(ctx, env, jobs, faults)
+	if sick = r.cluster.Await(patience); sick != nil {
+		r.violation("", check.Violation{Check: "liveness", Message: sick.Error()}, "")
+		return length, false, nil
+	}
+	return length, true, r.judge(ctx, env, jobs, faults)
 }
 
 // measure takes what happened into the figures: for how long nobody could buy, fault by fault.
@@ -289,7 +322,10 @@ func (r *runner) compare(ctx context.Context) {
 func (r *runner) verifyArchives() {
 	for i := range r.cluster.Members() {
 		r.cluster.Stop(i, 10*time.Second)
-		if err := r.cluster.Verify(i); err != nil {
+		switch err := r.cluster.Verify(i); {
+		case err != nil && r.schedule.Field.Rotten[i]:
+			r.log.Info("an audit noticed the damage", "member", cluster.Name(i), "error", err)
+		case err != nil:
 			r.violation("", check.Violation{Check: "archive", Message: err.Error()}, "")
 		}
 	}
@@ -313,13 +349,7 @@ func (r *runner) finish() error {
 	}
 	r.result.Report = filepath.Join(r.options.dir, "report.html")
 	r.describe()
-	if err := r.page.Save(r.result.Report); err != nil {
-		return err
-	}
-	if r.options.keep || r.result.Violations > 0 {
-		return nil
-	}
-	return os.RemoveAll(filepath.Join(r.options.dir, "cluster"))
+	return r.page.Save(r.result.Report)
 }
 
 // describe tells the page what the result says.

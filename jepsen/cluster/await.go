@@ -65,6 +65,33 @@ func (c *Cluster) unready() error {
 	return nil
 }
 
+// Whole reports whether every member, as it is now, is a voter. One that came back with an empty disk learns only, until
+// an operator makes it a voter: what it once acknowledged is gone, and the cluster stands one loss less.
+func (c *Cluster) Whole() bool {
+	var voters []string
+	ids := map[string]bool{}
+	for i := range c.members {
+		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
+		s, err := c.client.Status(ctx, c.Address(i))
+		cancel()
+		if err != nil {
+			return false
+		}
+		ids[s.GetId()] = true
+		for _, shard := range s.GetShards() {
+			if shard.GetRole() == "leader" {
+				voters = append(voters, shard.GetVoters()...)
+			}
+		}
+	}
+	for _, v := range voters {
+		if !ids[v] {
+			return false
+		}
+	}
+	return true
+}
+
 // Leader is who leads the shard as far as those know that run and answer; -1 when nobody does.
 func (c *Cluster) Leader() int {
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(askEvery) {

@@ -84,7 +84,7 @@ func Start(cfg Config) (_ *Cluster, err error) {
 	}
 	if cfg.Binary == "" {
 		cfg.Binary = filepath.Join(cfg.Dir, "holdfast")
-		if err := build(cfg.Binary); err != nil {
+		if err := Build(cfg.Binary); err != nil {
 			return nil, err
 		}
 	}
@@ -115,8 +115,8 @@ func Start(cfg Config) (_ *Cluster, err error) {
 	return c, c.Await(30 * time.Second)
 }
 
-// build makes the program, with the seams that a production build does not have.
-func build(to string) error {
+// Build makes the program, with the seams that a production build does not have.
+func Build(to string) error {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/holdfast-db/holdfast").Output()
 	if err != nil {
 		return fmt.Errorf("where the sources are: %w", err)

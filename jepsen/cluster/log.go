@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"fmt"
+	"math"
 	"path/filepath"
 	"time"
 
@@ -60,8 +61,9 @@ func (l *Log) collect(until uint64) (entries map[uint64]taped, missing []node.Ga
 			}
 			return nil
 		})
-		if err != nil {
-			return nil, nil, 0, fmt.Errorf("%s: %w", Name(i), err)
+		if err != nil { // its archive was damaged: from there on it has nothing to say
+			l.cluster.cfg.Logger.Warn("an archive cannot be read", "member", Name(i), "error", err)
+			own = append(own, node.Gap{After: reached, From: math.MaxUint64})
 		}
 		if last = max(last, reached); i == 0 {
 			missing = own

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"time"
@@ -53,7 +54,21 @@ func system(args ...string) error {
 	return nil
 }
 
+// sweep takes away what runs have left that were killed.
+func sweep() {
+	left, _ := filepath.Glob("/var/run/netns/hfj*")
+	for _, path := range left {
+		name := filepath.Base(path)
+		run, _, _ := strings.Cut(name, "-")
+		if _, alive := os.Stat("/proc/" + strings.TrimPrefix(run, "hfj")); alive != nil {
+			_ = system("ip", "netns", "del", name)
+			_ = system("ip", "link", "del", run) // with the first of its namespaces
+		}
+	}
+}
+
 func newNamespaces(places int) (_ *namespaces, err error) {
+	sweep()
 	pid := os.Getpid()
 	s := &namespaces{run: fmt.Sprintf("hfj%d", pid), net: fmt.Sprintf("10.%d.%d", 128+pid>>8%64, pid%256), places: places, links: map[[2]int]Link{}}
 	defer func() {

@@ -26,8 +26,8 @@ type Fault struct {
 	Lasts time.Duration
 	// Single: it strikes one member, and the others must go on.
 	Single bool
-	// Destroys: what one member had may be lost. There is never more than one such at a time, and the next waits until
-	// the member has caught up.
+	// Destroys: what one member had may be lost. If it is, the member comes back as one that learns, since there is no
+	// command yet that makes it a voter: then the run goes on with a new cluster, lest a minority become a majority.
 	Destroys bool
 }
 
@@ -42,6 +42,8 @@ func All() []Fault {
 // Field is what faults are let loose on.
 type Field struct {
 	Cluster *cluster.Cluster
+	// Rotten are members whose archives were damaged: an audit may say so.
+	Rotten map[int]bool
 }
 
 func (f *Field) others(i int) (others []int) {

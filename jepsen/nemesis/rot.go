@@ -32,6 +32,7 @@ func damage(with string, how func(path string, r *rand.Rand) error) func(f *Fiel
 		i := f.any(r)
 		f.Cluster.Kill(i)
 		f.Cluster.Excuse(i, true)
+		f.Rotten[i] = f.Rotten[i] || with == "archive"
 		heal := func() error {
 			defer f.Cluster.Excuse(i, false)
 			return rise(f, i)

@@ -49,8 +49,9 @@ const (
 	calmMax = 600 * time.Millisecond
 )
 
-// Run lets faults strike until the time is over, and heals the last. now is the time of the run. An error says that a
-// fault could not be brought about or healed, or that the cluster did not become well: then there is no use in going on.
+// Run lets faults strike until the time is over, and heals the last; or until one has cost a member its data for good.
+// now is the time of the run. An error says that a fault could not be brought about or healed, or that the cluster did
+// not become well: then there is no use in going on.
 func (s *Schedule) Run(ctx context.Context, now func() time.Duration, until time.Duration) (struck []history.Fault, err error) {
 	if len(s.Faults) == 0 {
 		return nil, nil
@@ -71,7 +72,7 @@ func (s *Schedule) Run(ctx context.Context, now func() time.Duration, until time
 		}
 		one.Until = now()
 		struck = append(struck, one)
-		if err != nil {
+		if err != nil || !s.Field.Cluster.Whole() {
 			return struck, err
 		}
 	}

@@ -50,6 +50,18 @@ type Env struct {
 	Length time.Duration // of the load
 	Vigour float64       // 1: as much as the workload does by itself
 	Live   *Live         // nil: nobody looks on
+	// Over ends the load before its time; nil: never.
+	Over <-chan struct{}
+}
+
+// over reports whether the load has ended.
+func (e *Env) over() bool {
+	select {
+	case <-e.Over:
+		return true
+	default:
+		return e.now() >= e.Length
+	}
 }
 
 func (e *Env) now() time.Duration { return time.Since(e.Began) }
@@ -173,7 +185,7 @@ func (c *crowd) work(n int, act func(*worker)) {
 	for i := range n {
 		w := &worker{crowd: c, number: i + 1, random: rand.New(rand.NewPCG(c.Seed, uint64(c.Round)<<32|uint64(i)))}
 		c.working.Go(func() {
-			for w.now() < w.Length {
+			for !w.over() {
 				act(w)
 			}
 			w.resolve()
@@ -278,12 +290,15 @@ func (w *worker) note(o *history.Operation, cmd command.Command, call time.Durat
 	}
 }
 
+// resolveMax is how long a client asks at the end for what it does not know.
+const resolveMax = 15 * time.Second
+
 // resolve asks once more, one by one, for what is unknown; what stays so is recorded as that.
 func (w *worker) resolve() {
+	ctx, cancel := context.WithTimeout(context.Background(), resolveMax)
+	defer cancel()
 	for _, d := range w.unsure {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		results, err := w.Client.Do(ctx, w.event, []command.Command{d.cmd}, nil)
-		cancel()
 		if err == nil && results[0].Outcome != holdfast.CommandExpired { // else it may have been decided before
 			w.hear(&d.Operation, &results[0])
 		}
