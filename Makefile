@@ -1,5 +1,5 @@
 # The few commands of this project. `make` prints them.
-.PHONY: help check test race fuzz demo bench proto clean
+.PHONY: help check test race fuzz browser demo bench proto clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -19,6 +19,9 @@ fuzz: ## every fuzz target for half a minute
 			go test -run '^$$' -fuzz "^$$target$$" -fuzztime 30s -fuzzminimizetime 1x ./$$(dirname $$file) || exit 1; \
 		done; \
 	done
+
+browser: ## a real browser walks through the pages; pictures in dist/shots
+	.ci/browser -shots $(CURDIR)/dist/shots
 
 demo: ## an on-sale on a three-node cluster, with an audit
 	go run ./cmd/holdfast demo

@@ -84,6 +84,35 @@ func (s PlaceState) String() string {
 	return "place_state_" + strconv.Itoa(int(s))
 }
 
+// Bound says what decides how many people of a line are called, so that whoever waits can be told why it is slow.
+type Bound uint8
+
+// The bounds. The numbers are in logs, snapshots and on the wire.
+const (
+	BoundNone      Bound = 0 // nobody has been called yet
+	BoundTarget    Bound = 1 // as many look for seats as the shard serves well
+	BoundSlew      Bound = 2 // the line begins, or goes on after something: people are let in little by little
+	BoundCeiling   Bound = 3 // the organizer's ceiling of sessions
+	BoundRate      Bound = 4 // the organizer's rate
+	BoundProvider  Bound = 5 // what the payment provider takes
+	BoundStock     Bound = 6 // the stock: more would look than seats are free
+	BoundLine      Bound = 7 // nobody else waits
+	BoundPause     Bound = 8 // paused, or not on sale
+	BoundSaturated Bound = 9 // the shard is overloaded
+)
+
+// Bounds is how many there are.
+const Bounds = 10
+
+var boundNames = [Bounds]string{"none", "target", "slew", "ceiling", "rate", "provider", "stock", "line", "paused", "saturated"}
+
+func (b Bound) String() string {
+	if int(b) < len(boundNames) {
+		return boundNames[b]
+	}
+	return "bound_" + strconv.Itoa(int(b))
+}
+
 // BeaconKind says where the randomness comes from that nobody knew before the cut-off.
 type BeaconKind uint8
 

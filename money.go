@@ -33,6 +33,14 @@ type ContactID [16]byte
 func (c PromoCode) String() string { return "promo_" + hex.EncodeToString(c[:]) }
 func (c ContactID) String() string { return "contact_" + hex.EncodeToString(c[:]) }
 
+// ParsePromoCode reads what PromoCode.String prints.
+func ParsePromoCode(s string) (PromoCode, error) {
+	return parse16[PromoCode]("promo_", "promotion code", s)
+}
+
+// ParseContactID reads what ContactID.String prints.
+func ParseContactID(s string) (ContactID, error) { return parse16[ContactID]("contact_", "contact", s) }
+
 // EffectKind is what is to be done outside, at least once, by a settlement worker.
 type EffectKind uint8
 

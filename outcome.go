@@ -39,6 +39,8 @@ const (
 	EventConflict Outcome = 15
 	// EventsFull: no room for another event, in its shard or in the directory.
 	EventsFull Outcome = 16
+	// KeysFull: no room for another frontend's key until one expires.
+	KeysFull Outcome = 130
 
 	// LineNotOpen: the event has no line, or its time has not come. The answer says when to come again, if that is known.
 	LineNotOpen Outcome = 70
@@ -167,9 +169,9 @@ const (
 func Outcomes() []Outcome {
 	return []Outcome{OK,
 		CommandExpired, CommandTooFar, CommandReused, CommandUnremembered,
-		EventUnknown, EventNotOpen, EventPaused, EventClosed, EventChanged, EventConflict, EventsFull,
-		LineNotOpen, LineEnded, LineConflict, LineNotDrawn, LinePaused, LineFull, BeaconAwaited, BeaconInvalid,
-		PlaceUnproven, PlaceSpent, TurnAwaited, TurnMissed, SessionsFull, SessionRequired,
+		EventUnknown, EventNotOpen, EventPaused, EventClosed, EventChanged, EventConflict, EventsFull, KeysFull,
+		LineNotOpen, LineEnded, LineConflict, LineNotDrawn, LineFull, BeaconAwaited, BeaconInvalid,
+		PlaceUnproven, PlaceSpent, TurnAwaited, TurnMissed, LinePaused, SessionsFull, SessionRequired,
 		WantInvalid, HoldTooLarge, HoldUnknown, HoldLapsed, HoldReleased, HoldNotYours, HoldInPayment, HoldAlreadySold, HoldNotExtendable,
 		BuyerHasHold, BuyerCoolingDown, BuyerOverLimit, ReturnsNotYet, ReturnsFull,
 		SeatNotForYou, SeatSold, SeatInPayment, SeatHeld, NotEnough, SoldOut, SeatOrphaned,
@@ -195,6 +197,7 @@ var outcomeTexts = map[Outcome]outcomeText{
 	EventChanged:        {"event_changed", "the event was changed by somebody else; nothing was changed: read it again and apply your change to that"},
 	EventConflict:       {"event_conflict", "the new description takes away or moves units that exist; nothing was changed"},
 	EventsFull:          {"events_full", "there is no room for another event; nothing was changed"},
+	KeysFull:            {"keys_full", "there are as many frontends' keys as may be; yours is not known to the others: take one back, or wait until one expires"},
 	WantInvalid:         {"want_invalid", "the event has no such seat, section, tier or allocation, or the same seat was named twice; nothing was taken"},
 	HoldTooLarge:        {"hold_too_large", "more seats than one hold of this event may have; nothing was taken: ask for fewer"},
 	HoldUnknown:         {"hold_unknown", "there is no such hold"},

@@ -27,11 +27,11 @@ const pinnedOutcomes = `
 14 event_changed
 15 event_conflict
 16 events_full
+130 keys_full
 70 line_not_open
 71 line_ended
 72 line_conflict
 73 line_not_drawn
-74 line_paused
 75 line_full
 76 beacon_awaited
 77 beacon_invalid
@@ -39,6 +39,7 @@ const pinnedOutcomes = `
 79 place_spent
 80 turn_awaited
 81 turn_missed
+74 line_paused
 82 sessions_full
 83 session_required
 20 want_invalid

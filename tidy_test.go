@@ -27,42 +27,51 @@ const module = "github.com/holdfast-db/holdfast"
 
 // arrows says what a package may import of ours, directly or not. What is not listed may import everything.
 var arrows = map[string][]string{
-	"":                 nil,
-	"fsm/command":      {""},
-	"fsm/draw":         {""},
-	"fsm":              {"", "fsm/command", "fsm/draw"},
-	"fsm/directory":    {"", "fsm/command"},
-	"node":             {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory"},
-	"rpc/api":          nil,
-	"rpc/convert":      {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "rpc/api"},
-	"rpc":              {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "rpc/api", "rpc/convert"},
-	"client":           {"", "fsm/command", "fsm/draw", "rpc/api"},
-	"payment":          {""},
-	"frontend":         {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment"},
-	"frontend/visitor": {},
-	"jepsen/history":   {""},
-	"jepsen/check":     {"", "jepsen/history", "jepsen/model"},
-	"jepsen/model":     {""},
-	"jepsen/workload":  {"", "client", "fsm/command", "fsm/draw", "rpc/api", "jepsen/history"},
-
+	"":                    nil,
+	"fsm/command":         {""},
+	"fsm/draw":            {""},
+	"fsm":                 {"", "fsm/command", "fsm/draw"},
+	"fsm/directory":       {"", "fsm/command"},
+	"node":                {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node/outbox", "payment", "node/admission"},
+	"rpc/api":             nil,
+	"rpc/convert":         {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "rpc/api", "node/outbox", "payment"},
+	"rpc":                 {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "rpc/api", "rpc/convert", "node/outbox", "payment", "node/admission"},
+	"client":              {"", "fsm/command", "fsm/draw", "rpc/api"},
+	"payment":             {""},
+	"frontend":            {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/page", "frontend/person", "frontend/settle", "frontend/statement", "frontend/ticket"}, // no node, no state machine: the proof that it is stateless
+	"frontend/visitor":    {},
+	"jepsen/history":      {""},
+	"jepsen/check":        {"", "jepsen/history", "jepsen/model"},
+	"jepsen/model":        {""},
+	"jepsen/workload":     {"", "client", "fsm/command", "fsm/draw", "rpc/api", "jepsen/history"},
 	"payment/stripe":      {"", "payment"},
 	"payment/sandbox":     {"", "payment"},
 	"payment/paymenttest": {"", "payment"},
+	"frontend/page":       {""},
+	"node/outbox":         {"", "fsm", "fsm/command", "fsm/draw", "payment"}, // payment: the arithmetic of a provider's budget
+	"frontend/settle":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment"},
+	"frontend/person":     {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
+	"frontend/statement":  {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
+	"frontend/ticket":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "frontend/statement"},
+	"frontend/mail":       {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
+	"frontend/notify":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
+	"node/admission":      {""}, // a law that a simulation can run without a cluster
 }
 
 // foreign says which third-party modules a package may reach, directly or not: none for the pure ones.
 var foreign = map[string]*regexp.Regexp{
-	"":              regexp.MustCompile(`^$`),
-	"fsm":           regexp.MustCompile(`^$`),
-	"fsm/command":   regexp.MustCompile(`^$`),
-	"fsm/draw":      regexp.MustCompile(`^$`),
-	"fsm/directory": regexp.MustCompile(`^$`),
-	"rpc/api":       regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
-	"client":        regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
-
+	"":                regexp.MustCompile(`^$`),
+	"fsm":             regexp.MustCompile(`^$`),
+	"fsm/command":     regexp.MustCompile(`^$`),
+	"fsm/draw":        regexp.MustCompile(`^$`),
+	"fsm/directory":   regexp.MustCompile(`^$`),
+	"rpc/api":         regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
+	"client":          regexp.MustCompile(`^(google\.golang\.org|golang\.org/x)/`),
 	"payment":         regexp.MustCompile(`^$`),
 	"payment/sandbox": regexp.MustCompile(`^$`),
 	"payment/stripe":  regexp.MustCompile(`^github\.com/stripe/stripe-go/v76`),
+	"frontend/page":   regexp.MustCompile(`^$`),
+	"node/admission":  regexp.MustCompile(`^$`),
 }
 
 type listed struct {

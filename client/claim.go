@@ -46,7 +46,11 @@ type PaymentRequest struct {
 	Buyer   holdfast.BuyerID
 	Hold    holdfast.HoldID
 	Attempt holdfast.Attempt // 1 for the first; the next number condemns the one before it
-	Amount  holdfast.Money   // the hold's total
+	Amount  holdfast.Money   // the hold's total; with rules for payments, the quote's
+	// For events with rules for payments.
+	Capture holdfast.CaptureMethod // 0: CaptureManual
+	Promo   holdfast.PromoCode
+	Contact holdfast.ContactID // where the receipt goes
 }
 
 // SellRequest makes a hold an order. See command.Sell for what must be equal to what.
@@ -58,6 +62,9 @@ type SellRequest struct {
 	Attempt holdfast.Attempt
 	Amount  holdfast.Money
 	Payment string
+	// Whose payment it is: for paid sales of events with rules for payments.
+	Mode    holdfast.PaymentMode
+	Account string
 }
 
 // Hold is a buyer's claim on units for a time.
@@ -109,19 +116,21 @@ func (c *Client) Release(ctx context.Context, q HoldRef) error {
 // BeginPayment freezes what is to be paid and moves the deadline, once, to the event's pay window.
 func (c *Client) BeginPayment(ctx context.Context, q PaymentRequest) (Hold, error) {
 	a, err := c.one(ctx, "begin payment", q.Event,
-		&command.BeginPayment{Header: command.Header{ID: q.ID}, Buyer: q.Buyer, Hold: q.Hold, Attempt: q.Attempt, Amount: q.Amount})
+		&command.BeginPayment{Header: command.Header{ID: q.ID}, Buyer: q.Buyer, Hold: q.Hold, Attempt: q.Attempt, Amount: q.Amount,
+			Capture: q.Capture, Promo: q.Promo, Contact: q.Contact})
 	return a.hold(q.Buyer, holdfast.HoldPaying), err
 }
 
 // Sell makes a hold an order. Selling again with the same contents gives the same order.
 func (c *Client) Sell(ctx context.Context, q SellRequest) (Order, error) {
 	a, err := c.one(ctx, "sell", q.Event,
-		&command.Sell{Header: command.Header{ID: q.ID}, Hold: q.Hold, As: q.As, Attempt: q.Attempt, Amount: q.Amount, Payment: q.Payment})
+		&command.Sell{Header: command.Header{ID: q.ID}, Hold: q.Hold, As: q.As, Attempt: q.Attempt, Amount: q.Amount, Payment: q.Payment,
+			Mode: q.Mode, Account: q.Account})
 	if err != nil {
 		return Order{}, err
 	}
 	return Order{ID: q.Hold.Order(), Event: a.event, Seats: a.Seats, Amount: q.Amount, As: q.As, Payment: q.Payment, Attempt: q.Attempt,
-		Stamp: Stamp{Stamp: a.stamp}}, nil
+		State: a.OrderState, Stamp: Stamp{Stamp: a.stamp}}, nil
 }
 
 // GetHold reads a hold. One that is over is a *Refusal, holdfast.HoldLapsed or HoldReleased, as long as the shard

@@ -30,6 +30,7 @@ type Refusal struct {
 	Allowance  int                  // how many more units the buyer may have
 	RetryAfter time.Duration        // when the same want may be tried again
 	Version    uint32               // the description's version, for commands about events
+	Turn       Turn                 // where the place stands, for commands about places
 }
 
 func (r *Refusal) Error() string { return r.Op + ": " + r.Outcome.Error() }
@@ -40,7 +41,7 @@ func (r *Refusal) Unwrap() error { return r.Outcome }
 func refusal(op string, id holdfast.CommandID, stamp holdfast.Stamp, r *command.Result) *Refusal {
 	return &Refusal{Op: op, Outcome: r.Outcome, Command: id, Stamp: stamp,
 		Hold: r.Hold, Taken: r.Taken, Near: r.Near, Allowance: int(r.Allowance),
-		RetryAfter: time.Duration(r.RetryAfterMs) * time.Millisecond, Version: r.Version}
+		RetryAfter: time.Duration(r.RetryAfterMs) * time.Millisecond, Version: r.Version, Turn: turnOf(r, stamp)}
 }
 
 // failureOf reads a failure of a batch off the wire.

@@ -39,6 +39,7 @@ type Event struct {
 	// In the description's order; Allocations begin with public.
 	Sections, Tiers, Allocations []Counts
 	Holds, Orders                int
+	Line                         *LineSummary // nil: the event has no line
 	Stamp                        Stamp
 }
 
@@ -89,6 +90,15 @@ func (c *Client) resolve(ctx context.Context, e EventRef) (EventRef, *holdfast.E
 		what = e.ID.String()
 	}
 	return e, &holdfast.Error{Kind: holdfast.NotFound, Field: "event", Message: "there is no event " + what}
+}
+
+// Locate fills in an event's number and shard.
+func (c *Client) Locate(ctx context.Context, e EventRef) (EventRef, error) {
+	e, failure := c.resolve(ctx, e)
+	if failure != nil {
+		return e, named("find event", failure)
+	}
+	return e, nil
 }
 
 // Events lists the cluster's events by number.
@@ -164,7 +174,7 @@ func (c *Client) Event(ctx context.Context, event EventRef, opts ...ReadOption) 
 	event.Name = spec.Name
 	return Event{EventRef: event, Layout: layout, Sale: holdfast.SaleState(e.GetSale()), Version: e.GetVersion(), Revision: holdfast.Revision(e.GetRevision()),
 		Spec: spec, Total: countsOf(e.GetTotal()), Sections: countsOfAll(e.GetSections()), Tiers: countsOfAll(e.GetTiers()),
-		Allocations: countsOfAll(e.GetAllocations()), Holds: int(e.GetHolds()), Orders: int(e.GetOrders()), Stamp: stampOf(e.GetStamp())}, nil
+		Allocations: countsOfAll(e.GetAllocations()), Holds: int(e.GetHolds()), Orders: int(e.GetOrders()), Line: summaryOf(e.GetLine()), Stamp: stampOf(e.GetStamp())}, nil
 }
 
 func countsOf(n *api.Counts) Counts {

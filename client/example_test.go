@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log"
@@ -12,6 +13,7 @@ import (
 	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/client/clienttest"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/draw"
 )
 
 // A small hall: one row of eight seats at 25.00 and a floor of a hundred places at 10.00.
@@ -171,4 +173,65 @@ func (tb *exampleTB) cleanup() {
 	for i := len(tb.cleanups) - 1; i >= 0; i-- {
 		tb.cleanups[i]()
 	}
+}
+
+// From the line to a hold. A frontend puts the visitors who came at the same time into one Enter; each browser keeps its
+// secret, and with the path proves its place when it is called.
+func Example_line() {
+	tb := &exampleTB{}
+	defer tb.cleanup()
+	cluster := clienttest.New(tb, clienttest.Config{})
+	c, err := client.New(cluster.Endpoints(), cluster.DialOption())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	ctx := context.Background()
+
+	// With times in its rules, a line opens, freezes and is drawn by itself. This one is looked after by hand.
+	spec := concert
+	spec.Line = command.LineRules{Enabled: true}
+	applied, err := c.ApplyEvent(ctx, spec)
+	if err == nil {
+		err = errors.Join(c.OpenLine(ctx, applied.EventRef), c.OpenSale(ctx, applied.EventRef))
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	event := applied.EventRef
+
+	// Ada and Bob join.
+	places := []client.PlaceRef{{Event: event, Key: sha256.Sum256([]byte("ada's secret"))}, {Event: event, Key: sha256.Sum256([]byte("bob's secret"))}}
+	leaves := []draw.Hash{draw.Leaf(event.ID, places[0].Key), draw.Leaf(event.ID, places[1].Key)}
+	base, _, err := c.Enter(ctx, client.EnterRequest{Event: event, Count: 2, Root: draw.Root(leaves)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for i := range places {
+		places[i].Number, places[i].Path = base+holdfast.PlaceNumber(i), draw.Path(leaves, i)
+	}
+
+	if err := c.Draw(ctx, event, holdfast.BeaconRound{}); err != nil {
+		log.Fatal(err)
+	}
+	record, err := c.DrawRecord(ctx, event)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("the draw holds:", draw.Verify(record) == nil)
+
+	cluster.Admit(event, 2) // a leader calls people once a second
+	if _, err := c.Redeem(ctx, places[0]); err != nil {
+		log.Fatal(err)
+	}
+	ada, bob := places[0].Key.Buyer(), places[1].Key.Buyer()
+	want := []command.Want{{Kind: command.WantBest, Section: holdfast.AnySection, Tier: holdfast.AnyTier, Count: 2, Adjacent: true}}
+	hold, err := c.Hold(ctx, client.HoldRequest{Event: event, Buyer: ada, Wants: want})
+	fmt.Println("ada holds", len(hold.Seats), "seats:", err == nil)
+	_, err = c.Hold(ctx, client.HoldRequest{Event: event, Buyer: bob, Wants: want})
+	fmt.Println("bob has not come yet:", errors.Is(err, holdfast.SessionRequired))
+	// Output:
+	// the draw holds: true
+	// ada holds 2 seats: true
+	// bob has not come yet: true
 }

@@ -25,7 +25,16 @@ type Order struct {
 	Payment string
 	Attempt holdfast.Attempt
 	SoldAt  time.Time // the shard's wall clock; zero in what Sell answers
-	Stamp   Stamp
+	State   holdfast.OrderState
+	// What follows is not in what Sell answers.
+	Lines                                                     []command.Line
+	Refunded                                                  []holdfast.SeatIndex // of Seats, those whose tickets were refunded
+	CapturedMinor, OwedMinor, RefundedMinor, ChargedBackMinor int64
+	Disputed                                                  bool           // the ticket is suspended
+	Deadline                                                  holdfast.Clock // of an unpaid order: until when it may be paid again
+	Promo                                                     holdfast.PromoCode
+	Contact                                                   holdfast.ContactID
+	Stamp                                                     Stamp
 }
 
 // GetOrder reads an order.
@@ -48,6 +57,15 @@ func (c *Client) GetOrder(ctx context.Context, event EventRef, id holdfast.Order
 // Orders reads all orders of an event from one consistent cut, in the order in which the shard keeps them. After an
 // error, which ends the sequence, what came before is incomplete.
 func (c *Client) Orders(ctx context.Context, event EventRef, opts ...ReadOption) iter.Seq2[Order, error] {
+	return c.orders(ctx, event, nil, opts)
+}
+
+// OrdersOf is Orders for those of one contact only.
+func (c *Client) OrdersOf(ctx context.Context, event EventRef, contact holdfast.ContactID, opts ...ReadOption) iter.Seq2[Order, error] {
+	return c.orders(ctx, event, contact[:], opts)
+}
+
+func (c *Client) orders(ctx context.Context, event EventRef, contact []byte, opts []ReadOption) iter.Seq2[Order, error] {
 	const op = "list orders"
 	return func(yield func(Order, error) bool) {
 		event, failure := c.resolve(ctx, event)
@@ -58,7 +76,7 @@ func (c *Client) Orders(ctx context.Context, event EventRef, opts ...ReadOption)
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
 		r := c.reading(ctx, event.Shard, opts)
-		pages, page, failure := r.openOrders(ctx, event)
+		pages, page, failure := r.openOrders(ctx, event, contact)
 		for failure == nil {
 			for _, o := range page.GetOrders() {
 				if !yield(orderOf(event, o, stampOf(page.GetStamp())), nil) {
@@ -77,11 +95,11 @@ func (c *Client) Orders(ctx context.Context, event EventRef, opts ...ReadOption)
 }
 
 // openOrders begins the stream at a member that gives a first page; an empty one when there are no orders.
-func (r *reading) openOrders(ctx context.Context, event EventRef) (grpc.ServerStreamingClient[api.OrderPage], *api.OrderPage, *holdfast.Error) {
+func (r *reading) openOrders(ctx context.Context, event EventRef, contact []byte) (grpc.ServerStreamingClient[api.OrderPage], *api.OrderPage, *holdfast.Error) {
 	for {
 		conn, failure := r.member(ctx)
 		if failure == nil {
-			pages, err := api.NewEventsClient(conn).Orders(ctx, &api.OrdersRequest{Shard: uint32(event.Shard), Event: uint32(event.ID), Consistency: r.consistency()})
+			pages, err := api.NewEventsClient(conn).Orders(ctx, &api.OrdersRequest{Shard: uint32(event.Shard), Event: uint32(event.ID), Consistency: r.consistency(), Contact: contact})
 			var page *api.OrderPage
 			if err == nil {
 				page, err = pages.Recv()
@@ -101,8 +119,15 @@ func orderOf(event EventRef, o *api.Order, stamp Stamp) Order {
 	order := Order{Event: event, Buyer: buyerOf(o.GetBuyer()), Seats: seatsOf(o.GetSeats()),
 		Amount: holdfast.Money{AmountMinor: o.GetAmountMinor(), Currency: holdfast.Currency(o.GetCurrency())},
 		As:     command.SaleKind(o.GetSaleKind()), Payment: o.GetPayment(), Attempt: holdfast.Attempt(o.GetAttempt()),
-		SoldAt: time.UnixMilli(o.GetSoldAtMs()), Stamp: stamp}
+		SoldAt: time.UnixMilli(o.GetSoldAtMs()), State: holdfast.OrderState(o.GetState()), Refunded: seatsOf(o.GetRefunded()),
+		CapturedMinor: o.GetCapturedMinor(), OwedMinor: o.GetOwedMinor(), RefundedMinor: o.GetRefundedMinor(), ChargedBackMinor: o.GetChargedBackMinor(),
+		Disputed: o.GetDisputed(), Deadline: holdfast.Clock(o.GetDeadlineUs()), Stamp: stamp}
 	copy(order.ID[:], o.GetId())
+	copy(order.Contact[:], o.GetContact())
+	copy(order.Promo[:], o.GetPromo())
+	for _, l := range o.GetLines() {
+		order.Lines = append(order.Lines, command.Line{Kind: holdfast.LineKind(l.GetKind()), AmountMinor: l.GetAmountMinor()})
+	}
 	return order
 }
 

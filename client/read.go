@@ -38,12 +38,13 @@ type reading struct {
 	shard    holdfast.ShardID
 	stale    bool
 	deadline time.Time
+	patience time.Duration // with one member
 	wait     backoff
 	hinted   bool
 }
 
 func (c *Client) reading(ctx context.Context, shard holdfast.ShardID, opts []ReadOption) *reading {
-	r := &reading{c: c, shard: shard, deadline: c.deadline(ctx)}
+	r := &reading{c: c, shard: shard, deadline: c.deadline(ctx), patience: readPatience}
 	for _, opt := range opts {
 		opt(r)
 	}
@@ -96,7 +97,7 @@ func read[T any](ctx context.Context, r *reading, ask func(context.Context, *grp
 	for {
 		conn, failure := r.member(ctx)
 		if failure == nil {
-			attempt, cancel := context.WithDeadline(ctx, earlier(r.deadline, time.Now().Add(readPatience)))
+			attempt, cancel := context.WithDeadline(ctx, earlier(r.deadline, time.Now().Add(r.patience)))
 			answer, err := ask(attempt, conn)
 			cancel()
 			if err == nil {

@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,6 +62,19 @@ func (r *routes) leader(shard holdfast.ShardID) (address string, ok bool) {
 	defer r.mu.Unlock()
 	address = r.leaders[shard].address
 	return address, address != ""
+}
+
+// shards gives the shards that sell and whose leader is known, in order.
+func (r *routes) shards() (all []holdfast.ShardID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for shard := range r.leaders {
+		if shard != holdfast.Directory {
+			all = append(all, shard)
+		}
+	}
+	slices.Sort(all)
+	return all
 }
 
 // any gives the members' addresses in turn: those that answer stale reads and watches.

@@ -24,6 +24,7 @@ type Changes struct {
 	Seats      []holdfast.SeatIndex
 	SeatStates []holdfast.SeatState
 	Sale       holdfast.SaleState
+	Line       *LineSummary // as it is now; nil: the event has no line
 	Stamp      Stamp
 }
 
@@ -111,7 +112,7 @@ func (w *watching) open(ctx context.Context, conn *grpc.ClientConn) (grpc.Server
 }
 
 func changesOf(m *api.Changes, stamp Stamp) Changes {
-	c := Changes{Revision: holdfast.Revision(m.GetRevision()), Cut: m.GetCut(), Sale: holdfast.SaleState(m.GetSale()), Stamp: stamp}
+	c := Changes{Revision: holdfast.Revision(m.GetRevision()), Cut: m.GetCut(), Sale: holdfast.SaleState(m.GetSale()), Line: summaryOf(m.GetLine()), Stamp: stamp}
 	if c.Cut {
 		c.States = statesOf(m.GetStates())
 	}

@@ -23,6 +23,8 @@ func (m *Machine) ackEffect(c *command.AckEffect) holdfast.Outcome {
 		return holdfast.AmountMismatch
 	case x.Payment != 0 && !m.mayAttach(x.Payment, c.Payment):
 		return holdfast.PaymentReused
+	case x.Kind == holdfast.EffectVoid && c.Amount.AmountMinor > 0 && c.Payment == "" && m.state.payments.at(x.Payment).RefBytes == 0:
+		return holdfast.PaymentUnknown // money was taken, and nobody says by which payment
 	}
 
 	if x.Payment != 0 {
@@ -91,10 +93,25 @@ func (m *Machine) effectFailed(slot uint32, c *command.AckEffect) {
 		m.failed(x.Payment)
 	case x.Kind == holdfast.EffectVoid && c.Amount.AmountMinor > 0:
 		m.takenAfterAll(x.Payment, c.Amount.AmountMinor)
+	case x.Kind == holdfast.EffectRefund && m.state.payments.at(x.Payment).Overdrawn > 0:
+		m.refundedByBank(slot)
 	default:
 		m.note(slot, c.Code)
 		m.park(slot)
 	}
+}
+
+// refundedByBank settles a refund that the provider refuses because a bank had taken the money back meanwhile: the
+// buyer has it.
+func (m *Machine) refundedByBank(slot uint32) {
+	payment := m.state.effects.at(slot).Payment
+	p := m.state.payments.edit(payment)
+	n := min(m.state.effects.at(slot).Amount, p.Overdrawn)
+	p.Owed, p.Overdrawn = p.Owed-n, p.Overdrawn-n
+	m.dropEffect(slot)
+	m.oweRefund(payment)
+	m.endReturned(payment)
+	m.balance(payment)
 }
 
 // takenAfterAll is told when a payment could not be cancelled because its money was taken: a hold that is cancelling

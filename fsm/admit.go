@@ -22,9 +22,20 @@ type pace struct {
 	target            uint32 // the leader's own numbers
 	busyPermille      uint16
 	providerPerMinute uint32
+	bound             holdfast.Bound
 
+	totals            LineTotals
 	show, units, pays average
 	sessionMs         uint32 // how long a session lasts on average; 0: none has ended
+}
+
+// LineTotals grow for as long as the line lives. How fast they do is what the leader paces people by.
+type LineTotals struct {
+	Came     uint64 // sessions opened
+	ComingMs uint64 // from the call to the session, of all of them together
+	Held     uint64 // sessions that came to hold something, each time that they did
+	Units    uint64 // of these holds
+	Sold     uint64 // places whose visitor has bought
 }
 
 // call says when the positions before a threshold, and behind the call before, were called.
@@ -85,11 +96,9 @@ func (l *line) turnOf(p holdfast.Position, clock holdfast.Clock, callMs uint32) 
 	if p >= l.served {
 		return holdfast.PlaceWaiting, 0
 	}
-	if p >= l.pace.lost {
-		if at := l.pace.callOf(p); at >= 0 {
-			if until := l.pace.calls[at].at + micros(callMs); until > l.clockOf(clock) {
-				return holdfast.PlaceCalled, until
-			}
+	if at := l.pace.callOf(p); at >= 0 {
+		if until := l.pace.calls[at].at + micros(callMs); until > l.clockOf(clock) {
+			return holdfast.PlaceCalled, until
 		}
 	}
 	return holdfast.PlaceMissed, 0
@@ -97,14 +106,19 @@ func (l *line) turnOf(p holdfast.Position, clock holdfast.Clock, callMs uint32) 
 
 // callOf finds the call of a position; -1 if it is not among those remembered.
 func (p *pace) callOf(position holdfast.Position) int {
+	if position < p.lost {
+		return -1
+	}
 	return slices.IndexFunc(p.calls, func(c call) bool { return c.before > position })
 }
 
 // came counts somebody who came when called.
-func (p *pace) came(position holdfast.Position) {
+func (p *pace) came(position holdfast.Position, clock holdfast.Clock) {
+	p.totals.Came++
 	if at := p.callOf(position); at >= 0 {
 		p.calls = slices.Clone(p.calls)
 		p.calls[at].came++
+		p.totals.ComingMs += uint64(clock-min(p.calls[at].at, clock)) / 1000
 	}
 }
 
@@ -152,6 +166,23 @@ func (l *line) calledNotCome(clock holdfast.Clock, callMs uint32) (n uint32) {
 	return n
 }
 
+// ComingPart is the part of a turn after which nobody is expected any more who might still come: pages ask every few
+// seconds when a turn is near, so whoever comes, comes soon.
+const ComingPart = 8
+
+// fresh gives how many were called so lately that they may be on their way.
+func (l *line) fresh(clock holdfast.Clock, callMs uint32) (n uint32) {
+	last := l.pace.lost
+	for i := range l.pace.calls {
+		c := &l.pace.calls[i]
+		if c.at+micros(callMs)/ComingPart > l.clockOf(clock) {
+			n += uint32(c.before-last) - min(c.came, uint32(c.before-last))
+		}
+		last = c.before
+	}
+	return n
+}
+
 func (p *pace) sessionEnded(ms uint32) {
 	if p.sessionMs == 0 {
 		p.sessionMs = ms
@@ -182,6 +213,7 @@ func (m *Machine) admit(c *command.Admit) holdfast.Outcome {
 	l.pace.forget(m.state.clock, rules.CallMs)
 	m.fillCredit(l, &rules)
 	l.pace.target, l.pace.busyPermille, l.pace.providerPerMinute = c.Target, c.BusyPermille, c.ProviderPerMinute
+	l.pace.bound = c.Bound
 	if n := m.admissible(e, &rules, c.Count); n > 0 {
 		if _, rate := l.limits(&rules); rate > 0 {
 			l.pace.credit -= uint64(n) * 1_000_000
@@ -215,7 +247,7 @@ func (m *Machine) admissible(e *event, rules *command.LineRules, asked uint32) u
 	public := e.units.byAllocation()[holdfast.Public]
 	free, sessions := public[holdfast.Free], l.counts[holdfast.PlaceAdmitted]
 	show := max(l.pace.show, averageOne/16)
-	expected := show.of(l.calledNotCome(m.state.clock, rules.CallMs))
+	expected := show.of(l.fresh(m.state.clock, rules.CallMs))
 
 	room := min(ceiling-min(ceiling, sessions+expected), stockFor(public, l.pace.units)-min(stockFor(public, l.pace.units), l.looking+expected))
 	n := min(asked, uint32(min(uint64(room)*averageOne/uint64(show), 1<<31)))

@@ -23,6 +23,8 @@ type EffectView struct {
 	Incarnation holdfast.Incarnation
 	Payment     string // the provider's reference; empty while it is not known
 	Capture     holdfast.CaptureMethod
+	BegunMs     int64          // wall clock of the entry that began the attempt
+	Refunded    int64          // what was given back of the payment before, in minor units
 	Amount      holdfast.Money // what is to be moved; of a Look or a Void what the payment is for
 	Contact     holdfast.ContactID
 	NotBefore   holdfast.Clock
@@ -45,9 +47,11 @@ type PaymentView struct {
 	Capture     holdfast.CaptureMethod
 	Amount      holdfast.Money // frozen; of a stray what was reported
 	Order       holdfast.OrderID
-	Stray       bool // no attempt of ours began it
+	BegunMs     int64 // wall clock
+	Stray       bool  // no attempt of ours began it
 	Dispute     holdfast.DisputeState
 	Effect      holdfast.EffectID // outstanding; 0: none
+	Parked      bool              // the effect is
 	Ledger      Ledger
 }
 
@@ -203,6 +207,7 @@ func (s *state) effect(slot uint32) EffectView {
 	if x.Payment != 0 {
 		p := s.payments.at(x.Payment)
 		v.Hold, v.Attempt, v.Incarnation, v.Payment, v.Capture = p.Hold, p.Attempt, p.Life, string(p.ref()), p.Capture
+		v.BegunMs, v.Refunded = p.BegunMs, p.Refunded
 		if x.Amount == 0 {
 			v.Amount = e.money(p.Quote.TotalMinor)
 		}
@@ -214,12 +219,13 @@ func (s *state) payment(slot uint32) PaymentView {
 	p := s.payments.at(slot)
 	e := s.events[p.Event]
 	v := PaymentView{Hold: p.Hold, Event: e.id, Attempt: p.Attempt, Incarnation: p.Life, Payment: string(p.ref()), State: p.State, Capture: p.Capture,
-		Amount: e.money(p.Quote.TotalMinor), Stray: p.Stray, Dispute: p.Dispute, Ledger: s.ledgerOf(p)}
+		Amount: e.money(p.Quote.TotalMinor), BegunMs: p.BegunMs, Stray: p.Stray, Dispute: p.Dispute, Ledger: s.ledgerOf(p)}
 	if p.Order != 0 {
 		v.Order = p.Hold.Order()
 	}
 	if p.Effect != 0 {
-		v.Effect = s.effects.at(p.Effect).ID
+		x := s.effects.at(p.Effect)
+		v.Effect, v.Parked = x.ID, x.State == holdfast.EffectParked
 	}
 	return v
 }

@@ -56,7 +56,7 @@ func (p *paymentRecord) write(f *frameWriter) {
 	f.raw(p.Promo[:])
 	f.raw(p.Contact[:])
 	writeQuote(f, &p.Quote)
-	for _, v := range [...]int64{p.Captured, p.Kept, p.Owed, p.Refunded, p.ChargedBack, p.Overdrawn, p.EndedMs} {
+	for _, v := range [...]int64{p.Captured, p.Kept, p.Owed, p.Refunded, p.ChargedBack, p.Overdrawn, p.BegunMs, p.EndedMs} {
 		f.u64(uint64(v))
 	}
 	f.u32(p.Order)
@@ -79,7 +79,7 @@ func (p *paymentRecord) write(f *frameWriter) {
 func (p *paymentRecord) read(f *frameReader) {
 	p.Hold, p.Buyer, p.Promo, p.Contact = f.id16(), f.id16(), f.id16(), f.id16()
 	p.Quote = readQuote(f)
-	for _, v := range [...]*int64{&p.Captured, &p.Kept, &p.Owed, &p.Refunded, &p.ChargedBack, &p.Overdrawn, &p.EndedMs} {
+	for _, v := range [...]*int64{&p.Captured, &p.Kept, &p.Owed, &p.Refunded, &p.ChargedBack, &p.Overdrawn, &p.BegunMs, &p.EndedMs} {
 		*v = int64(f.u64())
 	}
 	p.Order, p.Effect, p.Seats, p.Attempt, p.Life = f.u32(), f.u32(), f.u32(), holdfast.Attempt(f.u32()), holdfast.Incarnation(f.u32())

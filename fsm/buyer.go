@@ -28,6 +28,24 @@ func (m *Machine) addBuyer(e *event, id holdfast.BuyerID) uint32 {
 	return slot
 }
 
+// orderCounts counts, by the buyer's slot, the orders that name the buyer, those whose units went back included: such a
+// buyer is kept. It is derived from the orders, and beside the records, which fill a cache line.
+type orderCounts []uint32
+
+func (c orderCounts) of(buyer uint32) uint32 {
+	if int(buyer) >= len(c) {
+		return 0
+	}
+	return c[buyer]
+}
+
+func (c *orderCounts) count(buyer uint32) {
+	if n := int(buyer) + 1 - len(*c); n > 0 {
+		*c = append(*c, make(orderCounts, n)...)
+	}
+	(*c)[buyer]++
+}
+
 // mayHold says whether the buyer may have a new hold of count units. A buyer without a record has slot 0.
 func (m *Machine) mayHold(e *event, buyer uint32, count uint32) holdfast.Outcome {
 	var b buyerRecord
@@ -114,7 +132,7 @@ func (m *Machine) sweepBuyers(commands int) {
 		if !buyers.holds(slot) {
 			continue
 		}
-		if b := buyers.at(slot); b.Units == 0 && b.Newest == 0 && b.CoolUntil <= m.state.clock && m.mayForget(b) {
+		if b := buyers.at(slot); b.Units == 0 && b.Newest == 0 && b.CoolUntil <= m.state.clock && m.ordersOf.of(slot) == 0 && m.mayForget(b) {
 			m.byBuyer.drop(m.hashBuyer(b.Event, b.ID), slot)
 			buyers.drop(slot)
 		}

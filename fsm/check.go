@@ -191,11 +191,13 @@ func (t *tally) add(g *geometry, unit holdfast.SeatIndex, s holdfast.SeatState) 
 
 // checkBuyers adds up the holds of each buyer and follows the chain of those that are not sold.
 func (c *checker) checkBuyers() {
-	units, live := map[uint32]uint32{}, map[uint32]int{} // by the buyer's slot; only looked up
+	units, live, orders := map[uint32]uint32{}, map[uint32]int{}, map[uint32]uint32{} // by the buyer's slot; only looked up
 	for _, h := range c.state.holds.all() {
 		units[h.Buyer] += uint32(h.Count)
 		if h.State != holdfast.HoldSold {
 			live[h.Buyer]++
+		} else {
+			orders[h.Buyer]++
 		}
 	}
 	for slot, b := range c.state.buyers.all() {
@@ -206,6 +208,7 @@ func (c *checker) checkBuyers() {
 		found := c.findBuyer(c.state.events[b.Event], b.ID)
 		c.require(found == slot, RuleIndex, "%s in slot %d is found in %d", b.ID, slot, found)
 		c.require(b.Units == units[slot], RuleBuyer, "%s has %d units, in holds and orders %d", b.ID, b.Units, units[slot])
+		c.require(c.ordersOf.of(slot) == orders[slot], RuleBuyer, "%s is named by %d orders, counted are %d", b.ID, orders[slot], c.ordersOf.of(slot))
 		chained, newer := 0, uint32(0)
 		for at := b.Newest; at != 0 && chained <= live[slot]; chained++ {
 			if !c.state.holds.holds(at) || c.state.holds.at(at).Buyer != slot || c.state.holds.at(at).Newer != newer {

@@ -34,6 +34,11 @@ func (c *checker) checkLines() {
 		c.checkOrder(e)
 		l, t := e.line, &tallies[i]
 		c.require(l.counts == t.counts && l.looking == t.looking, RuleLine, "%s counts places %v and %d who look, recounted %v and %d", e.id, l.counts, l.looking, t.counts, t.looking)
+		known := l.forgotten
+		for _, n := range l.counts {
+			known += n
+		}
+		c.require(known <= l.issued, RuleLine, "%s gave out %d places, and of %d something is known", e.id, l.issued, known)
 		sum := uint32(0)
 		for _, n := range l.outcomes(l.calledNotCome(c.state.clock, e.lineRules().CallMs)) {
 			sum += n
@@ -92,7 +97,7 @@ func (c *checker) checkOrder(e *event) {
 	for i := range uint32(l.headers.len()) {
 		h := l.headers.at(i)
 		c.require(uint32(h.Base) == issued && h.Count > 0, RuleLine, "%s: header %d has %d places from %d, expected from %d", e.id, i, h.Count, h.Base, issued)
-		if l.frozenMs == 0 || issued < l.cohort {
+		if !l.frozen || issued < l.cohort {
 			chain = draw.Extend(chain, h)
 		}
 		issued += h.Count
@@ -100,11 +105,11 @@ func (c *checker) checkOrder(e *event) {
 	c.require(issued == l.issued && l.headers.len() <= holdfast.EntersMax, RuleLine, "%s gave out %d places, in its %d headers are %d", e.id, l.issued, l.headers.len(), issued)
 	c.require(chain == l.chain && l.cohort <= issued, RuleLine, "%s: another chain follows from the headers of the %d who take part", e.id, l.cohort)
 	c.require(l.commitment == draw.Commitment(e.id, l.secret), RuleLine, "%s did not commit to its secret", e.id)
-	if l.drawnMs != 0 {
+	if l.drawn {
 		c.require(l.seed == draw.Seed(l.secret, l.chain, l.cohort, l.roundUsed()), RuleLine, "%s was drawn from another seed", e.id)
 	}
-	drawn := l.drawnMs != 0
-	c.require((l.state != holdfast.LineDrawn || drawn) && (l.state >= holdfast.LineDrawn || !drawn) && (l.state <= holdfast.LineOpen) == (l.frozenMs == 0) || l.state == holdfast.LineOver,
+	drawn := l.drawn
+	c.require((l.state != holdfast.LineDrawn || drawn) && (l.state >= holdfast.LineDrawn || !drawn) && (l.state <= holdfast.LineOpen) == !l.frozen || l.state == holdfast.LineOver,
 		RuleLine, "%s has a line that is %s, frozen at %d, drawn at %d", e.id, l.state, l.frozenMs, l.drawnMs)
 	c.require(l.served <= l.tail && uint32(l.tail) >= l.issued && (drawn || l.served == 0), RuleLine, "%s has called %d of %d positions, for %d places", e.id, l.served, l.tail, l.issued)
 	before := l.pace.lost

@@ -8,10 +8,13 @@
 // Apply takes one entry, in this order and no other:
 //
 //  1. The hold clock moves on by the entry's step, the wall clock to the entry's if that is later.
-//  2. What is due by then ends, in order of deadline and then of id: see expire.go.
-//  3. Outcomes are forgotten whose commands are not valid any more.
-//  4. Each command is decided in its slot: see decide in machine.go, then the file of its name.
-//  5. Some records of buyers are looked at, and dropped if they mean nothing any more.
+//  2. What is due by then ends, in order of deadline and then of id: holds (expire.go), then sessions (session.go).
+//  3. Lines open and freeze, and sales open, whose time has come on the wall clock: see line.go.
+//  4. Outcomes are forgotten whose commands are not valid any more.
+//  5. Each command is decided in its slot: see decide in machine.go, then the file of its name. Units that came free by
+//     it, or by what ended before, are offered to those who wait for them before the next is decided: see returns.go.
+//  6. Some records of buyers are looked at, and dropped if they mean nothing any more.
+//  7. Lines that changed are told of, each once.
 //
 // A command gets an Outcome, which is remembered for as long as the command's id is valid: the same id again gets
 // the same outcome again and does nothing, whatever has happened since. The facts in the answer (deadline, seats,
@@ -27,7 +30,7 @@
 // an outage costs nobody a hold. Deadlines, cool-downs and validities are instants on it, and it alone decides. A
 // hold is there before its deadline and gone at it, whether or not anybody looked in between.
 //
-// The wall clock, the largest that an entry carried, only dates orders.
+// The wall clock, the largest that an entry carried, dates orders, and opens and freezes lines.
 //
 // # What happens to a unit
 //
@@ -44,6 +47,12 @@
 // all that time. A hold that is sold is the order: the same record, id and units, for good.
 //
 // A buyer has one hold that is not sold at a time (unless the event allows more), whether it is open or in payment.
+//
+// # The line
+//
+// An event may have a waiting line; then Hold asks for a session. Who waits leaves nothing here but a share of a header:
+// positions follow from the seed of the draw and from keys that the machine does not know until their holders come. See
+// line.go, session.go, admit.go and returns.go, in this order, and package draw for what is hashed how.
 //
 // # What is kept
 //

@@ -16,11 +16,13 @@ import (
 // lists are never written to, only replaced, so that cuts share them.
 type line struct {
 	state  holdfast.LineState
+	frozen bool // who takes part is fixed, and
+	drawn  bool // the order is made, whatever came after
 	paused bool
 
 	secret     holdfast.LineSecret // in no view before the draw
 	commitment draw.Hash
-	openedMs   int64 // wall clock: of the commitment, the freeze, and the draw; 0: not yet
+	openedMs   int64 // wall clock: of the commitment, the freeze, and the draw
 	frozenMs   int64
 	drawnMs    int64
 	chain      draw.Hash            // over the headers, of the cohort only once it is frozen
@@ -38,7 +40,7 @@ type line struct {
 
 	ceiling, rate uint32         // in place of those of the rules; 0: those
 	stoppedAt     holdfast.Clock // since when turns and sessions do not run down; 0: they do
-	closedMs      int64          // wall clock: when the event's sale was closed; 0: it is not
+	closedMs      int64          // wall clock: when the event's sale was closed, if it is
 
 	deferred  uint32 // turns that were missed, so far
 	offers    uint64 // made so far: the ids of their holds
@@ -167,7 +169,7 @@ func (m *Machine) onTime(e *event) {
 // freeze fixes who takes part in the draw.
 func (m *Machine) freeze(e *event) {
 	e.line.state = holdfast.LineFrozen
-	e.line.frozenMs = m.state.wallMs
+	e.line.frozen, e.line.frozenMs = true, m.state.wallMs
 	e.line.cohort = e.line.issued
 	m.touch(e)
 }
@@ -254,6 +256,7 @@ func (m *Machine) drawLine(c *command.Draw) holdfast.Outcome {
 	if byHand {
 		m.freeze(e)
 	}
+	l.drawn = true
 	l.state, l.drawnMs, l.round, l.fallback = holdfast.LineDrawn, m.state.wallMs, c.Beacon, fallback
 	l.seed = draw.Seed(l.secret, l.chain, l.cohort, l.roundUsed())
 	m.touch(e)

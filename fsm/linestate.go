@@ -20,7 +20,7 @@ func (m *Machine) mayForget(b *buyerRecord) bool {
 		return true
 	}
 	e := m.state.events[b.Event]
-	if state == holdfast.PlaceAdmitted || b.Returns != 0 || e.line.closedMs == 0 || m.state.wallMs-e.line.closedMs < keepMs {
+	if state == holdfast.PlaceAdmitted || b.Returns != 0 || e.sale != holdfast.SaleClosed || m.state.wallMs-e.line.closedMs < keepMs {
 		return false
 	}
 	e.line.counts[state]--
@@ -72,6 +72,8 @@ func (s *state) writeLines(f *frameWriter) {
 
 func (l *line) write(f *frameWriter) {
 	f.u8(uint8(l.state))
+	f.flag(l.frozen)
+	f.flag(l.drawn)
 	f.flag(l.paused)
 	f.raw(l.secret[:])
 	for _, ms := range []int64{l.openedMs, l.frozenMs, l.drawnMs, l.closedMs} {
@@ -106,8 +108,13 @@ func (p *pace) write(f *frameWriter) {
 	f.u32(p.target)
 	f.u16(p.busyPermille)
 	f.u32(p.providerPerMinute)
+	f.u8(uint8(p.bound))
 	for _, v := range []uint32{uint32(p.show), uint32(p.units), uint32(p.pays), p.sessionMs} {
 		f.u32(v)
+	}
+	t := &p.totals
+	for _, v := range []uint64{t.Came, t.ComingMs, t.Held, t.Units, t.Sold} {
+		f.u64(v)
 	}
 	f.u8(uint8(len(p.calls)))
 	for _, c := range p.calls {
@@ -152,7 +159,7 @@ func (s *state) readLines(f *frameReader) {
 
 func (l *line) read(f *frameReader, event holdfast.EventID) {
 	l.state = holdfast.LineState(f.u8())
-	l.paused = f.flag()
+	l.frozen, l.drawn, l.paused = f.flag(), f.flag(), f.flag()
 	f.into(l.secret[:])
 	for _, ms := range []*int64{&l.openedMs, &l.frozenMs, &l.drawnMs, &l.closedMs} {
 		*ms = int64(f.u64())
@@ -187,7 +194,7 @@ func (l *line) read(f *frameReader, event holdfast.EventID) {
 		f.fail("a line that is %s", l.state)
 	}
 	l.commitment = draw.Commitment(event, l.secret)
-	if l.drawnMs != 0 {
+	if l.drawn {
 		l.seed = draw.Seed(l.secret, l.chain, l.cohort, l.roundUsed())
 	}
 }
@@ -197,7 +204,14 @@ func (p *pace) read(f *frameReader) {
 	p.credit = f.u64()
 	p.creditAt = holdfast.Clock(f.u64())
 	p.target, p.busyPermille, p.providerPerMinute = f.u32(), f.u16(), f.u32()
+	if p.bound = holdfast.Bound(f.u8()); p.bound >= holdfast.Bounds {
+		f.fail("there is no bound %d", p.bound)
+	}
 	p.show, p.units, p.pays, p.sessionMs = average(f.u32()), average(f.u32()), average(f.u32()), f.u32()
+	t := &p.totals
+	for _, v := range []*uint64{&t.Came, &t.ComingMs, &t.Held, &t.Units, &t.Sold} {
+		*v = f.u64()
+	}
 	n := int(f.u8())
 	if n > callsMax {
 		f.fail("%d calls, at most %d", n, callsMax)

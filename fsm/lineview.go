@@ -38,14 +38,36 @@ type LineView struct {
 	Units   Counts // of the public allocation
 	Returns uint32 // on the list for seats that come back
 
+	Totals LineTotals
+	Fresh  uint32 // of the called, those who were called in the last part of a turn in which people come
+
 	// What the leader steers by: its own numbers as it left them, and averages of what happened lately.
 	Target            uint32
 	BusyPermille      uint16
 	ProviderPerMinute uint32
+	Bound             holdfast.Bound
 	ShowPermille      uint32 // of the positions called, how many came
 	UnitsPerHoldMilli uint32
 	PayPermille       uint32 // of the holds, how many were sold
 	SessionMeanMs     uint32 // how long a session lasts
+}
+
+// LinedEvent is an event whose description has a line.
+type LinedEvent struct {
+	ID    holdfast.EventID
+	Sale  holdfast.SaleState
+	Rules command.LineRules // with the defaults filled in
+	Line  LineView
+}
+
+// Lined gives the events whose description has a line, in the order in which they were put.
+func (m *Machine) Lined() (all []LinedEvent) {
+	for _, e := range m.state.events {
+		if e.spec.Line.Enabled {
+			all = append(all, LinedEvent{ID: e.id, Sale: e.sale, Rules: e.lineRules(), Line: e.lineView(m.state.clock)})
+		}
+	}
+	return all
 }
 
 // PlaceView is what became of one place.
@@ -93,7 +115,7 @@ func (e *event) lineView(clock holdfast.Clock) LineView {
 	}
 	v.State, v.Paused = l.state, l.paused
 	v.Commitment, v.OpenedMs, v.FrozenMs, v.DrawnMs = l.commitment, l.openedMs, l.frozenMs, l.drawnMs
-	if l.frozenMs != 0 {
+	if l.frozen {
 		v.Cohort, v.Chain = l.cohort, l.chain
 		if v.Round = draw.RoundFor(&rules.Beacon, l.frozenMs); v.Round != 0 {
 			v.FallbackAt = rules.Beacon.RoundTimeMs(v.Round) + int64(rules.FallbackMs)
@@ -106,7 +128,9 @@ func (e *event) lineView(clock holdfast.Clock) LineView {
 	v.Ceiling, v.Rate = l.limits(&rules)
 	v.Returns = uint32(len(l.returns))
 	p := &l.pace
+	v.Totals, v.Fresh = p.totals, l.fresh(clock, rules.CallMs)
 	v.Target, v.BusyPermille, v.ProviderPerMinute = p.target, p.busyPermille, p.providerPerMinute
+	v.Bound = p.bound
 	v.ShowPermille, v.UnitsPerHoldMilli, v.PayPermille, v.SessionMeanMs = p.show.of(1000), p.units.of(1000), p.pays.of(1000), p.sessionMs
 	return v
 }
@@ -137,7 +161,7 @@ func (m *Machine) Place(id holdfast.EventID, number holdfast.PlaceNumber, key ho
 		return PlaceView{}, false
 	}
 	l := e.line
-	v := PlaceView{Number: number, Served: l.served, Drawn: l.drawnMs != 0}
+	v := PlaceView{Number: number, Served: l.served, Drawn: l.drawn}
 	slot := m.findBuyer(e, key.Buyer())
 	if state, ok := m.placeOf(slot); ok {
 		b := m.state.buyers.at(slot)
@@ -200,7 +224,7 @@ func (e *event) drawRecord() *draw.Record {
 	if rules.Beacon.Kind != holdfast.BeaconNone {
 		r.FallbackMs = rules.FallbackMs
 	}
-	if l.frozenMs == 0 {
+	if !l.frozen {
 		return r
 	}
 	r.FrozenMs, r.Cohort, r.Chain = l.frozenMs, l.cohort, l.chain
@@ -209,7 +233,7 @@ func (e *event) drawRecord() *draw.Record {
 			r.Headers = append(r.Headers, *h)
 		}
 	}
-	if l.drawnMs != 0 {
+	if l.drawn {
 		r.Drawn, r.DrawnMs, r.Secret, r.Round, r.Fallback, r.Seed = true, l.drawnMs, draw.Revealed(l.secret), l.roundUsed(), l.fallback, l.seed
 	}
 	return r

@@ -25,6 +25,7 @@ type Machine struct {
 	places    map[holdfast.EventID]uint16 // of each event in state.events
 	byHold    index                       // slot in holds, by the hold's id
 	byBuyer   index                       // slot in buyers, by event and the buyer's id
+	ordersOf  orderCounts                 // of each buyer
 	byPayment index                       // slot in orders, by the payment's reference; paid sales only
 	sessions  wheel                       // slots of the buyers with a session and without a hold, by when it ends at the earliest
 	wakeMs    int64                       // when something happens by the wall clock; 0: nothing does
@@ -101,6 +102,7 @@ func (m *Machine) derive(seed uint64) {
 	for slot, b := range m.state.buyers.all() {
 		m.byBuyer.add(m.hashBuyer(b.Event, b.ID), slot)
 	}
+	m.ordersOf = nil
 	m.deriveLines()
 	m.byPayment = newIndex(m.state.orders.live(), nil)
 	for slot, o := range m.state.orders.all() {
@@ -114,6 +116,7 @@ func (m *Machine) derive(seed uint64) {
 		m.byHold.add(hash16(m.seed, h.ID), slot)
 		if h.State == holdfast.HoldSold {
 			m.state.events[h.Event].orders++
+			m.ordersOf.count(h.Buyer)
 		} else {
 			m.state.events[h.Event].holds++
 		}

@@ -19,6 +19,8 @@ type modelEvent struct {
 	sale      holdfast.SaleState
 	units     []modelUnit
 	coolUntil map[holdfast.BuyerID]holdfast.Clock
+	line      *modelLine // nil until it is opened
+	cameFree  bool       // units came free since the list for returns was looked at
 }
 
 type modelUnit struct {
@@ -110,6 +112,7 @@ func (e *modelEvent) put(units []holdfast.SeatIndex, h *modelHold, state holdfas
 	for _, u := range units {
 		if e.units[u].state != state {
 			e.revision++
+			e.cameFree = e.cameFree || state == holdfast.Free
 		}
 		e.units[u].state, e.units[u].hold = state, h
 	}

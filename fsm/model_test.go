@@ -33,6 +33,7 @@ type model struct {
 	made, sold int                            // how many holds were made and sold so far: the order of events
 	ended      map[holdfast.HoldID]holdfast.Outcome
 	remembered map[holdfast.CommandID]modelOutcome
+	trees      map[[32]byte][]holdfast.PlaceKey // the keys behind the roots that are entered
 }
 
 type modelOutcome struct {
@@ -51,6 +52,7 @@ type modelHold struct {
 	deadline holdfast.Clock
 	attempt  holdfast.Attempt
 	extended bool
+	offer    bool // of seats that came back
 	made     int
 
 	sold int // its place among all sales, from 1
@@ -63,6 +65,7 @@ func newModel(cfg fsm.Config) *model {
 		shard: cfg.Shard, outcomesMax: cmp.Or(cfg.OutcomesMax, fsm.OutcomesMaxDefault),
 		events: map[holdfast.EventID]*modelEvent{}, holds: map[holdfast.HoldID]*modelHold{},
 		ended: map[holdfast.HoldID]holdfast.Outcome{}, remembered: map[holdfast.CommandID]modelOutcome{},
+		trees: map[[32]byte][]holdfast.PlaceKey{},
 	}
 }
 
@@ -81,6 +84,11 @@ func (m *model) begin(index uint64, stepMicros uint32, wallMs int64) {
 			h.event.coolUntil[h.buyer] = max(h.event.coolUntil[h.buyer], h.deadline.Add(ms(cool)))
 		}
 	}
+	m.expireSessions()
+	for _, id := range m.eventIDs() {
+		m.onTime(m.events[id])
+	}
+	m.offerReturns()
 	for id := range m.remembered {
 		if span(id.ValidUntil()) < span(m.clock) {
 			delete(m.remembered, id)
@@ -124,6 +132,7 @@ func (m *model) decide(c command.Command) (r command.Result) {
 		return command.Result{Outcome: holdfast.CommandUnremembered}
 	default:
 		r.Outcome = m.execute(c)
+		defer m.offerReturns() // what is told is what was before
 		m.remembered[id] = modelOutcome{packed, r.Outcome}
 	}
 	m.tell(c, &r)
@@ -159,7 +168,7 @@ func (m *model) execute(c command.Command) holdfast.Outcome {
 	case *command.Block:
 		return m.block(e, c)
 	}
-	panic("the model does not know this command")
+	return m.executeLine(e, c)
 }
 
 var notOpen = map[holdfast.SaleState]holdfast.Outcome{
@@ -171,6 +180,8 @@ func (m *model) hold(e *modelEvent, c *command.Hold) holdfast.Outcome {
 	switch live := m.liveHolds(e, c.Buyer); {
 	case e.sale != holdfast.SaleOpen:
 		return notOpen[e.sale]
+	case !m.gate(e, c.Buyer):
+		return holdfast.SessionRequired
 	case !e.has(c.Allocation, c.Wants):
 		return holdfast.WantInvalid
 	case count > int(rules.SeatsPerHold):
@@ -186,17 +197,23 @@ func (m *model) hold(e *modelEvent, c *command.Hold) holdfast.Outcome {
 	if pick.outcome != holdfast.OK {
 		return pick.outcome
 	}
+	m.makeHold(e, holdfast.HoldID(c.ID), c.Buyer, pick.units, m.clock.Add(ms(rules.HoldTTLMs)))
+	return holdfast.OK
+}
+
+func (m *model) makeHold(e *modelEvent, id holdfast.HoldID, buyer holdfast.BuyerID, units []holdfast.SeatIndex, deadline holdfast.Clock) *modelHold {
 	m.made++
 	h := &modelHold{
-		id: holdfast.HoldID(c.ID), event: e, buyer: c.Buyer, state: holdfast.HoldOpen, units: pick.units, made: m.made,
-		deadline: m.clock.Add(ms(rules.HoldTTLMs)), prices: map[holdfast.TierIndex]int64{},
+		id: id, event: e, buyer: buyer, state: holdfast.HoldOpen, units: units, made: m.made,
+		deadline: deadline, prices: map[holdfast.TierIndex]int64{},
 	}
 	for i, t := range e.spec.Tiers {
 		h.prices[holdfast.TierIndex(i)] = t.PriceMinor
 	}
+	m.sessionHolds(h)
 	m.holds[h.id] = h
 	e.put(h.units, h, holdfast.Held)
-	return holdfast.OK
+	return h
 }
 
 func (m *model) swap(e *modelEvent, c *command.Swap) holdfast.Outcome {
@@ -320,6 +337,7 @@ func (m *model) sell(e *modelEvent, c *command.Sell) holdfast.Outcome {
 	m.sold++
 	h.state, h.deadline, h.sold, h.sale, h.atMs = holdfast.HoldSold, 0, m.sold, *c, m.wallMs
 	e.put(h.units, h, holdfast.Sold)
+	m.bought(h)
 	return holdfast.OK
 }
 
@@ -337,9 +355,10 @@ func (m *model) putEvent(e *modelEvent, c *command.PutEvent) holdfast.Outcome {
 		return holdfast.OK
 	case c.Expect != e.version:
 		return holdfast.EventChanged
-	case !compatible(&e.spec, &spec):
+	case !compatible(&e.spec, &spec) || e.line != nil && !sameDraw(&spec.Line, &e.spec.Line):
 		return holdfast.EventConflict
 	}
+	e.cameFree = true
 	e.version++
 	e.revision++
 	e.describe(spec)
@@ -352,7 +371,17 @@ func (m *model) putEvent(e *modelEvent, c *command.PutEvent) holdfast.Outcome {
 			}
 		}
 	}
+	m.onTime(e)
 	return holdfast.OK
+}
+
+// sameDraw says whether everything is as it was that the opening of a line promised.
+func sameDraw(a, b *command.LineRules) bool {
+	x, y := *a, *b
+	for _, l := range []*command.LineRules{&x, &y} {
+		*l = command.LineRules{Enabled: l.Enabled, OpensMs: l.OpensMs, DrawMs: l.DrawMs, Beacon: l.Beacon, FallbackMs: l.FallbackMs, Who: l.Who}
+	}
+	return x == y
 }
 
 func (m *model) setSale(e *modelEvent, c *command.SetSale) holdfast.Outcome {
@@ -364,8 +393,7 @@ func (m *model) setSale(e *modelEvent, c *command.SetSale) holdfast.Outcome {
 	case e.sale == holdfast.SaleDraft && c.State == holdfast.SalePaused:
 		return holdfast.EventNotOpen
 	}
-	e.sale = c.State
-	e.revision++
+	m.changeSale(e, c.State)
 	return holdfast.OK
 }
 
@@ -417,6 +445,7 @@ func (m *model) end(h *modelHold, how holdfast.Outcome) {
 	h.event.put(h.units, nil, holdfast.Free)
 	delete(m.holds, h.id)
 	m.ended[h.id] = how
+	m.holdEnded(h, how)
 }
 
 // liveHolds are the buyer's holds of the event that are not sold, the oldest first.
@@ -509,6 +538,8 @@ func (m *model) tell(c command.Command, r *command.Result) {
 		m.tellHoldUnlessUnknown(c.Hold, r)
 	case *command.Sell:
 		m.tellHoldUnlessUnknown(c.Hold, r)
+	default:
+		m.tellLine(e, c, r)
 	}
 }
 
@@ -528,17 +559,8 @@ func (m *model) tellHoldUnlessUnknown(id holdfast.HoldID, r *command.Result) {
 
 // tellWants tells what the buyer may still have, what is in the way, and what could be wanted instead.
 func (m *model) tellWants(e *modelEvent, buyer holdfast.BuyerID, ask modelAsk, r *command.Result) {
-	if limit := int(e.rules().SeatsPerBuyer); limit > 0 {
-		r.Allowance = uint16(max(limit-m.unitsOf(e, buyer), 0))
-	}
+	m.tellBuyer(e, buyer, r)
 	switch r.Outcome {
-	case holdfast.BuyerHasHold:
-		if live := m.liveHolds(e, buyer); len(live) > 0 {
-			m.tellHold(live[len(live)-1].id, r)
-		}
-	case holdfast.BuyerCoolingDown:
-		left := m.clock.Until(e.coolUntil[buyer])
-		r.RetryAfterMs = uint32((left + time.Millisecond - 1) / time.Millisecond)
 	case holdfast.SeatNotForYou, holdfast.SeatSold, holdfast.SeatInPayment, holdfast.SeatHeld:
 		r.Taken = e.refused(ask)
 		if len(r.Taken) > 0 {
@@ -551,6 +573,22 @@ func (m *model) tellWants(e *modelEvent, buyer holdfast.BuyerID, ask modelAsk, r
 	}
 }
 
+// tellBuyer tells what the buyer may still have, and what is in the way.
+func (m *model) tellBuyer(e *modelEvent, buyer holdfast.BuyerID, r *command.Result) {
+	if limit := int(e.rules().SeatsPerBuyer); limit > 0 {
+		r.Allowance = uint16(max(limit-m.unitsOf(e, buyer), 0))
+	}
+	switch r.Outcome {
+	case holdfast.BuyerHasHold:
+		if live := m.liveHolds(e, buyer); len(live) > 0 {
+			m.tellHold(live[len(live)-1].id, r)
+		}
+	case holdfast.BuyerCoolingDown:
+		left := m.clock.Until(e.coolUntil[buyer])
+		r.RetryAfterMs = uint32((left + time.Millisecond - 1) / time.Millisecond)
+	}
+}
+
 // timed reports whether something waits for the hold clock.
 func (m *model) timed() bool {
 	for _, h := range m.holds {
@@ -559,7 +597,7 @@ func (m *model) timed() bool {
 		}
 	}
 	for _, e := range m.events {
-		if e.sale == holdfast.SaleOpen {
+		if e.sale == holdfast.SaleOpen || e.line != nil && m.looking(e) > 0 {
 			return true
 		}
 	}

@@ -30,6 +30,7 @@ type paymentRecord struct {
 	ChargedBack int64
 	Overdrawn   int64 // what a bank took back beyond what was left: lost
 
+	BegunMs int64 // wall clock of the entry that began it
 	EndedMs int64 // wall clock at which it came to an end; 0: it has not
 
 	Order   uint32 // slot in orders; 0: none stands on it
@@ -102,7 +103,7 @@ func (m *Machine) currentPayment(h *holdRecord) uint32 {
 
 // addPayment puts a payment in the table.
 func (m *Machine) addPayment(p paymentRecord) uint32 {
-	p.Life = m.state.incarnation
+	p.Life, p.BegunMs = m.state.incarnation, m.state.wallMs
 	slot := m.state.payments.add(p)
 	m.indexPayment(slot)
 	return slot

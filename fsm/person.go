@@ -39,10 +39,13 @@ func (m *Machine) tellPutPerson(*command.PutPerson, holdfast.Outcome) {}
 
 // forgetPerson drops what is known. Nothing to forget is fine.
 func (m *Machine) forgetPerson(c *command.ForgetPerson) holdfast.Outcome {
-	if m.event(c.Event) == nil {
+	e := m.event(c.Event)
+	if e == nil {
 		return holdfast.EventUnknown
 	}
-	m.forgetPersonOf(c.Hold)
+	if slot, _ := m.lookHold(e, c.Hold); slot != 0 {
+		m.forgetPersonOf(c.Hold)
+	}
 	return holdfast.OK
 }
 

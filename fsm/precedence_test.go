@@ -1,6 +1,7 @@
 package fsm_test
 
 import (
+	"encoding/binary"
 	"slices"
 	"strings"
 	"testing"
@@ -8,6 +9,7 @@ import (
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/draw"
 )
 
 // A command to which several refusals apply gets the first of holdfast.Outcomes. Each ladder is one kind of command
@@ -41,6 +43,9 @@ const house = `put 0
 func changed(version, rules string) string {
 	return strings.Replace(house, "put 0", "put "+version, 1) + rules
 }
+
+// lined is the same house with a line.
+const lined = house + "per-hold=2 per-buyer=2 ttl=1h\n  line idle=1h session=2h"
 
 var ladders = map[string][]rung{
 	"the id": {
@@ -157,6 +162,102 @@ var ladders = map[string][]rung{
 		{holdfast.EventClosed, "open", "close"},
 		{holdfast.OK, "close", ""},
 	},
+	"hold in a line": {
+		{holdfast.EventNotOpen, "hold ann A9", lined},
+		{holdfast.SessionRequired, "hold ann A9 and best 9", "open\nopenline s\ndraw\nenter ann ben"},
+		{holdfast.SessionRequired, "hold ben A9", "admit 9\nredeem ann"},
+		{holdfast.WantInvalid, "hold ann A9 and best 9", ""},
+		{holdfast.OK, "hold ann A1", ""},
+	},
+	"open line": {
+		{holdfast.EventUnknown, "evt_2 openline s", ""},
+		{holdfast.EventClosed, "evt_3 openline s", "evt_3 " + lined + "\nevt_3 close"},
+		{holdfast.LineNotOpen, "openline s", house},
+		{holdfast.LineConflict, "evt_4 openline s", "evt_4 " + lined + "\nevt_4 openline other"},
+		{holdfast.OK, "evt_4 openline other", ""},
+	},
+	"enter": {
+		{holdfast.EventUnknown, "evt_2 enter ann", ""},
+		{holdfast.EventClosed, "evt_3 enter ann", "evt_3 " + lined + "\nevt_3 openline s\nevt_3 close"},
+		{holdfast.LineNotOpen, "enter ann", lined},
+		{holdfast.LineEnded, "evt_4 enter ann", "evt_4 " + lined + "\nevt_4 openline s\nevt_4 over"},
+		{holdfast.OK, "enter ann", "openline s"},
+	},
+	"draw": {
+		{holdfast.EventUnknown, "evt_2 draw round 9", ""},
+		{holdfast.EventClosed, "evt_3 draw round 9", "evt_3 " + lined + "\nevt_3 openline s\nevt_3 close"},
+		{holdfast.LineNotOpen, "draw round 9", lined + " beacon=1s fallback=5s"},
+		{holdfast.LineEnded, "evt_4 draw round 9", "evt_4 " + lined + "\nevt_4 openline s\nevt_4 over"},
+		{holdfast.LineConflict, "draw round 9", "openline s"},
+		{holdfast.BeaconAwaited, "draw", "freeze"},
+		{holdfast.BeaconInvalid, "draw round 9", ""},
+		{holdfast.BeaconInvalid, "draw forged 2", ""},
+		{holdfast.BeaconInvalid, "evt_5 draw round 2", "evt_5 " + lined + "\nevt_5 openline s"},
+		{holdfast.OK, "draw round 2", ""},
+	},
+	"redeem": {
+		{holdfast.EventUnknown, "evt_2 redeem ann", ""},
+		{holdfast.EventClosed, "evt_3 redeem ann", "evt_3 " + lined + "\nevt_3 openline s\nevt_3 close"},
+		{holdfast.LineNotOpen, "redeem ann as ben", lined + " call=2s ceiling=1"},
+		{holdfast.LineEnded, "evt_4 redeem ann", "evt_4 " + lined + "\nevt_4 openline s\nevt_4 over"},
+		{holdfast.LineNotDrawn, "redeem ann as ben", "open\nopenline s"},
+		{holdfast.PlaceUnproven, "redeem ann as ben", "draw\nenter ann ben cid dan\nadmit 1\nstop"},
+		{holdfast.PlaceSpent, "redeem cid", "leave cid"},
+		{holdfast.TurnAwaited, "redeem ben", ""},
+		{holdfast.TurnMissed, "redeem ann", "go\nwait 3s\nstop"},
+		{holdfast.LinePaused, "redeem ben", "go\nadmit 1\nstop"},
+		{holdfast.SessionsFull, "redeem dan", "go\nredeem ben\nceiling 3\nadmit 3\nceiling 1"},
+		{holdfast.OK, "redeem dan", "ceiling 5"},
+	},
+	"admit": {
+		{holdfast.EventUnknown, "evt_2 admit 1", ""},
+		{holdfast.EventNotOpen, "admit 1", lined},
+		{holdfast.EventPaused, "admit 1", "open\npause"},
+		{holdfast.EventClosed, "evt_3 admit 1", "evt_3 " + lined + "\nevt_3 close"},
+		{holdfast.LineNotOpen, "admit 1", "open"},
+		{holdfast.LineEnded, "evt_4 admit 1", "evt_4 " + lined + "\nevt_4 open\nevt_4 openline s\nevt_4 over"},
+		{holdfast.LineNotDrawn, "admit 1", "openline s\nstop"},
+		{holdfast.LinePaused, "admit 1", "draw"},
+		{holdfast.OK, "admit 1", "go"},
+	},
+	"set line": {
+		{holdfast.EventUnknown, "evt_2 freeze", ""},
+		{holdfast.LineNotOpen, "freeze", lined},
+		{holdfast.LineEnded, "evt_3 freeze", "evt_3 " + lined + "\nevt_3 openline s\nevt_3 over"},
+		{holdfast.LineConflict, "freeze", "openline s\ndraw"},
+		{holdfast.LineConflict, "evt_4 freeze", "evt_4 " + lined + " draw=9s\nevt_4 openline s"},
+		{holdfast.OK, "evt_5 freeze", "evt_5 " + lined + "\nevt_5 openline s"},
+	},
+	"leave line": {
+		{holdfast.EventUnknown, "evt_2 leave ann", ""},
+		{holdfast.LineNotOpen, "leave ann", lined},
+		{holdfast.PlaceUnproven, "leave ann as ben", "open\nopenline s\ndraw\nenter ann ben cid\nadmit 5"},
+		{holdfast.PlaceSpent, "leave ben", "redeem ben\nb = hold ben C1\nsell b free 0eur"},
+		{holdfast.BuyerHasHold, "leave ann", "redeem ann\na = hold ann A1"},
+		{holdfast.OK, "leave ann", "release ann a"},
+	},
+	"join returns": {
+		{holdfast.EventUnknown, "evt_2 returns ann 9", ""},
+		{holdfast.EventNotOpen, "returns ann 9", lined},
+		{holdfast.EventPaused, "returns ann 9", "open\npause"},
+		{holdfast.EventClosed, "evt_3 returns ann 9", "evt_3 " + lined + "\nevt_3 close"},
+		{holdfast.LineNotOpen, "returns ann 9", "open"},
+		{holdfast.LineEnded, "evt_4 returns ann 9", "evt_4 " + lined + "\nevt_4 open\nevt_4 openline s\nevt_4 over"},
+		{holdfast.LineNotDrawn, "returns ann 9", "openline s"},
+		{holdfast.PlaceUnproven, "returns zoe 9 in nowhere", "draw\nenter ann ben cid\nadmit 5"},
+		{holdfast.PlaceSpent, "returns cid 9 in nowhere", "leave cid"},
+		{holdfast.WantInvalid, "returns ann 9 in nowhere", "redeem ann\na = hold ann A1 A2"},
+		{holdfast.HoldTooLarge, "returns ann 9", ""},
+		{holdfast.BuyerHasHold, "returns ann 2", ""},
+		{holdfast.BuyerOverLimit, "returns ben 2", changed("1", "per-hold=2 per-buyer=1 ttl=1h\n  line idle=1h session=2h")},
+		{holdfast.ReturnsNotYet, "returns ben 2", changed("2", "per-hold=2 per-buyer=2 ttl=1h\n  line idle=1h session=2h")},
+		{holdfast.OK, "returns ben 2 in ring", ""}, // which has one
+	},
+	"leave returns": {
+		{holdfast.EventUnknown, "evt_2 noreturns ann", ""},
+		{holdfast.LineNotOpen, "noreturns ann", lined},
+		{holdfast.OK, "noreturns ann", "openline s"},
+	},
 	"block": {
 		{holdfast.EventUnknown, "evt_2 block A1 A9", ""},
 		{holdfast.WantInvalid, "block A1 A9", house + "\nopen\nhold ann A1"},
@@ -205,9 +306,15 @@ func TestTheFirstRefusalWinsAndEveryOneIsReached(t *testing.T) {
 			reached[r.want]++
 		}
 	})
+	t.Run("the line", func(t *testing.T) {
+		for o, n := range fillLine(t) {
+			reached[o] += n
+		}
+	})
 	t.Run("the shard", func(t *testing.T) {
 		reached[holdfast.EventsFull] += fillShard(t)
 	})
+	reached[holdfast.KeysFull]++ // the directory's: its own tests reach it
 	for _, o := range order {
 		if reached[o] == 0 && !(o >= holdfast.PaymentsPaused && o <= holdfast.IncarnationStale) { // these: TestPaymentsRefuseInOrder
 			t.Errorf("no ladder reaches %s", o.String())
@@ -230,6 +337,66 @@ func (s *story) mend(lines string) {
 		}
 		rest = rest[n:]
 	}
+}
+
+// fillLine gives out as many places as may be, puts as many on the list for returns as may be, and counts the refusals
+// of one more.
+func fillLine(t *testing.T) reached {
+	m, refused, serial := fsm.New(fsm.Config{}), reached{}, uint64(0)
+	do := func(cmds ...command.Command) {
+		b := command.BeginEntry(nil)
+		for _, c := range cmds {
+			serial++
+			c.Head().ID = holdfast.NewCommandID(m.Clock().Add(holdfast.ValidityMax), [10]byte(binary.BigEndian.AppendUint64([]byte{0, 0}, serial)))
+			c.Head().Event = 1
+			b = c.Append(b)
+		}
+		out := command.Output{Answer: true}
+		m.Apply(m.Index()+1, command.FinishEntry(b, 500_000, 0, len(cmds)), &out)
+		var r command.Result
+		for rest := out.Results; len(rest) > 0; {
+			var err error
+			if rest, err = command.DecodeResult(rest, &r); err != nil {
+				t.Fatal(err)
+			}
+			refused[r.Outcome]++
+		}
+	}
+	key := func(i int) (k holdfast.PlaceKey) {
+		binary.BigEndian.PutUint32(k[:], uint32(i))
+		return k
+	}
+	spec := command.EventSpec{Name: "small", Currency: "eur", Tiers: []command.Tier{{Name: "std"}}, Sections: []command.Section{{Name: "floor", Places: 1}},
+		Line: command.LineRules{Enabled: true}}
+	do(&command.PutEvent{Spec: spec}, &command.SetSale{State: holdfast.SaleOpen}, &command.OpenLine{Secret: holdfast.LineSecret{1}}, &command.Draw{})
+	three := leavesOf(1, []holdfast.PlaceKey{key(0), key(1), key(2)})
+	cmds := []command.Command{&command.Enter{Count: 3, Root: draw.Root(three)}}
+	for i := 3; i < holdfast.EntersMax+2; i++ { // each a tree of one leaf, whose path is empty
+		cmds = append(cmds, &command.Enter{Count: 1, Root: draw.Leaf(1, key(i))})
+	}
+	do(cmds...)
+	do(&command.Enter{Count: 1}, &command.Admit{Count: 1})
+	first := command.Proof{Key: key(0), Path: draw.Path(three, 0)}
+	do(&command.Redeem{Proof: first}, &command.Hold{Buyer: key(0).Buyer(), Wants: []command.Want{{Kind: command.WantGeneral, Count: 1}}})
+	cmds = []command.Command{&command.JoinReturns{Proof: command.Proof{Number: 1, Key: key(1), Path: draw.Path(three, 1)}, Count: 1}}
+	for i := holdfast.EntersMax + 1; i >= 3; i-- { // each before all those before it
+		cmds = append(cmds, &command.JoinReturns{Proof: command.Proof{Number: holdfast.PlaceNumber(i), Key: key(i)}, Count: 1})
+	}
+	do(cmds...)
+	line, _ := m.Line(1)
+	if line.Issued != holdfast.EntersMax+2 || line.Returns != holdfast.ReturnsMax || refused[holdfast.LineFull] != 1 || refused[holdfast.ReturnsFull] != 0 {
+		t.Errorf("%d places, %d on the list, %v", line.Issued, line.Returns, refused)
+	}
+	last := command.Proof{Number: 2, Key: key(2), Path: draw.Path(three, 2)}
+	do(&command.JoinReturns{Proof: last, Count: 1})
+	do(&command.LeaveReturns{Buyer: key(5).Buyer()}, &command.JoinReturns{Proof: last, Count: 1})
+	if line, _ = m.Line(1); line.Returns != holdfast.ReturnsMax || refused[holdfast.ReturnsFull] != 1 {
+		t.Errorf("%d on the list, %v", line.Returns, refused)
+	}
+	for _, v := range m.Check() {
+		t.Error(v)
+	}
+	return refused
 }
 
 // fillShard puts as many events as may be, and counts the refusals of one more.

@@ -53,6 +53,7 @@ func drawSpec(t *rapid.T) command.EventSpec {
 		addSection(t, &s)
 	}
 	s.Allocations = drawAllocations(t, &s)
+	s.Line = drawLineRules(t)
 	return s
 }
 
@@ -155,6 +156,9 @@ func (d *driver) fresh(t *rapid.T) command.Command {
 		return &command.SetSale{Header: d.header(id), State: holdfast.SaleOpen}
 	}
 	kind := word(t, "kind", "hold hold hold hold hold hold swap swap swap extend release begin begin begin sell sell sell put put sale block block mark")
+	if e.spec.Line.Enabled && often(t, "line", 1, 2) {
+		return d.lineCommand(t, id, word(t, "of the line", "open-line enter enter draw redeem redeem redeem redeem redeem redeem admit admit admit set-line leave returns returns returns no-returns"))
+	}
 	buyer, hold := d.hold(t, &id)
 	h := d.header(id)
 	if often(t, "wrong event", 1, 40) {
@@ -162,7 +166,7 @@ func (d *driver) fresh(t *rapid.T) command.Command {
 	}
 	switch kind {
 	case "hold":
-		return &command.Hold{Header: h, Buyer: d.buyer(t), Allocation: d.allocation(t, e), Wants: d.wants(t, e)}
+		return &command.Hold{Header: h, Buyer: d.visitorOf(t, e), Allocation: d.allocation(t, e), Wants: d.wants(t, e)}
 	case "swap":
 		e = d.model.events[id]
 		return &command.Swap{Header: h, Buyer: buyer, Hold: hold, Allocation: d.allocation(t, e), Wants: d.wants(t, e)}
@@ -288,7 +292,7 @@ func (d *driver) put(t *rapid.T, h command.Header) *command.PutEvent {
 	s := &c.Spec
 	at := uniform(len(s.Sections)).Draw(t, "changed section")
 	section := &s.Sections[at]
-	switch word(t, "change", "same title price price rules rules allocations tier section size size size not") {
+	switch word(t, "change", "same title price price rules rules allocations tier section size size size line not") {
 	case "title":
 		s.Title = one(t, "title", "", "Gala", "Great gala")
 	case "price":
@@ -306,6 +310,12 @@ func (d *driver) put(t *rapid.T, h command.Header) *command.PutEvent {
 			section.Places++
 		} else {
 			addRow(t, s, section)
+		}
+	case "line":
+		if s.Line = drawLineRules(t); e.spec.Line.Enabled && often(t, "the same draw", 3, 4) {
+			fresh := s.Line.WithDefaults()
+			s.Line = e.spec.Line
+			s.Line.CeilingMax, s.Line.RateMax, s.Line.IdleMs, s.Line.CallMs = fresh.CeilingMax, fresh.RateMax, fresh.IdleMs, fresh.CallMs
 		}
 	case "not":
 		d.spoil(t, s, section)

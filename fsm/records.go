@@ -104,7 +104,7 @@ type orderRecord struct {
 func (o *orderRecord) ref() []byte { return o.Ref[:o.RefBytes] }
 
 // buyerRecord is what is known about one buyer of one event. It is dropped by the sweep when it means nothing any
-// more: no units, no holds, no cool-down, and no place in a line that may still be asked for. 64 bytes: one cache line.
+// more: no units, no holds, no orders, no cool-down, and no place in a line that may still be asked for. 64 bytes: one cache line.
 type buyerRecord struct {
 	ID        holdfast.BuyerID
 	CoolUntil holdfast.Clock // nothing new can be held before; 0 or past: no cool-down

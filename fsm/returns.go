@@ -67,7 +67,7 @@ func (m *Machine) joinReturns(c *command.JoinReturns) holdfast.Outcome {
 		return holdfast.BuyerHasHold
 	case uint32(c.Count) > e.left(b.Units):
 		return holdfast.BuyerOverLimit
-	case m.choice.choose(&e.units, &ask{wants: wants}) == holdfast.OK:
+	case m.choice.choose(&e.units, &ask{wants: wants, noOrphans: e.rules.NoOrphans}) == holdfast.OK:
 		return holdfast.ReturnsNotYet
 	case b.Returns == 0 && len(e.line.returns) == holdfast.ReturnsMax:
 		return holdfast.ReturnsFull

@@ -212,8 +212,10 @@ func (m *Machine) addOrder(e *event, o orderRecord) uint32 {
 		m.byPayment.add(hash64(m.seed, o.ref()), slot)
 	}
 	e.orders++
-	if h := m.state.holds.at(o.Hold); m.state.buyers.at(h.Buyer).State != noPlace {
-		m.bought(h)
+	buyer := m.state.holds.at(o.Hold).Buyer
+	m.ordersOf.count(buyer)
+	if m.state.buyers.at(buyer).State != noPlace {
+		m.bought(m.state.holds.at(o.Hold))
 	}
 	return slot
 }

@@ -125,9 +125,9 @@ func drawnLine(e *event) holdfast.Outcome {
 		return holdfast.EventClosed
 	case e.line == nil || e.line.state == holdfast.LineClosed:
 		return holdfast.LineNotOpen
-	case e.line.drawnMs == 0 && e.line.state == holdfast.LineOver:
+	case !e.line.drawn && e.line.state == holdfast.LineOver:
 		return holdfast.LineEnded
-	case e.line.drawnMs == 0:
+	case !e.line.drawn:
 		return holdfast.LineNotDrawn
 	}
 	return holdfast.OK
@@ -147,7 +147,7 @@ func (m *Machine) visitor(e *event, p *command.Proof) (slot uint32) {
 	if _, known := m.placeOf(slot); !known {
 		b := m.state.buyers.edit(slot)
 		b.Number = p.Number
-		if e.line.drawnMs != 0 {
+		if e.line.drawn {
 			b.Position = e.line.position(p.Number, p.Key)
 		}
 		m.setPlace(e, slot, holdfast.PlaceWaiting)
@@ -157,7 +157,7 @@ func (m *Machine) visitor(e *event, p *command.Proof) (slot uint32) {
 
 func (m *Machine) openSession(e *event, slot uint32, position holdfast.Position) {
 	rules := e.lineRules()
-	e.line.pace.came(position)
+	e.line.pace.came(position, m.state.clock)
 	m.setPlace(e, slot, holdfast.PlaceAdmitted)
 	b := m.state.buyers.edit(slot)
 	b.SessionEnds = m.state.clock + micros(rules.SessionMs)
@@ -181,7 +181,8 @@ func (m *Machine) gate(e *event, slot uint32) holdfast.Outcome {
 	if state, ok := m.placeOf(slot); !ok || state != holdfast.PlaceAdmitted {
 		return holdfast.SessionRequired
 	}
-	m.state.buyers.edit(slot).IdleEnds = m.state.clock + micros(e.lineRules().IdleMs)
+	b := m.state.buyers.edit(slot)
+	b.IdleEnds = max(b.IdleEnds, m.state.clock+micros(e.lineRules().IdleMs)) // never sooner: the rules may have changed
 	return holdfast.OK
 }
 
@@ -222,7 +223,10 @@ func (m *Machine) deferVisitor(e *event, slot uint32) {
 func (m *Machine) holdMade(h *holdRecord) {
 	if m.sessions.waits(h.Buyer) {
 		m.sessions.drop(h.Buyer)
-		m.state.events[h.Event].line.looking--
+		l := m.state.events[h.Event].line
+		l.looking--
+		l.pace.totals.Held++
+		l.pace.totals.Units += uint64(h.Count)
 	}
 }
 
@@ -254,6 +258,7 @@ func (m *Machine) lapseSession(e *event, slot uint32) {
 // bought ends what a place had to wait for.
 func (m *Machine) bought(h *holdRecord) {
 	e := m.state.events[h.Event]
+	e.line.pace.totals.Sold++
 	e.line.pace.pays.add(1, 1)
 	e.line.pace.units.add(uint32(h.Count), 1)
 	if state, _ := m.placeOf(h.Buyer); state == holdfast.PlaceAdmitted {
@@ -329,7 +334,7 @@ func (m *Machine) stateNow(e *event, b *buyerRecord, state holdfast.PlaceState) 
 			return state, m.state.holds.at(b.Newest).Deadline
 		}
 	case holdfast.PlaceWaiting, holdfast.PlaceDeferred, holdfast.PlaceLapsed:
-		if e.line.drawnMs == 0 {
+		if !e.line.drawn {
 			return state, 0
 		}
 		if turn, until := e.line.turnOf(b.Position, m.state.clock, e.lineRules().CallMs); turn != holdfast.PlaceWaiting {

@@ -382,7 +382,16 @@ func FuzzRestore(f *testing.F) {
 // believed; then it may stop at an assertion, but must not run into anything else.
 func FuzzRestoreWithRightSums(f *testing.F) {
 	s, _ := aMuddledSale(f, 4, 40)
-	whole := snapshot(f, s.m)
+	fuzzSums(f, snapshot(f, s.m))
+}
+
+// FuzzRestoreMoneyWithRightSums does the same to a state full of payments.
+func FuzzRestoreMoneyWithRightSums(f *testing.F) {
+	s := aMoneyMuddle(f, 4, 60)
+	fuzzSums(f, snapshot(f, s.m))
+}
+
+func fuzzSums(f *testing.F, whole []byte) {
 	f.Add(uint32(len(whole)/2), []byte{7})
 	f.Add(uint32(100), []byte{255, 255, 255, 255})
 	f.Fuzz(func(t *testing.T, at uint32, xor []byte) {
@@ -419,12 +428,17 @@ func tryToRestore(t *testing.T, b []byte) {
 	onlyAssertions(t, func() {
 		s := &shard{TB: nil, m: m, index: m.Index(), ids: 1 << 40}
 		r := &muddle{Rand: rand.New(rand.NewPCG(1, 1)), seats: 60}
+		money := &moneyMuddle{Rand: r.Rand}
 		for _, h := range m.state.holds.all() {
 			r.holds = append(r.holds, h.ID)
 		}
+		money.holds = r.holds
 		for range 40 {
 			pack := command.BeginEntry(nil)
 			cmd := r.command(s)
+			if money.IntN(2) == 0 {
+				cmd = money.command(s)
+			}
 			cmd.Head().ID, cmd.Head().Event = s.newID(1000), theEvent
 			s.index++
 			m.Apply(s.index, command.FinishEntry(cmd.Append(pack), 500_000, 0, 1), &s.out)

@@ -73,11 +73,13 @@ func (m *Machine) good(payment uint32) bool {
 
 // takeStray enters money that was taken for nothing, and buys the same seats for it, or owes it back.
 func (m *Machine) takeStray(payment uint32, amount int64) {
-	m.dropEffect(m.state.payments.at(payment).Effect)
-	hold, attempt := m.state.payments.at(payment).Hold, m.state.payments.at(payment).Attempt
+	p := *m.state.payments.at(payment)
+	m.dropEffect(p.Effect)
 	m.state.payments.edit(payment).Captured = amount
 	m.becomes(payment, holdfast.PaymentCaptured)
-	m.endWaiting(hold, attempt)
+	if !p.Stray { // a hold does not wait for what no attempt of its began
+		m.endWaiting(p.Hold, p.Attempt)
+	}
 	if m.rescue(payment) {
 		return
 	}

@@ -71,7 +71,9 @@ func (s *story) parse(line string, below []string) (label string, c command.Comm
 	case "mark":
 		c = &command.Mark{Header: h}
 	default:
-		s.t.Fatalf("%q: there is no verb %q", line, verb)
+		if c = s.parseLine(h, verb, args); c == nil {
+			s.t.Fatalf("%q: there is no verb %q", line, verb)
+		}
 	}
 	var d command.Decoder
 	if _, err := d.CheckBatch(c.Append(nil)); err != nil {
@@ -84,6 +86,11 @@ func (s *story) parse(line string, below []string) (label string, c command.Comm
 func (s *story) hold(label string) holdfast.HoldID {
 	if id, ok := s.ids[label]; ok {
 		return holdfast.HoldID(id)
+	}
+	if n, ok := strings.CutPrefix(label, "offer"); ok { // of evt_1
+		id := holdfast.HoldID{0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 9: 1, 15: byte(number(s.t, n))}
+		s.names[holdfast.CommandID(id)] = label
+		return id
 	}
 	return holdfast.HoldID{0xFF}
 }
@@ -225,6 +232,8 @@ func (s *story) spec(lines []string) command.EventSpec {
 			spec.Allocations = append(spec.Allocations, a)
 		case "rules":
 			spec.Rules = s.rules(args)
+		case "line":
+			spec.Line = s.lineRules(args)
 		default:
 			s.t.Fatalf("%q: a description has no %s", line, verb)
 		}

@@ -94,11 +94,14 @@ type story struct {
 	ids     map[string]holdfast.CommandID
 	names   map[holdfast.CommandID]string
 	buyers  []string
+	wallMs  int64
+	tickets map[string]ticket
 }
 
 func newStory(t *testing.T, cfg fsm.Config) *story {
 	return &story{t: t, cfg: cfg, machine: fsm.New(cfg), model: newModel(cfg),
-		ids: map[string]holdfast.CommandID{}, names: map[holdfast.CommandID]string{}}
+		ids: map[string]holdfast.CommandID{}, names: map[holdfast.CommandID]string{},
+		wallMs: storyBegins, tickets: map[string]ticket{}}
 }
 
 // tell gives the file with the answers of now.
@@ -134,6 +137,15 @@ func (s *story) block(lines []string) string {
 		return s.entry(duration(s.t, rest), lines[1:])
 	case "show":
 		return s.show()
+	case "at":
+		s.wallMs = storyBegins + duration(s.t, rest).Milliseconds()
+		return s.entry(0, nil)
+	case "line":
+		return s.showLine()
+	case "place":
+		return s.showPlace(rest)
+	case "record":
+		return s.showRecord()
 	case "restart":
 		return s.restart()
 	}
@@ -169,10 +181,9 @@ func (s *story) apply(step time.Duration, lines []string) (answers []answer) {
 		answers, lines = append(answers, answer{label: label, command: c}), lines[n:]
 		b = c.Append(b)
 	}
-	const wall = 1_900_000_000_000
 	out := command.Output{Answer: true}
-	s.machine.Apply(s.machine.Index()+1, command.FinishEntry(b, uint32(step/time.Microsecond), wall, len(answers)), &out)
-	s.model.begin(s.machine.Index(), uint32(step/time.Microsecond), wall)
+	s.machine.Apply(s.machine.Index()+1, command.FinishEntry(b, uint32(step/time.Microsecond), s.wallMs, len(answers)), &out)
+	s.model.begin(s.machine.Index(), uint32(step/time.Microsecond), s.wallMs)
 	rest := out.Results
 	for i := range answers {
 		a := &answers[i]
@@ -184,6 +195,7 @@ func (s *story) apply(step time.Duration, lines []string) (answers []answer) {
 			s.t.Errorf("%s:\nmachine %s\n  model %s", sayCommand(a.command), say(&a.result), say(&want))
 		}
 	}
+	s.model.finish()
 	for _, v := range s.machine.Check() {
 		s.t.Errorf("%s", v)
 	}
@@ -265,6 +277,12 @@ func (s *story) result(event holdfast.EventID, r *command.Result) string {
 	}
 	if r.Allowance != 0 {
 		fmt.Fprintf(&b, ", %d more allowed", r.Allowance)
+	}
+	if r.Place != 0 || r.Position != 0 || r.Served != 0 || r.Session != 0 {
+		fmt.Fprintf(&b, ", place %d at %d, served %d", r.Place, r.Position, r.Served)
+	}
+	if r.Session != 0 {
+		fmt.Fprintf(&b, ", until %s", at(r.Session))
 	}
 	if r.Version != 0 {
 		fmt.Fprintf(&b, ", %s of shard %s at version %d", r.Event, r.Shard, r.Version)
@@ -384,6 +402,9 @@ func (s *story) id(label string, valid time.Duration) holdfast.CommandID {
 }
 
 func (s *story) buyer(name string) holdfast.BuyerID {
+	if t, ok := s.tickets[name]; ok {
+		return t.key.Buyer()
+	}
 	at := slices.Index(s.buyers, name)
 	if at < 0 {
 		at = len(s.buyers)

@@ -22,6 +22,7 @@ type machine interface {
 	Index() uint64
 	Clock() holdfast.Clock
 	Timed() bool
+	WakeMs() int64
 	Marked() bool
 
 	changes() []fsm.Change // of the last Apply
@@ -53,7 +54,7 @@ func inventoryKind(shard holdfast.ShardID) kind {
 			m, err := fsm.Restore(cfg, r)
 			return inventory{m}, err
 		},
-		takes: func(k command.Kind) bool { return k != command.KindAssignEvent },
+		takes: func(k command.Kind) bool { return !k.Directory() },
 	}
 }
 
@@ -66,7 +67,7 @@ func directoryKind(shards int) kind {
 			m, err := directory.Restore(cfg, r)
 			return atlas{m}, err
 		},
-		takes: func(k command.Kind) bool { return k == command.KindAssignEvent || k == command.KindMark },
+		takes: func(k command.Kind) bool { return k.Directory() || k == command.KindMark },
 	}
 }
 
@@ -83,6 +84,7 @@ type atlas struct{ *directory.Machine }
 
 func (m atlas) changes() []fsm.Change { return nil }
 func (m atlas) cut() cut              { return m.Cut() }
+func (m atlas) WakeMs() int64         { return 0 }
 func (m atlas) remembered() sizes     { return sizes{} }
 
 // applier is this node's copy of a shard: the machine, and what is kept up with it. It is the raft.FSM of its
@@ -183,7 +185,7 @@ func (r *applier) try(l *raft.Log) (at holdfast.Stamp, p *poison) {
 	if r.machine.Marked() {
 		r.marks.take(l.Index, r.machine.cut())
 	}
-	r.proposer.noted(r.machine.Timed(), r.machine.remembered())
+	r.proposer.noted(r.machine.Timed(), r.machine.WakeMs(), r.machine.remembered())
 	return r.stamp(), nil
 }
 

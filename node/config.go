@@ -14,6 +14,8 @@ const (
 	PeersMax = 9
 	// ShardsMax bounds the groups of a process besides the directory: each costs about 40 idle messages a second.
 	ShardsMax = 64
+	// ordersPerSecondMax fits what Admit carries.
+	ordersPerSecondMax = 1_000_000
 )
 
 // Config says what a node is. Name, RaftAddress and one of Dir and Disk must be given; the rest has defaults.
@@ -29,6 +31,10 @@ type Config struct {
 	BootstrapExpect int
 	// Shards is the number of groups besides the directory, the same on all members. 0 means 1.
 	Shards int
+
+	// OrdersPerSecond is how many orders the payment provider takes: each event's line is paced so that it gets no more.
+	// 0: no bound. It is the leader's that counts, so all members should have the same.
+	OrdersPerSecond float64
 
 	Headroom     uint64 // refuse new holds below this many free bytes of disk; 0: HeadroomDefault
 	ArchiveBytes int64  // about how much of each shard's history is kept; 0: 4 GiB
@@ -99,6 +105,8 @@ func (c Config) check() error {
 		return refuse("bootstrap-expect", "%d, but %d peers are given: a cluster is founded by all of them", c.BootstrapExpect, len(c.Peers))
 	case c.SnapshotEntries < 2:
 		return refuse("snapshot-entries", "%d is less than 2", c.SnapshotEntries)
+	case !(c.OrdersPerSecond >= 0 && c.OrdersPerSecond <= ordersPerSecondMax):
+		return refuse("orders-per-second", "%v is not between 0 and %d", c.OrdersPerSecond, ordersPerSecondMax)
 	case c.Shards < 1 || c.Shards > ShardsMax:
 		return refuse("shards", "%d is not between 1 and %d", c.Shards, ShardsMax)
 	}

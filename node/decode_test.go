@@ -89,3 +89,47 @@ func FuzzSegment(f *testing.F) {
 		}
 	})
 }
+
+func FuzzLesson(f *testing.F) {
+	var b bytes.Buffer
+	key := holdfast.PersonKey{Event: 1, Hold: holdfast.HoldID{1}, Salt: [8]byte{2}, Wrapped: [64]byte{3}}
+	if err := writeLesson(&b, lesson{forgotten: []holdfast.HoldID{{4}}, keys: []holdfast.PersonKey{key}, next: 7, more: true}); err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b.Bytes())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		l, err := readLesson(bytes.NewReader(b))
+		if err != nil {
+			return
+		}
+		var again bytes.Buffer
+		if err := writeLesson(&again, l); err != nil {
+			t.Fatal(err)
+		}
+		same, err := readLesson(&again)
+		if err != nil || !reflect.DeepEqual(same, l) {
+			t.Errorf("%+v came back as %+v, %v", l, same, err)
+		}
+	})
+}
+
+// FuzzKeyFile: whatever is in a file of keys, what is read from it has the right checksums, and it is whole or refused.
+func FuzzKeyFile(f *testing.F) {
+	b := []byte(keyMagic)
+	for i := range byte(3) {
+		at := len(b)
+		b = sealRecord(appendKey(b, &holdfast.PersonKey{Event: 1, Hold: holdfast.HoldID{i + 1}}), at)
+	}
+	f.Add(b)
+	f.Add(b[:len(b)-5])
+	f.Fuzz(func(t *testing.T, b []byte) {
+		again := []byte(keyMagic)
+		whole, err := splitRecords("keys", b, keyMagic, keyRecordBytes, func(record []byte) {
+			at, k := len(again), readKey(record)
+			again = sealRecord(appendKey(again, &k), at)
+		})
+		if err == nil && whole > 0 && !bytes.Equal(b[:whole], again) {
+			t.Errorf("%d bytes of %q were read as %q", whole, b, again)
+		}
+	})
+}

@@ -20,6 +20,12 @@
 // (read.go). Watch (feed.go) sends what changes, from any replica, and replaces it by a cut for those who are slow.
 // Snapshots, state hashes and seat maps are cuts: the machine goes on meanwhile (snapshot.go).
 //
+// # The keyring
+//
+// Beside the logs each member keeps keys to personal data, and who was forgotten (keyring.go, keyfiles.go): two sets that
+// only grow, so that they merge without consensus. Members teach each other what they lack (personsync.go). What is
+// promised is a member's own word: clients ask most of them, or all.
+//
 // # Time
 //
 // A shard's hold clock is the sum of its entries' steps. A step is the time since this leader's previous entry on its

@@ -112,3 +112,26 @@ func (n *Node) Restored(shard holdfast.ShardID, index uint64) { n.shards[shard].
 func (n *Node) FallBack(shard holdfast.ShardID, snapshot io.Reader) error {
 	return n.shards[shard].get().applier.Restore(io.NopCloser(snapshot))
 }
+
+// The keyring without its goroutines.
+type (
+	Keyring  = keyring
+	KeyFiles = keyFiles
+)
+
+var (
+	NewKeyring   = newKeyring
+	OpenKeyFiles = openKeyFiles
+)
+
+func (f *keyFiles) Add(keys []holdfast.PersonKey) (uint32, error) { return f.addKeys(keys) }
+func (r *keyring) Add(k *holdfast.PersonKey, segment uint32)      { r.add(k, segment) }
+func (r *keyring) Forget(hold holdfast.HoldID)                    { r.forget(hold) }
+func (r *keyring) Status() PersonsStatus                          { return r.status() }
+
+// Teach is what the keyring would tell another.
+func (r *keyring) Teach(pupil *keyring, from uint16) (holds []holdfast.HoldID, keys []holdfast.PersonKey, next uint16, more bool) {
+	sums := pupil.sums()
+	l := r.teach(&sums, from)
+	return l.forgotten, l.keys, l.next, l.more
+}

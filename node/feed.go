@@ -22,6 +22,7 @@ type Changes struct {
 	Seats      []holdfast.SeatIndex
 	SeatStates []holdfast.SeatState
 	Sale       holdfast.SaleState
+	Line       *fsm.LineView // as it is now; nil: the event has no line
 }
 
 const (
@@ -221,6 +222,7 @@ func (w *watcher) unknown() error {
 func (w *watcher) cut(ctx context.Context) error {
 	for patience := time.Now().Add(watchPatience); ; {
 		var cut *fsm.Cut
+		var line *fsm.LineView
 		found := false
 		at, err := w.group.applier.change(func(m machine) {
 			seats, ok := m.(inventory)
@@ -229,7 +231,7 @@ func (w *watcher) cut(ctx context.Context) error {
 			}
 			var view fsm.EventView
 			if view, found = seats.Event(w.event); found && view.Revision >= w.revision {
-				cut, w.sale = seats.Cut(), view.Sale
+				cut, w.sale, line = seats.Cut(), view.Sale, w.line(seats)
 			}
 			w.next = w.group.feed.head()
 		})
@@ -240,7 +242,7 @@ func (w *watcher) cut(ctx context.Context) error {
 			states, revision, _ := cut.Seats(w.event)
 			cut.Release()
 			w.revision = revision
-			return w.send(Changes{Stamp: w.group.stale(at), Revision: revision, Cut: true, States: states, Sale: w.sale})
+			return w.send(Changes{Stamp: w.group.stale(at), Revision: revision, Cut: true, States: states, Sale: w.sale, Line: line})
 		case w.revision == 0:
 			return w.unknown()
 		}
@@ -304,13 +306,26 @@ func (w *watcher) put(seat holdfast.SeatIndex, state holdfast.SeatState) {
 
 // tell sends what catchUp put together, or nothing but where the replica is.
 func (w *watcher) tell() error {
-	at, err := w.group.applier.view(func(machine) {})
+	var line *fsm.LineView
+	at, err := w.group.applier.view(func(m machine) {
+		if seats, ok := m.(inventory); ok {
+			line = w.line(seats)
+		}
+	})
 	if err != nil {
 		return err
 	}
 	c := &w.changes
-	return w.send(Changes{Stamp: w.group.stale(at), Revision: w.revision, Sale: w.sale,
+	return w.send(Changes{Stamp: w.group.stale(at), Revision: w.revision, Sale: w.sale, Line: line,
 		Seats: slices.Clone(c.Seats), SeatStates: slices.Clone(c.SeatStates)})
+}
+
+// line is the event's line, if it has one.
+func (w *watcher) line(m inventory) *fsm.LineView {
+	if v, ok := m.Line(w.event); ok {
+		return &v
+	}
+	return nil
 }
 
 // wait waits for the next change, at least for the watcher's pause, and sends a mark when nothing comes.

@@ -3,7 +3,6 @@ package node
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
 	"math"
 	"slices"
 	"strings"
@@ -17,14 +16,15 @@ import (
 	"github.com/holdfast-db/holdfast/fsm/directory"
 )
 
-// The duties of a shard's leader besides claims: it creates the events that are assigned to the shard, takes in nodes
-// that are new, and hands leadership on to where it belongs. One goroutine does them, one after the other.
+// The duties of a shard's leader besides claims: it creates the events that are assigned to the shard, looks after their
+// waiting lines (line.go), takes in nodes that are new, and hands leadership on to where it belongs. One goroutine does them, one after the other.
 
 // duties is what that goroutine remembers.
 type duties struct {
 	created  int           // of the directory's assignments, in order: they need not be looked at again
 	serving  time.Duration // Monotonic: since when we serve; 0: we do not
 	transfer time.Duration // Monotonic: of the last attempt to hand over
+	lines    lines
 }
 
 // assignedValidity is how long a command of ours may take to be packed.
@@ -32,20 +32,23 @@ const assignedValidity = 10 * time.Second
 
 // serve is the goroutine of the duties.
 func (g *group) serve(ctx context.Context) {
-	ticker := time.NewTicker(g.timing.Hello)
+	ticker, second := time.NewTicker(g.timing.Hello), time.NewTicker(time.Second)
 	defer ticker.Stop()
+	defer second.Stop()
 	for {
-		round := false
+		round, pace := false, false
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
 			round = true
+		case <-second.C:
+			pace = true
 		case <-g.nudge:
 		}
 		g.unstick()
 		if !g.proposer.serves() {
-			g.duties.serving = 0
+			g.duties.serving, g.duties.lines = 0, lines{}
 			continue
 		}
 		now := g.clock.Monotonic()
@@ -53,6 +56,9 @@ func (g *group) serve(ctx context.Context) {
 			g.duties.serving = max(now, 1)
 		}
 		g.createAssigned(ctx)
+		if pace {
+			g.keepLines(now)
+		}
 		if round {
 			g.takeIn(ctx)
 			g.spread(ctx, now)
@@ -101,10 +107,8 @@ func (g *group) createAssigned(ctx context.Context) {
 }
 
 func (g *group) create(ctx context.Context, a directory.Assignment, clock holdfast.Clock) error {
-	var random [10]byte
-	rand.Read(random[:])
 	c := command.PutEvent{Spec: *a.Spec}
-	c.ID, c.Event = holdfast.NewCommandID(clock.Add(assignedValidity), random), a.Event
+	c.ID, c.Event = newID(clock), a.Event
 	reply := make(chan Reply, 1)
 	err := g.submit(Batch{Shard: g.shard, Commands: c.Append(nil), Count: 1, Done: func(r Reply) { reply <- r }})
 	if err != nil {

@@ -24,6 +24,7 @@ type Node struct {
 	storage *storage
 	mux     *mux
 	peers   *peers
+	persons *persons
 	shards  []*shard      // by id: the directory is the first
 	turn    chan struct{} // capacity 1: one snapshot at a time
 	began   time.Duration // Monotonic: when Open was called
@@ -84,6 +85,8 @@ func (n *Node) Open(ctx context.Context) (err error) {
 		n.running.Go(func() { s.supervise(n.life) })
 	}
 	n.running.Go(func() { n.form(n.life) })
+	n.running.Go(func() { n.persons.run(n.life) })
+	n.running.Go(func() { n.persons.learn(n.life, n) })
 	return nil
 }
 
@@ -104,9 +107,14 @@ func (n *Node) openGround() (err error) {
 	}
 	id := n.storage.Identity().ID
 	n.log = n.log.With("id", id)
+	keys, err := openPersons(n.storage, n.log)
+	if err != nil {
+		return err
+	}
+	n.persons = keys
 	n.mux, err = newMux(muxConfig{
 		Network: n.cfg.Network, Address: n.cfg.RaftAddress, ID: id, Timing: n.cfg.Timing, Log: n.log,
-		Hello: n.hello, Veto: n.veto, Locate: n.locate,
+		Hello: n.hello, Veto: n.veto, Locate: n.locate, Teach: n.teach,
 	})
 	if err != nil {
 		return err
@@ -318,6 +326,9 @@ func (n *Node) shut() (err error) {
 	}
 	if n.mux != nil {
 		err = errors.Join(err, n.mux.Close())
+	}
+	if n.persons != nil {
+		err = errors.Join(err, n.persons.close())
 	}
 	if n.storage != nil {
 		err = errors.Join(err, n.storage.Close())

@@ -26,8 +26,9 @@ type preamble struct {
 type purpose uint8
 
 const (
-	purposeRaft  purpose = 1
-	purposeHello purpose = 2
+	purposeRaft    purpose = 1
+	purposeHello   purpose = 2
+	purposePersons purpose = 3 // a question about keyrings
 )
 
 const (

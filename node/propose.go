@@ -72,7 +72,9 @@ type proposer struct {
 	empties  int           // entries in flight that carry no commands
 	stamped  time.Duration // Monotonic: up to when the hold clock was advanced by this reign
 	timed    bool          // something waits for the hold clock
+	wakeMs   int64         // wall clock, Unix ms: an entry is due then; 0: none
 	remember sizes         // outcomes
+	load     load
 
 	blocked time.Duration // Monotonic: since when the library refuses with a transfer in progress; 0: it does not
 	again   time.Duration // Monotonic: nothing is packed before, since the library refused the last entry
@@ -95,6 +97,7 @@ type entry struct {
 	reign    uint64
 	term     uint64
 	barrier  bool
+	packed   time.Duration // Monotonic: when, less what its commands had waited by then
 	step     uint32
 	wallMs   int64
 	future   raft.ApplyFuture
@@ -131,6 +134,9 @@ func (p *proposer) offer(b Batch) error {
 		if p.remember.now+p.queue.commands+p.commandsInFlight()+b.Count > max {
 			return p.failure(holdfast.Overloaded, "the shard cannot remember more outcomes now; nothing was attempted", forgottenAfter)
 		}
+	}
+	if p.queue.len() == 0 {
+		p.load.since = p.clock.Monotonic()
 	}
 	p.queue.push(b)
 	p.kick()
@@ -240,11 +246,21 @@ func (p *proposer) untilTick() time.Duration {
 	switch {
 	case p.leading && p.again > now:
 		return p.again - now
-	case p.serving && p.timed:
-		return max(p.stamped+p.tick-now, time.Millisecond)
+	case !p.serving:
+		return time.Hour
 	}
-	return time.Hour
+	until := time.Hour
+	if p.timed {
+		until = p.stamped + p.tick - now
+	}
+	if p.wakeMs != 0 { // and look again each second, since the wall clock may be set
+		until = min(until, time.UnixMilli(p.wakeMs).Sub(p.clock.Now()), time.Second)
+	}
+	return max(until, time.Millisecond)
 }
+
+// woken reports whether the wall clock has come to an instant at which an entry is due.
+func (p *proposer) woken() bool { return p.wakeMs != 0 && p.clock.Now().UnixMilli() >= p.wakeMs }
 
 // next takes what the next entry holds, and stamps it. It gives nil when no entry is due, or none may be packed.
 func (p *proposer) next() (e *entry, late []Batch) {
@@ -259,10 +275,11 @@ func (p *proposer) next() (e *entry, late []Batch) {
 		e = p.blank()
 		e.barrier = true
 		p.empties++
+		p.load.packed(now, e)
 		p.flight = append(p.flight, e)
 		return e, nil
 	}
-	due := p.empties == 0 && (len(p.readers) > 0 || p.timed && now-p.stamped >= p.tick)
+	due := p.empties == 0 && (len(p.readers) > 0 || p.timed && now-p.stamped >= p.tick || p.woken())
 	if p.queue.len() == 0 && !due {
 		return nil, nil
 	}
@@ -280,6 +297,7 @@ func (p *proposer) next() (e *entry, late []Batch) {
 	}
 	e.readers, p.readers = p.readers, e.readers
 	e.step = p.advance(now)
+	p.load.packed(now, e)
 	p.flight = append(p.flight, e)
 	return e, late
 }
@@ -343,6 +361,19 @@ func (p *proposer) serves() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.serving
+}
+
+// reigns gives the number of the reign in which we serve.
+func (p *proposer) reigns() (uint64, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err := p.ready(); err != nil {
+		return 0, err
+	}
+	if !p.serving {
+		return 0, p.failure(holdfast.Unavailable, "the shard's leader has just been elected; nothing was attempted", electedAfter)
+	}
+	return p.reign, nil
 }
 
 // pause stops packing, so that leadership can be handed over; what is queued waits. The channel is closed when

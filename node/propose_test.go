@@ -144,7 +144,7 @@ func TestTheClockTicksWhileSomethingWaitsForIt(t *testing.T) {
 	b := newBench(t).serve()
 	b.clock.now += time.Hour
 	b.pack(0)
-	b.noted(true, sizes{})
+	b.noted(true, 0, sizes{})
 	b.clock.now += 250 * time.Millisecond
 	tick := b.pack(1)[0]
 	b.clock.now += time.Second
@@ -189,7 +189,7 @@ func TestAFullQueueSaysWhenToComeAgain(t *testing.T) {
 
 func TestAFullMemoryRefusesBeforeProposing(t *testing.T) {
 	b := newBench(t).serve()
-	b.noted(true, sizes{now: 900, max: 1000})
+	b.noted(true, 0, sizes{now: 900, max: 1000})
 	if err := b.offer(b.batch(30)); err != nil {
 		t.Fatal(err)
 	}

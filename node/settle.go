@@ -41,21 +41,21 @@ func (p *proposer) remove(i int) {
 }
 
 // noted is told after each applied entry, ours or not, what the machine needs.
-func (p *proposer) noted(timed bool, remembered sizes) {
+func (p *proposer) noted(timed bool, wakeMs int64, remembered sizes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.timed, p.remember = timed, remembered
+	p.timed, p.wakeMs, p.remember = timed, wakeMs, remembered
 }
 
 // answer gives the results of a claimed entry to those who wait for them: one copy for all of them.
 func (p *proposer) answer(e *entry, at holdfast.Stamp, out *command.Output) {
-	if e.barrier {
-		p.mu.Lock()
-		if p.leading && e.reign == p.reign {
-			p.serving, p.term, p.stamped = true, at.Term, p.clock.Monotonic()
-		}
-		p.mu.Unlock()
+	now := p.clock.Monotonic()
+	p.mu.Lock()
+	if e.barrier && p.leading && e.reign == p.reign {
+		p.serving, p.term, p.stamped = true, at.Term, now
 	}
+	p.load.decided(now, e)
+	p.mu.Unlock()
 	p.kick() // there is room in flight
 	results := append([]byte(nil), out.Results...)
 	from, slot := uint32(0), 0

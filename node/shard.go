@@ -85,6 +85,7 @@ type group struct {
 	timing  Timing
 	storage *storage
 	peers   *peers
+	orders  float64             // a second, that the payment provider takes; 0: no bound
 	turn    chan struct{}       // one snapshot at a time on this node
 	atlas   func() *group       // the directory's group
 	moved   func()              // called after each batch of entries
@@ -97,6 +98,7 @@ type group struct {
 	proposer  *proposer
 	feed      *feed
 	duties    duties
+	handouts  handouts
 	asked     asked
 	storm     storm
 
@@ -119,7 +121,7 @@ type group struct {
 func (n *Node) openGroup(s *shard) (*group, error) {
 	g := &group{
 		shard: s.id, id: n.storage.Identity().ID, version: n.cfg.Version, log: n.log, clock: n.cfg.Clock, timing: n.cfg.Timing,
-		storage: n.storage, peers: n.peers, turn: n.turn,
+		storage: n.storage, peers: n.peers, turn: n.turn, orders: n.cfg.OrdersPerSecond,
 		atlas: func() *group { return n.shards[holdfast.Directory].get() },
 		restart: func(reason string) {
 			select {

@@ -183,8 +183,8 @@ func (r *applier) Restore(from io.ReadCloser) error {
 		}
 		return err
 	}
-	index, timed, remembered := m.Index(), m.Timed(), m.remembered() // once it is set, it is the applying goroutine's
-	if index > r.archive.Last() {                                    // the entries between are nowhere on this node
+	index, timed, wakeMs, remembered := m.Index(), m.Timed(), m.WakeMs(), m.remembered() // once it is set, it is the applying goroutine's
+	if index > r.archive.Last() {                                                        // the entries between are nowhere on this node
 		base := m.cut()
 		defer base.Release()
 		if err := r.archive.Base(index, base); err != nil {
@@ -196,7 +196,7 @@ func (r *applier) Restore(from io.ReadCloser) error {
 	r.machine, r.term = m, newest.Term
 	r.mu.Unlock()
 	r.feed.restart()
-	r.proposer.noted(timed, remembered)
+	r.proposer.noted(timed, wakeMs, remembered)
 	r.tally.written(index, newest.Size, r.tally.sofar())
 	if r.opened.Load() {
 		r.onRestore(index)

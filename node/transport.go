@@ -32,6 +32,7 @@ type muxConfig struct {
 	Hello   func() Hello                  // what to answer to hello
 	Veto    func() error                  // not nil: outgoing votes and pre-votes fail with it
 	Locate  func(id raft.ServerID) string // a peer's present address; "" when only the configuration knows
+	Teach   func(net.Conn, string) error  // answers a question about keyrings, and closes the connection; nil: not here
 }
 
 // mux carries all groups of a node over one listener. Each group has the library's own transport on top, so that
@@ -114,6 +115,10 @@ func (m *mux) greet(conn net.Conn) {
 	case err != nil || answer != greetWelcome:
 		m.cfg.Log.Debug("a connection was refused", "source", p.source, "target", p.target, "shard", p.shard, "reason", answer.err(), "error", err)
 		conn.Close()
+	case p.purpose == purposePersons:
+		if err := m.cfg.Teach(conn, p.source); err != nil {
+			m.cfg.Log.Debug("a question about the keyring was not answered", "source", p.source, "error", err)
+		}
 	case layer == nil:
 		if err := answerHello(conn, m.cfg.Hello); err != nil {
 			m.cfg.Log.Debug("hello was not heard", "source", p.source, "error", err)
@@ -125,7 +130,7 @@ func (m *mux) greet(conn net.Conn) {
 	}
 }
 
-// judge decides about a connection. A welcome without a layer is for hello.
+// judge decides about a connection. A welcome without a layer is for hello, or for a question about keyrings.
 func (m *mux) judge(p preamble) (greeting, *layer) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -135,6 +140,8 @@ func (m *mux) judge(p preamble) (greeting, *layer) {
 		return greetWelcome, nil
 	case p.target != m.cfg.ID:
 		return greetOther, nil
+	case p.purpose == purposePersons && m.cfg.Teach != nil:
+		return greetWelcome, nil
 	case p.purpose != purposeRaft || layer == nil:
 		return greetNoShard, nil
 	}

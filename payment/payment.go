@@ -53,7 +53,8 @@ type Provider interface {
 	Refund(ctx context.Context, act Act) (Refund, error)
 	// Refunds lists every refund of a payment, also those that were made in the provider's dashboard.
 	Refunds(ctx context.Context, ref Ref) ([]Refund, error)
-	// List gives one page of the account's payments that were created in the span, newest first.
+	// List gives one page of the account's payments that were created in the span, newest first. Of a dispute it tells
+	// only that there is or was one.
 	List(ctx context.Context, span Span, after Cursor) (Page, error)
 
 	// ParseHint verifies what came to the webhook and says what to look at. Body is exactly what was received.
@@ -127,7 +128,7 @@ type Payment struct {
 	CaptureBefore time.Time      // when an authorisation ends by itself; zero when unknown
 	Created       time.Time      // by the provider's clock, in whole seconds
 	Failure       Failure        // why the last try of the buyer failed; zero if none did
-	Dispute       Dispute        // zero if there is none
+	Dispute       Dispute        // zero if there is none; in a list only that there is one, which counts as open
 	ClientSecret  Secret         // lets a browser pay this payment, and no more
 }
 

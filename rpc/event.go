@@ -42,7 +42,7 @@ func (s *events) List(ctx context.Context, q *api.ListEventsRequest) (*api.ListE
 
 // Get reads an event.
 func (s *events) Get(ctx context.Context, q *api.GetEventRequest) (*api.Event, error) {
-	e, at, err := look(ctx, s.Server, q.GetShard(), q.GetConsistency(), func(m *fsm.Machine) (fsm.EventView, error) {
+	e, at, err := look(ctx, s.Server, q.GetShard(), q.GetConsistency(), func(m *fsm.Machine) (convert.EventView, error) {
 		return convert.FindEvent(m, holdfast.EventID(q.GetEvent()))
 	})
 	if err != nil {
@@ -98,7 +98,7 @@ func (s *events) Orders(q *api.OrdersRequest, stream grpc.ServerStreamingServer[
 		return err
 	}
 	defer cut.Release()
-	return convert.Orders(cut, holdfast.EventID(q.GetEvent()), stamp(at), func(page *api.OrderPage) error {
+	return convert.Orders(cut, holdfast.EventID(q.GetEvent()), q.GetContact(), stamp(at), func(page *api.OrderPage) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}

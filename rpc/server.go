@@ -61,7 +61,10 @@ func New(cfg Config) (*Server, error) {
 	s.grpc = grpc.NewServer(append(limits(), grpc.ChainUnaryInterceptor(s.unary), grpc.ChainStreamInterceptor(s.stream))...)
 	api.RegisterClaimsServer(s.grpc, &claims{Server: s})
 	api.RegisterEventsServer(s.grpc, &events{Server: s})
+	api.RegisterLineServer(s.grpc, &line{Server: s})
 	api.RegisterClusterServer(s.grpc, &members{Server: s})
+	api.RegisterPersonsServer(s.grpc, &persons{Server: s})
+	api.RegisterSettlementServer(s.grpc, &settlement{Server: s})
 	healthpb.RegisterHealthServer(s.grpc, &health{Server: s})
 	return s, nil
 }

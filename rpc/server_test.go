@@ -245,7 +245,7 @@ func TestClientsOutliveAMember(t *testing.T) {
 		event := s.concert(c)
 		ctx, cancel := context.WithCancel(t.Context())
 		held := make(chan holdfast.SeatIndex, 100)
-		watching := make(chan struct{})
+		watching, begun := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(watching)
 			revision := holdfast.Revision(0)
@@ -259,12 +259,16 @@ func TestClientsOutliveAMember(t *testing.T) {
 				if n := holdfast.Revision(len(changes.Seats)); n > 0 && changes.Revision != revision+n {
 					t.Errorf("%d changes lead from revision %d to %d", n, revision, changes.Revision)
 				}
+				if revision == 0 {
+					close(begun)
+				}
 				revision = changes.Revision
 				for _, seat := range changes.Seats {
 					held <- seat
 				}
 			}
 		}()
+		<-begun // else the first seat may be in the cut
 		for seat := range holdfast.SeatIndex(8) {
 			if seat == 4 {
 				leader := 0

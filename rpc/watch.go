@@ -20,7 +20,8 @@ func (s *events) Watch(q *api.WatchRequest, stream grpc.ServerStreamingServer[ap
 	defer stop()
 	err := s.node.Watch(ctx, holdfast.ShardID(q.GetShard()), holdfast.EventID(q.GetEvent()), holdfast.Revision(q.GetFrom()), func(c node.Changes) error {
 		return stream.Send(&api.Changes{Stamp: stamp(c.Stamp), Revision: uint64(c.Revision), Cut: c.Cut, States: c.States,
-			Seats: convert.Seats(c.Seats), SeatStates: convert.States(c.SeatStates), Sale: uint32(c.Sale)})
+			Seats: convert.Seats(c.Seats), SeatStates: convert.States(c.SeatStates), Sale: uint32(c.Sale),
+			Line: convert.LineSummary(c.Line)})
 	})
 	if s.closing.Err() != nil {
 		return errClosing

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/test/bufconn"
 
 	"github.com/holdfast-db/holdfast"
@@ -16,6 +17,7 @@ import (
 	"github.com/holdfast-db/holdfast/fsm"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/fsm/directory"
+	"github.com/holdfast-db/holdfast/node/outbox"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
 
@@ -43,7 +45,10 @@ type Cluster struct {
 	drops     int               // how many batches to execute and not answer
 	stalls    int               // how many batches to swallow
 	stalled   sync.Cond         // signalled when the last of them is
+	wallAhead time.Duration     // of the wall clock, against wallStart and the hold clock
 	watches   chan struct{}     // closed, and made anew, to end the watches under way
+	budgets   outbox.Budgets
+	began     time.Time
 }
 
 // member is one server: a door to the same machines.
@@ -51,20 +56,25 @@ type member struct {
 	api.UnimplementedClaimsServer
 	api.UnimplementedEventsServer
 	api.UnimplementedClusterServer
+	api.UnimplementedSettlementServer
 	cluster *Cluster
 	place   int
 	address string
 	server  *grpc.Server
+	persons *persons
 }
 
 // shard is a machine and the memory of what changed in it.
 type shard struct {
-	machine *fsm.Machine
-	index   uint64
-	feeds   map[holdfast.EventID][]fsm.Change
-	changed chan struct{} // closed, and made anew, when something has changed
-	output  command.Output
-	entry   []byte
+	machine   *fsm.Machine
+	wallAhead time.Duration
+	index     uint64
+	feeds     map[holdfast.EventID][]fsm.Change
+	changed   chan struct{} // closed, and made anew, when something has changed
+	moved     chan struct{} // closed, and made anew, with every entry
+	leases    outbox.Leases
+	output    command.Output
+	entry     []byte
 }
 
 // wallStart is the wall clock of a new cluster, in Unix milliseconds.
@@ -73,15 +83,16 @@ var wallStart = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC).UnixMilli
 // New serves a cluster until the end of the test.
 func New(tb testing.TB, cfg Config) *Cluster {
 	tb.Helper()
-	c := &Cluster{tb: tb, term: 1, watches: make(chan struct{}), directory: directory.New(directory.Config{Shards: max(cfg.Shards, 1)})}
+	c := &Cluster{tb: tb, term: 1, watches: make(chan struct{}), began: time.Now(), directory: directory.New(directory.Config{Shards: max(cfg.Shards, 1)})}
 	c.stalled.L = &c.mu
 	for i := range max(cfg.Shards, 1) {
 		c.shards = append(c.shards, &shard{machine: fsm.New(fsm.Config{Shard: holdfast.ShardID(i + 1)}),
-			feeds: map[holdfast.EventID][]fsm.Change{}, changed: make(chan struct{})})
+			feeds: map[holdfast.EventID][]fsm.Change{}, changed: make(chan struct{}), moved: make(chan struct{})})
 	}
 	pipes := map[string]*bufconn.Listener{}
 	for i := range orDefault(cfg.Members, 3) {
 		m := &member{cluster: c, place: i}
+		m.persons = newPersons(m)
 		var listener net.Listener
 		if cfg.Loopback {
 			tcp, err := net.Listen("tcp", "127.0.0.1:0")
@@ -94,10 +105,14 @@ func New(tb testing.TB, cfg Config) *Cluster {
 			pipes[m.address] = bufconn.Listen(1 << 20)
 			listener = pipes[m.address]
 		}
-		m.server = grpc.NewServer(grpc.MaxRecvMsgSize(holdfast.BatchBytesMax + 1<<10))
+		m.server = grpc.NewServer(grpc.MaxRecvMsgSize(holdfast.BatchBytesMax+1<<10),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 10 * time.Second, PermitWithoutStream: true}))
 		api.RegisterClaimsServer(m.server, m)
 		api.RegisterEventsServer(m.server, m)
+		api.RegisterLineServer(m.server, &lineService{member: m})
 		api.RegisterClusterServer(m.server, m)
+		api.RegisterPersonsServer(m.server, m.persons)
+		api.RegisterSettlementServer(m.server, m)
 		c.members = append(c.members, m)
 		go func() { _ = m.server.Serve(listener) }()
 	}
@@ -196,6 +211,10 @@ func (c *Cluster) StepDown() {
 	defer c.mu.Unlock()
 	c.leads = (c.leads + 1) % len(c.members)
 	c.term++
+	c.budgets.Clear() // the memory of one reign
+	for _, s := range c.shards {
+		s.leases.Clear()
+	}
 }
 
 // Leader is the address of the member that leads.
@@ -206,10 +225,14 @@ func (c *Cluster) Leader() string {
 }
 
 // FailNext answers the next n batches with the failure, without executing them. Batches carry commands of callers
-// that came at the same time, so one caller at a time makes the number meaningful; so for DropReply and Stall.
+// that came at the same time, so one caller at a time makes the number meaningful; so for DropReply and Stall. With 0 those
+// that are still to come are forgotten.
 func (c *Cluster) FailNext(failure *holdfast.Error, n int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if n == 0 {
+		c.failures = nil
+	}
 	for range n {
 		c.failures = append(c.failures, failure)
 	}
@@ -259,7 +282,7 @@ func (c *Cluster) Machine(id holdfast.ShardID, f func(*fsm.Machine)) {
 // the next apply.
 func (s *shard) apply(commands []byte, count int, step time.Duration) {
 	s.entry = append(command.BeginEntry(s.entry), commands...)
-	wall := wallStart + int64((s.machine.Clock().Add(step))/1000)
+	wall := wallStart + (s.wallAhead + s.passed() + step).Milliseconds()
 	s.entry = command.FinishEntry(s.entry, uint32(step/time.Microsecond), wall, count)
 	s.index++
 	s.output.Reset()
@@ -268,8 +291,13 @@ func (s *shard) apply(commands []byte, count int, step time.Duration) {
 	for _, change := range s.machine.Changes() {
 		s.feeds[change.Event] = append(s.feeds[change.Event], change)
 	}
+	close(s.moved)
+	s.moved = make(chan struct{})
 	if len(s.machine.Changes()) > 0 {
 		close(s.changed)
 		s.changed = make(chan struct{})
 	}
 }
+
+// passed is how much time has passed on the shard's hold clock.
+func (s *shard) passed() time.Duration { return time.Duration(s.machine.Clock()) * time.Microsecond }

@@ -87,7 +87,7 @@ func (c *Cluster) apply(shard holdfast.ShardID, commands []byte, count int) (hol
 	entry := append(command.BeginEntry(nil), commands...)
 	c.index++
 	out := command.Output{Answer: true}
-	c.directory.Apply(c.index, command.FinishEntry(entry, 0, wallStart, count), &out)
+	c.directory.Apply(c.index, command.FinishEntry(entry, 0, wallStart+(c.wallAhead+c.shards[0].passed()).Milliseconds(), count), &out)
 	return c.stamp(shard), out.Results
 }
 
@@ -206,7 +206,7 @@ func (m *member) Orders(q *api.OrdersRequest, stream grpc.ServerStreamingServer[
 		return err
 	}
 	defer t.cut.Release()
-	return convert.Status(convert.Orders(t.cut, holdfast.EventID(q.GetEvent()), t.stamp, stream.Send))
+	return convert.Status(convert.Orders(t.cut, holdfast.EventID(q.GetEvent()), q.GetContact(), t.stamp, stream.Send))
 }
 
 // Watch sends what changes.
@@ -243,7 +243,7 @@ func (s *shard) since(id holdfast.EventID, from holdfast.Revision, stamp *api.St
 	if !ok {
 		return nil, &holdfast.Error{Kind: holdfast.NotFound, Message: "there is no event " + id.String()}
 	}
-	answer := &api.Changes{Stamp: stamp, Revision: uint64(e.Revision), Sale: uint32(e.Sale)}
+	answer := &api.Changes{Stamp: stamp, Revision: uint64(e.Revision), Sale: uint32(e.Sale), Line: convert.LineSummary(convert.FindLine(s.machine, id))}
 	if from == 0 {
 		cut := s.machine.Cut()
 		defer cut.Release()

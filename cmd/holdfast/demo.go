@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,12 @@ import (
 const (
 	demoHoldTTL   = 4 * time.Second
 	demoPayWindow = 10 * time.Second
+	demoSession   = 2 * time.Minute
+	demoIdle      = 6 * time.Second
+	demoCeiling   = 4000 // sessions at a time
+
+	// lobby is how long the line is open before the draw.
+	lobby = 3 * time.Second
 
 	// down is how long the killed leader stays away: long enough to see the others go on without it.
 	down = 2 * time.Second
@@ -50,9 +57,11 @@ func (a *app) demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Watch an on-sale on a three-member cluster, with a leader killed in the middle and an audit",
-		Long: `Start a cluster of real processes on this machine, put an arena on sale, and let a crowd of buyers loose on it. In the
-middle of the rush the leader is killed, and later started again. At the end an audit compares what the cluster has with
-what each buyer was told. Exit code 3: the audit found something, or the gap was longer than 2 s.
+		Long: `Start a cluster of real processes on this machine with two frontends and a sandbox that plays the payment provider, put an
+arena on sale, and let a crowd of buyers loose on it: over HTTP, through the waiting room and its draw. In the middle of the
+rush the leader is killed, and later started again. At the end an audit compares what the cluster has with what each buyer
+was told and with what the provider charged, and verifies the draw. Exit code 3: the audit found something, or the gap was
+longer than 2 s.
 
 On a terminal the cluster stays up after the sale, for you to look at, until q or Ctrl-C. Its data is deleted at the end.`,
 		Example: `  holdfast demo
@@ -101,7 +110,8 @@ type demoOut struct {
 	Dropped        int            `json:"dropped"`
 	Endings        map[string]int `json:"endings"`
 	Refused        map[string]int `json:"refused"`
-	Failed         map[string]int `json:"failed"` // attempts that could not be decided, and were made again
+	RefusedReason  int            `json:"refused_with_reason"` // buyers who were not let into the line, and told why
+	Failed         map[string]int `json:"failed"`              // attempts that could not be decided, and were made again
 	Claims         int64          `json:"claims_acknowledged"`
 	ClaimsPerS     float64        `json:"claims_per_s"`
 	HoldP50Ms      float64        `json:"hold_p50_ms"` // outside the gap that a fault tears
@@ -122,6 +132,7 @@ type demonstration struct {
 	app     *app
 	dir     string
 	cluster *localCluster
+	shop    *shop
 	client  *client.Client
 	spec    command.EventSpec
 	event   client.Event
@@ -182,6 +193,11 @@ func (f demoFlags) spec() (command.EventSpec, error) {
 	}
 	spec.Rules.HoldTTLMs = uint32(demoHoldTTL / time.Millisecond)
 	spec.Rules.PayWindowMs = uint32(demoPayWindow / time.Millisecond)
+	spec.Line = command.LineRules{Enabled: true, CeilingMax: demoCeiling, SessionMs: uint32(demoSession / time.Millisecond), IdleMs: uint32(demoIdle / time.Millisecond)}
+	if !spec.Checkout.Given() {
+		spec.Checkout = command.Checkout{Mode: holdfast.ModeTest}
+	}
+	spec.Checkout.Account = shopAccount
 	return spec, nil
 }
 
@@ -218,10 +234,16 @@ func (d *demonstration) open(ctx context.Context) (err error) {
 	if err := d.block(ctx); err != nil {
 		return err
 	}
-	if err := d.client.OpenSale(ctx, d.event.EventRef); err != nil {
+	if err := d.client.OpenLine(ctx, d.event.EventRef); err != nil {
 		return err
 	}
-	d.view.say("%s: %d places on sale", d.spec.Title, d.spec.Units()-d.blocked)
+	if d.shop, err = startShop(ctx, d.dir, d.cluster, bankOf(d.seed)); err != nil {
+		return err
+	}
+	d.view.say("%s: %d places, and a line before the door", d.spec.Title, d.spec.Units()-d.blocked)
+	for _, address := range d.shop.addresses {
+		d.view.say("look: %s/e/%s", address, d.spec.Name)
+	}
 	return nil
 }
 
@@ -244,25 +266,51 @@ func (d *demonstration) block(ctx context.Context) error {
 	return nil
 }
 
-// sell lets the crowd in, makes the fault, waits for the end and audits.
+// sell lets the crowd in, opens the sale, makes the fault, waits for the end and audits.
 func (d *demonstration) sell(ctx context.Context) error {
-	d.crowd = newCrowd(d.client, d.event, d.buyers, d.rush, d.seed)
+	d.crowd = newCrowd(d.shop, d.event, d.buyers, d.rush, d.seed)
 	d.view.watch(ctx, d)
-	d.view.say("%d buyers come, a fifth of them at once", d.buyers)
-	opened := time.Now()
-	failing := make(chan error, 1) // what became of the fault
-	go func() { failing <- d.fault(ctx, opened) }()
+	d.view.say("%d buyers come, two of five before the draw", d.buyers)
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	doing := make(chan error, 1) // what became of the opening and the fault
+	go func() {
+		err := d.openSale(ctx)
+		if err == nil {
+			err = d.fault(ctx, time.Now())
+		}
+		if err != nil {
+			stop(err) // the crowd would wait for an opening that never comes
+		}
+		doing <- err
+	}()
 	d.crowd.run(ctx)
-	if err := errors.Join(<-failing, ctx.Err()); err != nil {
+	if err := cmp.Or(<-doing, ctx.Err()); err != nil {
 		return err
 	}
-	d.out.SaleMs = time.Since(opened).Milliseconds()
-	d.view.say("the crowd has gone; holds that were let go lapse")
+	d.out.SaleMs = d.crowd.since(time.Now()).Milliseconds()
+	d.view.say("the crowd has gone; what was let go lapses, and what is owed is settled")
 	if err := d.quiet(ctx); err != nil {
 		return err
 	}
-	d.view.say("audit: what the cluster has, against what buyers were told")
+	d.view.say("audit: what the cluster has, against what buyers were told and the provider charged")
 	return d.audit(ctx)
+}
+
+// openSale draws the order of those who are in line, and opens the sale.
+func (d *demonstration) openSale(ctx context.Context) error {
+	if !pause(ctx, lobby) {
+		return ctx.Err()
+	}
+	if err := d.client.Draw(ctx, d.event.EventRef, holdfast.BeaconRound{}); err != nil {
+		return err
+	}
+	if err := d.client.OpenSale(ctx, d.event.EventRef); err != nil {
+		return err
+	}
+	d.crowd.open()
+	d.view.say("the order is drawn, and the sale is open")
+	return nil
 }
 
 // fault kills the leader of the event's shard in the middle of the rush, and starts it again later.
@@ -292,7 +340,8 @@ func (d *demonstration) fault(ctx context.Context, opened time.Time) error {
 	return d.cluster.start(leader)
 }
 
-// quiet waits until no hold is left: those that buyers let go lapse by themselves.
+// quiet waits until no hold is left and nothing is owed: holds that buyers let go lapse by themselves, and the frontends
+// settle the rest with the provider.
 func (d *demonstration) quiet(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, demoPayWindow+holdfast.GraceMax+startPatience)
 	defer cancel()
@@ -301,11 +350,20 @@ func (d *demonstration) quiet(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if e.Total.Held+e.Total.Paying == 0 {
+		owed := 0
+		for effect, err := range d.client.Effects(ctx, d.event.Shard) {
+			if err != nil {
+				return err
+			}
+			if effect.Kind != holdfast.EffectReceipt && effect.Kind != holdfast.EffectNotify { // nobody is to be written to
+				owed++
+			}
+		}
+		if e.Total.Held+e.Total.Paying == 0 && owed == 0 {
 			return nil
 		}
 		if !pause(ctx, 100*time.Millisecond) {
-			return fmt.Errorf("%d units are still held, %d in payment: %w", e.Total.Held, e.Total.Paying, ctx.Err())
+			return fmt.Errorf("%d units are still held, %d in payment, and %d effects owed: %w", e.Total.Held, e.Total.Paying, owed, ctx.Err())
 		}
 	}
 }
@@ -327,17 +385,11 @@ func (d *demonstration) audit(ctx context.Context) error {
 	o.verdict = judge(found)
 	o.Event, o.Nodes, o.Seed, o.Buyers = d.event.ID.String(), d.nodes, d.seed, d.buyers
 	o.Answered, o.Dropped = w.answered()
-	o.Endings, o.Refused, o.Failed = map[string]int{}, map[string]int{}, map[string]int{}
+	o.Endings, o.Refused, o.Failed, o.RefusedReason = map[string]int{}, w.refused, w.attempts, w.ended[turnedOff]
 	for how, n := range w.ended {
 		if ending(how) != stillHere {
 			o.Endings[ending(how).String()] = n
 		}
-	}
-	for outcome, n := range w.refused {
-		o.Refused[outcome.String()] = n
-	}
-	for kind, n := range w.failed {
-		o.Failed[kind.String()] = n
 	}
 	o.Claims = w.live.acked.Load()
 	o.ClaimsPerS = float64(o.Claims) / (float64(o.SaleMs) / 1000)
@@ -373,9 +425,9 @@ func (o *demoOut) failed() string {
 
 func (o demoOut) table(w io.Writer) {
 	row(w)
-	row(w, "SOLD", "FREE", "HELD", "BLOCKED", "CAPACITY", "ORDERS", "BUYERS", "HOLD P50", "HOLD P99", "CLAIMS/S")
-	row(w, o.Sold, o.Free, o.Held, o.Blocked, o.Capacity, o.Orders, o.Buyers, fmt.Sprintf("%.1f ms", o.HoldP50Ms), fmt.Sprintf("%.1f ms", o.HoldP99Ms),
-		fmt.Sprintf("%.0f", o.ClaimsPerS))
+	row(w, "SOLD", "FREE", "HELD", "BLOCKED", "CAPACITY", "ORDERS", "BUYERS", "JOINED", "ADMITTED", "HOLD P50", "HOLD P99", "REQUESTS/S")
+	row(w, o.Sold, o.Free, o.Held, o.Blocked, o.Capacity, o.Orders, o.Buyers, o.Joined, o.Admitted, fmt.Sprintf("%.1f ms", o.HoldP50Ms),
+		fmt.Sprintf("%.1f ms", o.HoldP99Ms), fmt.Sprintf("%.0f", o.ClaimsPerS))
 	row(w)
 	row(w, "AUDIT")
 	for _, c := range o.Checks {
@@ -395,20 +447,28 @@ func (d *demonstration) stay(ctx context.Context) {
 		self = "holdfast"
 	}
 	d.app.progress(`
-The cluster stays up until you press q or Ctrl-C. In another terminal:
+The cluster stays up until you press q or Ctrl-C. In a browser:
+
+  %[5]s/e/%[4]s
+
+In another terminal:
 
   export %s=%s
   %[3]s cluster status
   %[3]s event show %[4]s
   %[3]s event open %[4]s && %[3]s hold create %[4]s --buyer ada --best 2
+  %[3]s queue show %[4]s && %[3]s queue verify-draw %[4]s
   %[3]s cluster verify
-`, endpointsEnv, endpoints, self, d.spec.Name)
+`, endpointsEnv, endpoints, self, d.spec.Name, d.shop.addresses[0])
 	<-ctx.Done()
 }
 
 // close stops what was started. It may be called at any point.
 func (d *demonstration) close() error {
 	var errs []error
+	if d.shop != nil {
+		errs = append(errs, d.shop.close())
+	}
 	if d.client != nil {
 		errs = append(errs, d.client.Close())
 	}

@@ -7,6 +7,8 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
+	"github.com/holdfast-db/holdfast/frontend/settle"
+	"github.com/holdfast-db/holdfast/fsm/draw"
 )
 
 // The audit reads the cluster as any client can, and compares it with what the buyers were told. It uses nothing of
@@ -21,27 +23,57 @@ type evidence struct {
 	told    []told
 	unsure  map[holdfast.HoldID]bool
 	broken  []string
+
+	line    client.Line
+	drawn   error         // what is wrong with the record of the draw
+	places  int           // numbers that buyers were given
+	twice   int           // numbers that two buyers were given
+	lost    int           // buyers who were told that their place is not there
+	money   settle.Report // the provider's books against the cluster's
+	wallets []client.Payment
 }
 
-// collect reads the cluster when the sale is over.
+// collect reads the cluster and the provider when the sale is over.
 func collect(ctx context.Context, c *client.Client, w *crowd, blocked int) (evidence, error) {
-	e := evidence{blocked: blocked, told: w.told, unsure: w.unsure, broken: w.broken}
-	var err error
-	if e.event, err = c.Event(ctx, w.event.EventRef); err != nil {
-		return e, err
-	}
-	seats, err := c.Seats(ctx, w.event.EventRef)
+	e := evidence{blocked: blocked, told: w.told, unsure: w.unsure, broken: w.broken, places: len(w.places), twice: w.twice, lost: w.ended[lostPlace]}
+	err := e.read(ctx, c, w.event.EventRef)
 	if err != nil {
 		return e, err
 	}
+	if e.line, err = c.Line(ctx, w.event.EventRef); err != nil {
+		return e, err
+	}
+	record, err := c.DrawRecord(ctx, w.event.EventRef)
+	if err != nil {
+		return e, err
+	}
+	e.drawn = draw.Verify(record)
+	book, err := c.Payments(ctx, w.event.EventRef)
+	if err != nil {
+		return e, err
+	}
+	e.wallets = book.Payments
+	e.money, err = w.shop.reconcile(ctx, c, w.event.EventRef)
+	return e, err
+}
+
+// read reads what there is of the event: counters, seats, orders.
+func (e *evidence) read(ctx context.Context, c *client.Client, event client.EventRef) (err error) {
+	if e.event, err = c.Event(ctx, event); err != nil {
+		return err
+	}
+	seats, err := c.Seats(ctx, event)
+	if err != nil {
+		return err
+	}
 	e.seats = seats.States
-	for order, err := range c.Orders(ctx, w.event.EventRef) {
+	for order, err := range c.Orders(ctx, event) {
 		if err != nil {
-			return e, err
+			return err
 		}
 		e.orders = append(e.orders, order)
 	}
-	return e, nil
+	return nil
 }
 
 // verdict is what the audit found.
@@ -57,6 +89,16 @@ type verdict struct {
 	Oversold         int        `json:"oversold"`          // units sold beyond what a section has
 	LostAcknowledged int        `json:"lost_acknowledged"` // sales that a buyer was told of and the cluster does not have, or holds that ended early
 	Unexplained      int        `json:"unexplained_orders"`
+	Joined           int        `json:"joined"` // places in the line
+	Admitted         int        `json:"admitted"`
+	PlacesLost       int        `json:"places_lost"`
+	DrawVerified     bool       `json:"draw_verified"`
+	CapturedMinor    int64      `json:"captured_minor"`   // by the provider, less what it gave back
+	SoldMinor        int64      `json:"sold_value_minor"` // of the orders that stand
+	Differences      int        `json:"payment_differences"`
+	Rescued          int        `json:"rescued"` // orders on money that came after its hold was over
+	Voided           int        `json:"voided"`  // payments that were cancelled at the provider
+	Refunded         int        `json:"refunded"`
 	Checks           []checkOut `json:"checks"`
 }
 
@@ -84,7 +126,57 @@ func judge(e evidence) verdict {
 	v.checkTold(e)
 	v.checkSections(e)
 	v.checkMap(e)
+	v.checkLine(e)
+	v.checkMoney(e)
 	return v
+}
+
+// checkLine looks whether every place came to one end, and none was given out twice or lost.
+func (v *verdict) checkLine(e evidence) {
+	sum := 0
+	for _, n := range e.line.Counts {
+		sum += int(n)
+	}
+	v.Joined, v.PlacesLost, v.DrawVerified = int(e.line.Issued), e.lost, e.drawn == nil
+	// Whoever had a session bought, let it be over, or left.
+	for _, s := range []holdfast.PlaceState{holdfast.PlaceAdmitted, holdfast.PlaceFinished, holdfast.PlaceLapsed, holdfast.PlaceOffered, holdfast.PlaceLeft} {
+		v.Admitted += int(e.line.Counts[s])
+	}
+	v.check("every place has one outcome", sum == v.Joined, "%d places, %d outcomes", v.Joined, sum)
+	v.check("a place is one buyer's", e.twice == 0 && e.places <= v.Joined, "buyers were given %d of %d numbers, %d of them twice", e.places, v.Joined, e.twice)
+	v.check("no place is lost", e.lost == 0, "%d buyers were told that their place is not there", e.lost)
+	why := "anyone can recompute the order of " + fmt.Sprint(e.line.Cohort) + " places"
+	if e.drawn != nil {
+		why = e.drawn.Error()
+	}
+	v.check("the draw can be verified", v.DrawVerified, "%s", why)
+}
+
+// checkMoney compares what the provider took with what the orders that stand come to.
+func (v *verdict) checkMoney(e evidence) {
+	for _, o := range e.orders {
+		v.SoldMinor += o.Amount.AmountMinor - o.RefundedMinor - o.OwedMinor
+	}
+	for _, p := range e.wallets {
+		switch {
+		case p.State == holdfast.PaymentVoided:
+			v.Voided++
+		case p.Stray && p.Ordered:
+			v.Rescued++
+		}
+		if p.RefundedMinor > 0 {
+			v.Refunded++
+		}
+	}
+	v.CapturedMinor, v.Differences = e.money.Captured-e.money.Refunded, len(e.money.Differences)
+	currency, example := e.event.Spec.Currency, ""
+	if v.Differences > 0 {
+		example = ", as: " + string(e.money.Differences[0].Kind)
+	}
+	v.check("money equals seats", v.CapturedMinor == v.SoldMinor, "the provider took %s, the orders that stand come to %s",
+		formatMoney(holdfast.Money{AmountMinor: v.CapturedMinor, Currency: currency}), formatMoney(holdfast.Money{AmountMinor: v.SoldMinor, Currency: currency}))
+	v.check("the books are the provider's", v.Differences == 0 && e.money.Settling == 0, "%d of %d payments differ, %d are under way; %d were voided%s",
+		v.Differences, e.money.Known, e.money.Settling, v.Voided, example)
 }
 
 // checkOwners looks for units that are two buyers', by what they were told and by the orders.

@@ -2,38 +2,46 @@ package main
 
 import (
 	"context"
-	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
+	"github.com/holdfast-db/holdfast/frontend/visitor"
 	"github.com/holdfast-db/holdfast/fsm/command"
 )
 
-// The crowd: buyers who arrive together, want the same good seats, change their minds, and remember what they were
-// told. What they remember is all that the audit believes.
+// The crowd: buyers who come to the frontends over HTTP, stand in line, want the same good seats, change their minds,
+// pay at the sandbox, and remember what they were told. What they remember is all that the audit believes.
 
 // How buyers behave. The shares are per hundred buyers; the times are short, so that a sale takes seconds.
 const (
-	waitShare     = 20 // are there when the sale opens
+	earlyShare    = 40 // are in line before the draw
 	clickShare    = 30 // choose seats on the map: the front rows, like everybody
 	generalShare  = 20 // want to stand
 	leaveShare    = 6  // give their hold back
 	vanishShare   = 6  // close the page: their hold lapses
+	abandonShare  = 6  // begin to pay, and close the page then
 	declineShare  = 10 // have their first card declined
-	twiceShare    = 5  // are told twice by the payment provider that they have paid
+	actionShare   = 5  // are sent to their bank's page, and do not come back from it
+	lateShare     = 4  // have a bank that answers late
+	closeShare    = 20 // of those who find nothing: close the page instead of leaving the line
+	shyShare      = 5  // close the page behind the payment: only the webhook tells that they have paid
 	thinkMax      = 600 * time.Millisecond
 	payMax        = 300 * time.Millisecond
 	comeBackMin   = 100 * time.Millisecond // to look again for seats that are in other hands
 	comeBackMax   = 500 * time.Millisecond
 	triesPerWant  = 4
 	buyerPatience = 30 * time.Second // with a system that does not answer
+	linePatience  = 5 * time.Minute  // with a line that does not move
 )
 
 // ending is how a buyer's visit ended.
@@ -46,12 +54,18 @@ const (
 	gaveUp    // was told too often that seats are in other hands
 	gaveBack  // released the hold
 	vanished  // let the hold lapse
-	lateToPay // the hold was over before the payment had begun
+	abandoned // let a payment be
+	unseen    // paid, and did not look what became of it
+	lateToPay // the hold was over before the payment was
+	shownOut  // had no session any more when the claim came
+	turnedOff // was not let into the line, and told why
+	lostPlace // was told that the place is not there
 	dropped   // was left without an answer
 	endings
 )
 
-var endingNames = [endings]string{"still_here", "bought", "sold_out", "gave_up", "gave_back", "vanished", "late_to_pay", "dropped"}
+var endingNames = [endings]string{"still_here", "bought", "sold_out", "gave_up", "gave_back", "vanished", "abandoned", "paid_unseen", "late_to_pay", "shown_out",
+	"turned_off", "lost_place", "dropped"}
 
 func (e ending) String() string { return endingNames[e] }
 
@@ -65,32 +79,36 @@ type told struct {
 
 // crowd runs the buyers and keeps what they were told.
 type crowd struct {
-	client *client.Client
+	shop   *shop
 	event  client.Event
 	seed   uint64
 	size   int
-	rush   time.Duration // over which they arrive
+	rush   time.Duration // over which they arrive after the opening
+	opened chan struct{} // closed when the sale opens
 
 	rows    []frontRow              // what those who click look at, best first
 	general []holdfast.SectionIndex // where one stands
 
-	began time.Time
+	http  *http.Client
+	began time.Time // the opening
 	live  liveCounts
 
-	mu      sync.Mutex
-	told    []told
-	unsure  map[holdfast.HoldID]bool // a sale was asked for, and the answer never came
-	broken  []string                 // promises to a buyer that were broken before the audit
-	ended   [endings]int
-	acks    []time.Duration // when claims were acknowledged, since began
-	holds   []holdSample
-	refused map[holdfast.Outcome]int
-	failed  map[holdfast.Kind]int // attempts that could not be decided
+	mu       sync.Mutex
+	told     []told
+	unsure   map[holdfast.HoldID]bool // was paid for, or may have been, and nobody told the buyer
+	broken   []string                 // promises to a buyer that were broken before the audit
+	ended    [endings]int
+	places   map[uint32]bool // numbers that were given out
+	twice    int             // numbers that two buyers were given
+	acks     []time.Duration // when claims were acknowledged, since the opening
+	holds    []holdSample
+	refused  map[string]int // by code
+	attempts map[string]int // that could not be decided, and were made again
 }
 
 // liveCounts are for who watches.
 type liveCounts struct {
-	arrived, inside, soldSeats, acked atomic.Int64
+	arrived, inLine, inside, soldSeats, acked atomic.Int64
 }
 
 // holdSample is one Hold: when it was asked for, and how long the answer took.
@@ -102,11 +120,12 @@ type frontRow struct {
 	seats int
 }
 
-func newCrowd(c *client.Client, event client.Event, size int, rush time.Duration, seed uint64) *crowd {
-	w := &crowd{client: c, event: event, size: size, rush: rush, seed: seed,
-		unsure: map[holdfast.HoldID]bool{}, refused: map[holdfast.Outcome]int{}, failed: map[holdfast.Kind]int{}}
-	for s := range event.Spec.Sections {
-		sec, index := &event.Spec.Sections[s], holdfast.SectionIndex(s)
+func newCrowd(s *shop, event client.Event, size int, rush time.Duration, seed uint64) *crowd {
+	w := &crowd{shop: s, event: event, size: size, rush: rush, seed: seed, opened: make(chan struct{}), began: time.Now(),
+		unsure: map[holdfast.HoldID]bool{}, places: map[uint32]bool{}, refused: map[string]int{}, attempts: map[string]int{},
+		http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: crowdConns, MaxConnsPerHost: crowdConns, DisableCompression: true}}}
+	for i := range event.Spec.Sections {
+		sec, index := &event.Spec.Sections[i], holdfast.SectionIndex(i)
 		if sec.General() {
 			w.general = append(w.general, index)
 			continue
@@ -120,30 +139,48 @@ func newCrowd(c *client.Client, event client.Event, size int, rush time.Duration
 	return w
 }
 
+// crowdConns is how many connections the crowd shares to each frontend.
+const crowdConns = 256
+
 // run lets the crowd in and waits until everybody has left.
 func (w *crowd) run(ctx context.Context) {
-	w.began = time.Now()
 	var wg sync.WaitGroup
 	for number := range w.size {
-		b := &buyer{crowd: w, rng: rand.New(rand.NewPCG(w.seed, uint64(number)))}
-		binary.BigEndian.PutUint64(b.id[:], w.seed)
-		binary.BigEndian.PutUint64(b.id[8:], uint64(number)+1)
 		wg.Go(func() {
-			// Many wait for the opening and come at once, the others all through the rush.
-			if at := b.sometime(w.rush); !b.chance(waitShare) && !pause(ctx, at) {
-				w.leave(b, dropped)
+			b := w.newBuyer(number)
+			// Many are in line before the sale opens, the others come all through the rush.
+			if !b.chance(earlyShare) && !(b.await(ctx, w.opened) && pause(ctx, b.sometime(w.rush))) {
+				w.leave(dropped)
 				return
 			}
 			w.live.arrived.Add(1)
-			w.live.inside.Add(1)
-			w.leave(b, b.visit(ctx))
-			w.live.inside.Add(-1)
+			how := b.visit(ctx)
+			if (how == gaveUp || how == soldOut) && !b.chance(closeShare) {
+				how = b.goHome(ctx, how)
+			}
+			w.leave(how)
 		})
 	}
 	wg.Wait()
+	w.http.CloseIdleConnections()
 }
 
-func (w *crowd) leave(b *buyer, how ending) {
+// open says that the sale has opened.
+func (w *crowd) open() {
+	w.mu.Lock()
+	w.began = time.Now()
+	w.mu.Unlock()
+	close(w.opened)
+}
+
+// since is the time since the sale opened.
+func (w *crowd) since(t time.Time) time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return t.Sub(w.began)
+}
+
+func (w *crowd) leave(how ending) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.ended[how]++
@@ -164,15 +201,40 @@ func pause(ctx context.Context, d time.Duration) bool {
 // heldUnits are units that a buyer has, and until when for certain: counted from before they were asked for, so that
 // the truth is a little later.
 type heldUnits struct {
-	client.Hold
+	visitor.Hold
 	until time.Time
 }
 
 // buyer is one of the crowd.
 type buyer struct {
 	*crowd
-	id  holdfast.BuyerID
-	rng *rand.Rand
+	*visitor.Visitor
+	number int
+	rng    *rand.Rand
+	id     holdfast.BuyerID
+}
+
+func (w *crowd) newBuyer(number int) *buyer {
+	b := &buyer{crowd: w, number: number, rng: rand.New(rand.NewPCG(w.seed, uint64(number)))}
+	addresses := slices.Clone(w.shop.addresses)
+	if number%2 == 1 {
+		slices.Reverse(addresses) // half of the crowd goes to the other frontend first
+	}
+	b.Visitor = visitor.New(visitor.Config{Frontends: addresses, Event: w.event.Spec.Name, HTTP: w.http, Failed: w.again,
+		Address: fmt.Sprintf("10.%d.%d.%d", number>>16&0xFF, number>>8&0xFF, number&0xFF)})
+	return b
+}
+
+// again notes an attempt that was made again.
+func (w *crowd) again(err error) {
+	code := "unreachable"
+	var p *visitor.Problem
+	if errors.As(err, &p) {
+		code = p.Code
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.attempts[code]++
 }
 
 func (b *buyer) chance(share int) bool { return b.rng.IntN(100) < share }
@@ -181,8 +243,23 @@ func (b *buyer) sometime(max time.Duration) time.Duration {
 	return time.Duration(b.rng.Int64N(int64(max)))
 }
 
-// visit is one buyer's visit, from looking for seats to paying for them.
+// await waits for something to happen, and reports false when ctx ended instead.
+func (b *buyer) await(ctx context.Context, happened <-chan struct{}) bool {
+	select {
+	case <-happened:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// visit is one buyer's visit, from the line to the order.
 func (b *buyer) visit(ctx context.Context) ending {
+	if how := b.queue(ctx); how != stillHere {
+		return how
+	}
+	b.live.inside.Add(1)
+	defer b.live.inside.Add(-1)
 	hold, how := b.find(ctx)
 	if how != stillHere {
 		return how
@@ -197,6 +274,60 @@ func (b *buyer) visit(ctx context.Context) ending {
 	return b.pay(ctx, hold)
 }
 
+// queue joins the line and waits for the buyer's turn.
+func (b *buyer) queue(ctx context.Context) ending {
+	var place visitor.Place
+	err := b.ask(ctx, func(ctx context.Context) (err error) { place, err = b.Join(ctx); return err })
+	if err != nil {
+		return b.noAnswer(err, turnedOff)
+	}
+	b.given(place)
+	b.live.inLine.Add(1)
+	defer b.live.inLine.Add(-1)
+	for deadline := time.Now().Add(linePatience); visitor.Waits(place.State); {
+		if place.Room == "sold_out" || place.Room == "over" {
+			return soldOut
+		}
+		if time.Now().After(deadline) || !pause(ctx, max(time.Duration(place.NextPollMs)*time.Millisecond, comeBackMin)) {
+			return dropped
+		}
+		if err := b.ask(ctx, func(ctx context.Context) (err error) { place, err = b.Place(ctx); return err }); err != nil {
+			return b.noAnswer(err, lostPlace)
+		}
+	}
+	return stillHere
+}
+
+// given notes a place that was given out.
+func (b *buyer) given(p visitor.Place) {
+	if key, err := hex.DecodeString(strings.TrimPrefix(p.Key, "place_")); err == nil && len(key) >= len(b.id) {
+		copy(b.id[:], key)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.places[p.Number] {
+		b.twice++
+	}
+	b.places[p.Number] = true
+}
+
+// noAnswer is how a visit ends with an error: told is the ending when a frontend said why.
+func (b *buyer) noAnswer(err error, told ending) ending {
+	var p *visitor.Problem
+	if errors.As(err, &p) {
+		return told
+	}
+	return dropped
+}
+
+// goHome gives the place up, so that the next in line need not wait for somebody who has gone.
+func (b *buyer) goHome(ctx context.Context, how ending) ending {
+	if err := b.ask(ctx, func(ctx context.Context) error { return b.Leave(ctx) }); err != nil {
+		return b.noAnswer(err, how)
+	}
+	return how
+}
+
 // find looks for seats: first what the buyer likes, then what there is.
 func (b *buyer) find(ctx context.Context) (heldUnits, ending) {
 	count := []int{1, 2, 2, 2, 2, 3, 4, 4}[b.rng.IntN(8)]
@@ -207,19 +338,22 @@ func (b *buyer) find(ctx context.Context) (heldUnits, ending) {
 			if err == nil {
 				return hold, stillHere
 			}
-			var no *client.Refusal
-			if !errors.As(err, &no) {
+			var no *visitor.Problem
+			switch {
+			case !errors.As(err, &no):
 				return hold, dropped
+			case no.Code == holdfast.SessionRequired.String():
+				return hold, shownOut
 			}
-			if no.Outcome == holdfast.SoldOut || no.Outcome == holdfast.SeatNotForYou {
+			if no.Code == holdfast.SoldOut.String() || no.Code == holdfast.SeatNotForYou.String() {
 				break
 			}
-			hope = hope || no.Outcome != holdfast.SeatSold
+			hope = hope || no.Code != holdfast.SeatSold.String()
 			if len(no.Near) == count {
-				want = command.Want{Kind: command.WantSeats, Seats: no.Near} // what the answer offers instead
+				want = visitor.Want{Seats: no.Near} // what the answer offers instead
 				continue
 			}
-			if want.Kind == command.WantSeats {
+			if want.Seats != nil {
 				want = b.click(count)
 			}
 			if !pause(ctx, comeBackMin+b.sometime(comeBackMax-comeBackMin)) {
@@ -234,14 +368,14 @@ func (b *buyer) find(ctx context.Context) (heldUnits, ending) {
 }
 
 // wishes are what the buyer asks for, one after the other.
-func (b *buyer) wishes(count int) (wants []command.Want) {
+func (b *buyer) wishes(count int) (wants []visitor.Want) {
 	stand := func() {
 		if len(b.general) > 0 {
-			wants = append(wants, command.Want{Kind: command.WantGeneral, Section: b.general[b.rng.IntN(len(b.general))], Count: uint8(count)})
+			wants = append(wants, visitor.Want{General: &visitor.General{Section: int(b.general[b.rng.IntN(len(b.general))]), Count: count}})
 		}
 	}
-	best := func(tier holdfast.TierIndex, adjacent bool) {
-		wants = append(wants, command.Want{Kind: command.WantBest, Section: holdfast.AnySection, Tier: tier, Count: uint8(count), Adjacent: adjacent})
+	best := func(tier *int, apart bool) {
+		wants = append(wants, visitor.Want{Best: &visitor.Best{Count: count, Tier: tier, Apart: apart}})
 	}
 	switch kind := b.rng.IntN(100); {
 	case kind < clickShare && len(b.rows) > 0:
@@ -249,117 +383,46 @@ func (b *buyer) wishes(count int) (wants []command.Want) {
 	case kind < clickShare+generalShare:
 		stand()
 	default:
-		best(holdfast.TierIndex(b.rng.IntN(len(b.event.Spec.Tiers))), true)
+		tier := b.rng.IntN(len(b.event.Spec.Tiers))
+		best(&tier, false)
 	}
-	best(holdfast.AnyTier, true)
-	best(holdfast.AnyTier, false)
+	best(nil, false)
+	best(nil, true)
 	stand()
 	return wants
 }
 
 // click chooses seats side by side on the map. The nearer to the front a row is, the more want it.
-func (b *buyer) click(count int) command.Want {
+func (b *buyer) click(count int) (want visitor.Want) {
 	r := b.rows[int(float64(len(b.rows))*b.rng.Float64()*b.rng.Float64())]
 	count = min(count, r.seats)
-	from := r.first + holdfast.SeatIndex(b.rng.IntN(r.seats-count+1))
-	want := command.Want{Kind: command.WantSeats}
+	from := uint32(r.first) + uint32(b.rng.IntN(r.seats-count+1))
 	for i := range count {
-		want.Seats = append(want.Seats, from+holdfast.SeatIndex(i))
+		want.Seats = append(want.Seats, from+uint32(i))
 	}
 	return want
 }
 
-func (b *buyer) hold(ctx context.Context, want command.Want) (hold heldUnits, err error) {
-	asked := time.Now()
-	err = b.ask(ctx, func(ctx context.Context, id holdfast.CommandID) (err error) {
+func (b *buyer) hold(ctx context.Context, want visitor.Want) (hold heldUnits, err error) {
+	asked, key := time.Now(), visitor.NewKey()
+	err = b.ask(ctx, func(ctx context.Context) (err error) {
 		sent := time.Now()
-		hold.Hold, err = b.client.Hold(ctx, client.HoldRequest{ID: id, Event: b.event.EventRef, Buyer: b.id, Wants: []command.Want{want}})
-		hold.until = sent.Add(hold.Remaining)
+		hold.Hold, err = b.Hold(ctx, key, want)
+		hold.until = sent.Add(time.Duration(hold.RemainingMs) * time.Millisecond)
 		return err
 	})
+	at := b.since(asked)
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.holds = append(b.holds, holdSample{asked.Sub(b.began), time.Since(asked)})
+	b.holds = append(b.holds, holdSample{at, time.Since(asked)})
 	return hold, err
 }
 
 func (b *buyer) giveBack(ctx context.Context, hold heldUnits) ending {
-	err := b.ask(ctx, func(ctx context.Context, id holdfast.CommandID) error {
-		return b.client.Release(ctx, client.HoldRef{ID: id, Event: b.event.EventRef, Buyer: b.id, Hold: hold.ID})
-	})
-	if err != nil {
+	if err := b.ask(ctx, func(ctx context.Context) error { return b.Release(ctx, hold.ID) }); err != nil {
 		return b.refusedHold("release", hold, err)
 	}
 	return gaveBack
-}
-
-// pay begins a payment, waits for the provider, and has the hold sold.
-func (b *buyer) pay(ctx context.Context, hold heldUnits) ending {
-	attempts := holdfast.Attempt(1)
-	if b.chance(declineShare) {
-		attempts = 2
-	}
-	for attempt := holdfast.Attempt(1); attempt <= attempts; attempt++ {
-		until := hold.until
-		err := b.ask(ctx, func(ctx context.Context, id holdfast.CommandID) error {
-			sent := time.Now()
-			paying, err := b.client.BeginPayment(ctx, client.PaymentRequest{ID: id, Event: b.event.EventRef, Buyer: b.id, Hold: hold.ID, Attempt: attempt, Amount: hold.Amount})
-			until = sent.Add(paying.Remaining)
-			return err
-		})
-		if err != nil {
-			return b.refusedHold("begin payment", hold, err)
-		}
-		hold.until = until
-		pause(ctx, b.sometime(payMax)) // the provider; all but the last attempt are declined
-	}
-	times := 1
-	if b.chance(twiceShare) {
-		times = 2
-	}
-	for range times {
-		var order client.Order
-		err := b.ask(ctx, func(ctx context.Context, id holdfast.CommandID) (err error) {
-			order, err = b.client.Sell(ctx, client.SellRequest{ID: id, Event: b.event.EventRef, Hold: hold.ID, As: command.SalePaid, Attempt: attempts,
-				Amount: hold.Amount, Payment: fmt.Sprintf("pay_%x", b.id[8:])})
-			return err
-		})
-		if err != nil {
-			return b.refusedSale(hold, err)
-		}
-		if order.ID != hold.ID.Order() {
-			b.promiseBroken("%s became %s", hold.ID, order.ID)
-		}
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.told = append(b.told, told{Order: hold.ID.Order(), Buyer: b.id, Seats: hold.Seats, Amount: hold.Amount})
-	b.live.soldSeats.Add(int64(len(hold.Seats)))
-	return bought
-}
-
-// refusedSale notes a sale that was asked for and not told: if the answer never came, the order may exist.
-func (b *buyer) refusedSale(hold heldUnits, err error) ending {
-	how := b.refusedHold("sell", hold, err)
-	if how == dropped {
-		b.mu.Lock()
-		defer b.mu.Unlock()
-		b.unsure[hold.ID] = true
-	}
-	return how
-}
-
-// refusedHold judges a no to a buyer who has a hold. The only right one is that its time is over, and then it must
-// be: the shard's clock may stand still, but never run ahead.
-func (b *buyer) refusedHold(what string, hold heldUnits, err error) ending {
-	var no *client.Refusal
-	if !errors.As(err, &no) {
-		return dropped
-	}
-	if early := time.Until(hold.until); early > 0 || no.Outcome != holdfast.HoldLapsed {
-		b.promiseBroken("%s: %s of %s, %v before its time was over", what, no.Outcome.String(), hold.ID, early.Round(time.Millisecond))
-	}
-	return lateToPay
 }
 
 func (b *buyer) promiseBroken(format string, args ...any) {
@@ -368,44 +431,21 @@ func (b *buyer) promiseBroken(format string, args ...any) {
 	b.broken = append(b.broken, fmt.Sprintf(format, args...))
 }
 
-// ask sends a request until there is an answer, yes or no, or the buyer's patience ends. When it may have happened it
-// is sent with the same id again.
-func (b *buyer) ask(ctx context.Context, send func(context.Context, holdfast.CommandID) error) error {
-	var id holdfast.CommandID
-	for deadline := time.Now().Add(buyerPatience); ; {
-		err := send(ctx, id)
-		var no *client.Refusal
-		var failure *holdfast.Error
-		switch {
-		case err == nil:
-			b.acknowledged()
-			return nil
-		case errors.As(err, &no):
-			b.refusal(no.Outcome)
-			if no.Outcome.Remembered() || time.Now().After(deadline) || !pause(ctx, comeBackMin) {
-				return err
-			}
-			id = holdfast.CommandID{} // nothing was decided but about the id: ask with another
-			continue
-		case !errors.As(err, &failure):
-			return err
-		case failure.Kind == holdfast.Unknown:
-			id = failure.Command
-		}
+// ask sends a request until there is an answer, yes or no, or the buyer's patience ends.
+func (b *buyer) ask(ctx context.Context, send func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, buyerPatience)
+	defer cancel()
+	err := send(ctx)
+	var p *visitor.Problem
+	switch {
+	case err == nil:
+		b.acknowledged()
+	case errors.As(err, &p):
 		b.mu.Lock()
-		b.failed[failure.Kind]++
-		b.mu.Unlock()
-		again := failure.Kind == holdfast.Unknown || failure.Kind == holdfast.Unavailable || failure.Kind == holdfast.Overloaded
-		if !again || time.Now().After(deadline) || !pause(ctx, max(failure.RetryAfter, comeBackMin)) {
-			return err
-		}
+		defer b.mu.Unlock()
+		b.refused[p.Code]++
 	}
-}
-
-func (b *buyer) refusal(o holdfast.Outcome) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.refused[o]++
+	return err
 }
 
 func (b *buyer) acknowledged() {
@@ -413,57 +453,4 @@ func (b *buyer) acknowledged() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.acks = append(b.acks, time.Since(b.began))
-}
-
-// writeGap is the longest time without an acknowledged claim that began before, or within gapSearch after, the given
-// moment, and ended after it.
-func (w *crowd) writeGap(at time.Duration) time.Duration {
-	w.mu.Lock()
-	acks := slices.Clone(w.acks)
-	w.mu.Unlock()
-	slices.Sort(acks)
-	longest := time.Duration(0)
-	for i := 1; i < len(acks); i++ {
-		if acks[i] >= at && acks[i-1] <= at+gapSearch {
-			longest = max(longest, acks[i]-acks[i-1])
-		}
-	}
-	return longest
-}
-
-// gapSearch is how soon after a fault the gap that it tears must begin: answers that were on their way still arrive.
-const gapSearch = 500 * time.Millisecond
-
-// latencies are the median and the 99th percentile of holds, without those that were asked for around a fault.
-func (w *crowd) latencies(around []faultOut) (p50, p99 float64) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	var took []time.Duration
-	for _, h := range w.holds {
-		if !slices.ContainsFunc(around, func(f faultOut) bool { return f.touches(h) }) {
-			took = append(took, h.took)
-		}
-	}
-	return percentile(took, 50), percentile(took, 99)
-}
-
-// percentile gives the p-th percentile in milliseconds, 0 of nothing. It sorts what it is given.
-func percentile(took []time.Duration, p int) float64 {
-	if len(took) == 0 {
-		return 0
-	}
-	slices.Sort(took)
-	return float64(took[(len(took)-1)*p/100].Microseconds()) / 1000
-}
-
-// answered counts who left with an answer, and dropped who left without.
-func (w *crowd) answered() (answered, without int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for how, n := range w.ended {
-		if ending(how) != dropped {
-			answered += n
-		}
-	}
-	return answered, w.ended[dropped]
 }

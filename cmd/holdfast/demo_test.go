@@ -2,18 +2,22 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
+	"errors"
 	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/client/clienttest"
+	"github.com/holdfast-db/holdfast/frontend/settle"
+	"github.com/holdfast-db/holdfast/frontend/visitor"
+	"github.com/holdfast-db/holdfast/fsm/command"
 )
 
 // TestTheDemonstrationHolds runs the whole of it, small: real processes, a killed leader, the audit.
@@ -38,7 +42,8 @@ func TestTheDemonstrationHolds(t *testing.T) {
 		}
 	}
 	for _, name := range strings.Fields(`capacity sold held free blocked double_sells oversold lost_acknowledged orders buyers answered dropped
-		hold_p50_ms hold_p99_ms faults state_hash_equal duration_ms`) {
+		hold_p50_ms hold_p99_ms faults state_hash_equal duration_ms joined admitted refused_with_reason places_lost draw_verified
+		captured_minor sold_value_minor payment_differences rescued voided refunded`) {
 		if _, ok := got[name]; !ok {
 			t.Errorf("the document lacks %s", name)
 		}
@@ -58,14 +63,10 @@ func TestTheDemonstrationHolds(t *testing.T) {
 	}
 }
 
-// soldHouse is a cluster in memory with a small event, a crowd that has been and gone in virtual time, and the evidence.
-func soldHouse(t *testing.T) (e evidence) {
+// soldHouse is the evidence of a small sale: a cluster in memory, twelve buyers who bought or let their hold lapse, and a
+// line and a provider that saw the same.
+func soldHouse(t *testing.T) evidence {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) { e = sellHouse(t) })
-	return e
-}
-
-func sellHouse(t *testing.T) evidence {
 	cluster := clienttest.New(t, clienttest.Config{})
 	c := cluster.Client()
 	house, err := os.ReadFile("testdata/house.yaml")
@@ -77,23 +78,30 @@ func sellHouse(t *testing.T) evidence {
 		t.Fatal(err)
 	}
 	spec.Rules.HoldTTLMs = 1000
+	e := evidence{line: client.Line{LineSummary: client.LineSummary{Issued: 13, Cohort: 5}}, places: 12}
 	ref := cluster.LoadEvent(spec)
-	event, err := c.Event(t.Context(), ref)
-	if err != nil {
-		t.Fatal(err)
+	for n := range byte(12) {
+		buyer := holdfast.BuyerID{n + 1}
+		h, err := c.Hold(t.Context(), client.HoldRequest{Event: ref, Buyer: buyer,
+			Wants: []command.Want{{Kind: command.WantBest, Section: holdfast.AnySection, Tier: holdfast.AnyTier, Count: 2}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n%3 == 2 {
+			continue // lets it lapse
+		}
+		o, err := c.Sell(t.Context(), client.SellRequest{Event: ref, Hold: h.ID, As: command.SaleInvoiced, Amount: h.Amount})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.told = append(e.told, told{Order: o.ID, Buyer: buyer, Seats: h.Seats, Amount: h.Amount})
+		e.wallets = append(e.wallets, client.Payment{Hold: h.ID, State: holdfast.PaymentCaptured, Ordered: true, CapturedMinor: h.Amount.AmountMinor})
+		e.money.Captured, e.money.Known = e.money.Captured+h.Amount.AmountMinor, e.money.Known+1
 	}
-	w := newCrowd(c, event, 12, 100*time.Millisecond, 7)
-	w.run(t.Context())
 	cluster.Advance(2 * time.Second) // what was let go lapses
-	e, err := collect(t.Context(), c, w, 0)
-	if err != nil {
+	e.line.Counts[holdfast.PlaceFinished], e.line.Counts[holdfast.PlaceLapsed], e.line.Counts[holdfast.PlaceWaiting] = 8, 4, 1
+	if err := e.read(t.Context(), c, ref); err != nil {
 		t.Fatal(err)
-	}
-	if answered, without := w.answered(); answered != 12 || without != 0 {
-		t.Errorf("%d answered, %d not", answered, without)
-	}
-	if len(e.told) < 3 {
-		t.Fatalf("only %d buyers bought: choose another seed", len(e.told))
 	}
 	return e
 }
@@ -137,6 +145,15 @@ func TestTheAuditSeesWhatIsFalse(t *testing.T) {
 		{"the map lacks a sale", func(e *evidence) { e.seats[e.orders[0].Seats[0]] = holdfast.Free }, "the map shows the orders"},
 		{"a unit is missing", func(e *evidence) { e.seats = e.seats[:len(e.seats)-1] }, "nothing is lost or made"},
 		{"a hold did not lapse", func(e *evidence) { e.seats[slices.Index(e.seats, holdfast.Free)] = holdfast.Held }, "what was let go has returned"},
+		{"a place has no outcome", func(e *evidence) { e.line.Counts[holdfast.PlaceWaiting]-- }, "every place has one outcome"},
+		{"a number was given twice", func(e *evidence) { e.twice++ }, "a place is one buyer's"},
+		{"a number was never issued", func(e *evidence) { e.places = 14 }, "a place is one buyer's"},
+		{"a place was lost", func(e *evidence) { e.lost++ }, "no place is lost"},
+		{"the record of the draw was forged", func(e *evidence) { e.drawn = errors.New("an example") }, "the draw can be verified"},
+		{"money was taken for nothing", func(e *evidence) { e.money.Captured++ }, "money equals seats"},
+		{"an order was never paid", func(e *evidence) { e.money.Captured -= e.orders[0].Amount.AmountMinor }, "money equals seats"},
+		{"the provider knows another payment", func(e *evidence) { e.money.Differences = make([]settle.Difference, 1) }, "the books are the provider's"},
+		{"a payment is never settled", func(e *evidence) { e.money.Settling = 1 }, "the books are the provider's"},
 		{"a seat was blocked", func(e *evidence) { e.seats[slices.Index(e.seats, holdfast.Free)] = holdfast.Blocked }, "what was blocked stayed"},
 	} {
 		e := whole
@@ -157,22 +174,33 @@ func TestTheAuditSeesWhatIsFalse(t *testing.T) {
 	}
 }
 
-func TestBuyersMindsWhatTheyWerePromised(t *testing.T) {
-	w := &crowd{event: client.Event{}, unsure: map[holdfast.HoldID]bool{}}
+func TestBuyersMindWhatTheyWerePromised(t *testing.T) {
+	w := &crowd{unsure: map[holdfast.HoldID]bool{}}
 	b := &buyer{crowd: w}
 	held := func(left time.Duration) heldUnits { return heldUnits{until: time.Now().Add(left)} }
-	lapsed := &client.Refusal{Outcome: holdfast.HoldLapsed}
+	lapsed := &visitor.Problem{Code: holdfast.HoldLapsed.String()}
 	if how := b.refusedHold("sell", held(-time.Second), lapsed); how != lateToPay || len(w.broken) != 0 {
 		t.Errorf("a hold that lapsed in time: %s, %v", how, w.broken)
 	}
 	if b.refusedHold("sell", held(time.Hour), lapsed); len(w.broken) != 1 {
 		t.Error("a hold that lapsed early was not noticed")
 	}
-	if b.refusedHold("sell", held(-time.Second), &client.Refusal{Outcome: holdfast.HoldUnknown}); len(w.broken) != 2 {
+	if b.refusedHold("sell", held(-time.Second), &visitor.Problem{Code: "not_found"}); len(w.broken) != 2 {
 		t.Error("a hold that was forgotten was not noticed")
 	}
-	if how := b.refusedSale(held(time.Hour), &holdfast.Error{Kind: holdfast.Unknown}); how != dropped || len(w.unsure) != 1 {
-		t.Errorf("a sale without an answer: %s, %d unsure", how, len(w.unsure))
+	if how := b.refusedHold("sell", held(time.Hour), context.DeadlineExceeded); how != dropped {
+		t.Errorf("no answer at all: %s", how)
+	}
+	id := holdfast.HoldID{1}
+	hold := heldUnits{Hold: visitor.Hold{ID: id.String() + ".7", Seats: []visitor.Seat{{Index: 3}}}}
+	if how := b.unseen(hold, unseen); how != unseen || !w.unsure[id] {
+		t.Error("a payment that nobody looks at may have bought")
+	}
+	if how := b.tell(hold, visitor.Checkout{}, id.Order().String()+".7"); how != bought || len(w.told) != 1 || w.told[0].Order != id.Order() {
+		t.Errorf("a sale that was told: %s, %+v", how, w.told)
+	}
+	if how := b.tell(hold, visitor.Checkout{}, holdfast.OrderID{2}.String()); how != dropped || len(w.broken) != 3 {
+		t.Error("another order than the hold's was taken for it")
 	}
 }
 

@@ -117,9 +117,9 @@ func (v *view) watch(ctx context.Context, d *demonstration) {
 			if v.terminal {
 				v.draw(ctx, d, e, rate)
 			} else {
-				inside := d.crowd.live.inside.Load()
-				v.say("sold %5d  held %5d  free %5d of %d | %5d buyers inside | %6.0f claims/s", e.Total.Sold, e.Total.Held+e.Total.Paying, e.Total.Free,
-					d.spec.Units(), inside, rate)
+				live := &d.crowd.live
+				v.say("sold %5d  held %5d  free %5d of %d | %5d in line, %5d inside | %6.0f answers/s", e.Total.Sold, e.Total.Held+e.Total.Paying, e.Total.Free,
+					d.spec.Units(), live.inLine.Load(), live.inside.Load(), rate)
 			}
 		}
 	})
@@ -130,8 +130,8 @@ func (v *view) draw(ctx context.Context, d *demonstration, e client.Event, rate 
 	var b strings.Builder
 	fmt.Fprintf(&b, "holdfast demo   %s   %.1f s\n\n", d.spec.Title, time.Since(v.began).Seconds())
 	live := &d.crowd.live
-	fmt.Fprintf(&b, "buyers    %6d arrived  %6d inside\n", live.arrived.Load(), live.inside.Load())
-	fmt.Fprintf(&b, "claims    %6d acknowledged  %6.0f/s\n", live.acked.Load(), rate)
+	fmt.Fprintf(&b, "buyers    %6d arrived  %6d in line  %6d inside\n", live.arrived.Load(), live.inLine.Load(), live.inside.Load())
+	fmt.Fprintf(&b, "answers   %6d  %6.0f/s\n", live.acked.Load(), rate)
 	fmt.Fprintf(&b, "places    %6d sold  %6d held  %6d free  %4d blocked  of %d\n\n", e.Total.Sold, e.Total.Held+e.Total.Paying, e.Total.Free, e.Total.Blocked, d.spec.Units())
 	for i, n := range e.Tiers {
 		fmt.Fprintf(&b, "%-12.12s %12s  %s %6d sold  %6d free\n", e.Spec.Tiers[i].Name,

@@ -36,7 +36,7 @@ func exitCodesTopic() *cobra.Command {
     1  another failure; the message says which
     2  usage: a flag, an argument, a field of a file is wrong; nothing was attempted
     3  answered, but unhealthy, or a check failed
-    4  there is no such event, hold, order, or member
+    4  there is no such event, hold, order, payment, effect, or member
     5  refused: sold out, taken, lapsed, in another state; nothing was taken
     6  unavailable: no leader, no quorum, a queue is full, or the outcome is unknown (the message has the id to
        repeat with)
@@ -70,6 +70,10 @@ var outcomeCodes = map[holdfast.Outcome]int{
 	holdfast.CommandUnremembered: exitUnavailable,
 	holdfast.EventUnknown:        exitNotFound,
 	holdfast.HoldUnknown:         exitNotFound,
+	holdfast.PaymentUnknown:      exitNotFound,
+	holdfast.OrderUnknown:        exitNotFound,
+	holdfast.EffectUnknown:       exitNotFound,
+	holdfast.PaymentsPaused:      exitUnavailable,
 	holdfast.WantInvalid:         exitUsage,
 	holdfast.HoldNotYours:        exitDenied,
 	holdfast.SeatNotForYou:       exitDenied,
@@ -176,7 +180,7 @@ func (a *app) describe(err error) errorOut {
 // returns are the refusals after which the same want may succeed.
 var returns = map[holdfast.Outcome]bool{
 	holdfast.CommandUnremembered: true, holdfast.EventPaused: true, holdfast.EventNotOpen: true,
-	holdfast.SeatHeld: true, holdfast.SeatInPayment: true, holdfast.NotEnough: true,
+	holdfast.SeatHeld: true, holdfast.SeatInPayment: true, holdfast.NotEnough: true, holdfast.PaymentsPaused: true,
 }
 
 // printError tells people in lines, and programs in a document, on stderr.

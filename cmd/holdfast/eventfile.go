@@ -26,8 +26,10 @@ import (
 //	rows          "A-Z x 24", "A-C x 18, D-F x 5-22" (seats 5 to 22), or a list of these and of {row: A, seats: 5-22, tier: gold};
 //	              the best row first
 //	places        how many people a section without seats takes
+//	line          a waiting line, in eventline.go
 //	allocations   runs of seats by section, row and number: {section: "101", rows: A-C, seats: 1-10}; all seats
 //	              without seats, all rows without rows; {section: Floor, places: 1-200}
+//	checkout      how money is taken: see eventcheckout.go
 
 // eventFileBytesMax bounds what is read: every seat of a large venue by itself would fit.
 const eventFileBytesMax = 4 << 20
@@ -120,7 +122,7 @@ func (f *eventFile) at(spec string, n *yaml.Node, field string) {
 }
 
 func (f *eventFile) event(n *yaml.Node) {
-	var rules, tiers, sections, allocations *yaml.Node
+	var rules, tiers, sections, allocations, checkout *yaml.Node
 	f.mapping(n, "", fields{
 		"name":  func(n *yaml.Node) { f.spec.Name = f.text(n, "name"); f.at("name", n, "name") },
 		"title": func(n *yaml.Node) { f.spec.Title = f.text(n, "title"); f.at("title", n, "title") },
@@ -128,10 +130,12 @@ func (f *eventFile) event(n *yaml.Node) {
 			f.spec.Currency = holdfast.Currency(f.text(n, "currency"))
 			f.at("currency", n, "currency")
 		},
+		"line":        func(n *yaml.Node) { f.line(n) },
 		"rules":       func(n *yaml.Node) { rules = n },
 		"tiers":       func(n *yaml.Node) { tiers = n; f.at("tiers", n, "tiers") },
 		"sections":    func(n *yaml.Node) { sections = n; f.at("sections", n, "sections") },
 		"allocations": func(n *yaml.Node) { allocations = n; f.at("allocations", n, "allocations") },
+		"checkout":    func(n *yaml.Node) { checkout = n },
 	}, "name", "currency", "tiers", "sections")
 	// In the order in which they need each other, whatever their order in the file.
 	if rules != nil {
@@ -140,6 +144,9 @@ func (f *eventFile) event(n *yaml.Node) {
 	f.list(tiers, "tiers", f.tier)
 	f.list(sections, "sections", f.section)
 	f.list(allocations, "allocations", f.allocation)
+	if checkout != nil {
+		f.checkout(checkout)
+	}
 }
 
 func (f *eventFile) rules(n *yaml.Node) {

@@ -145,6 +145,16 @@ func TestFaultsAreToldWithLineAndField(t *testing.T) {
 		{smallest + "allocations:\n  - {name: x, seats: [{section: Floor, places: 5-11}]}\n", `x.yaml:8: allocations[0].seats[0]: section "Floor": it has places 1 to 10, not 5-11`},
 		{smallest + "allocations:\n  - {name: x, seats: [{section: Floor, rows: A}]}\n", "it has no rows: name places instead"},
 		{smallest + "allocations:\n  - name: x\n    seats:\n    - {section: Floor, places: 1-3}\n    - {section: Floor, places: 3}\n", "x.yaml:8: allocations: 2 of row 0 in section \"Floor\" is set apart twice"},
+		{smallest + "line: {opens: tomorrow}\n", `x.yaml:7: line.opens: "tomorrow" is not an instant with its offset`},
+		{smallest + "line:\n  opens: 2026-11-27T10:00:00\n", `x.yaml:8: line.opens: "2026-11-27T10:00:00" is not an instant with its offset`},
+		{smallest + "line:\n  opens: 2026-11-27T10:00:00Z\n  draw: 2026-11-27T09:00:00Z\n", "x.yaml:9: line.draw: it comes before what it follows"},
+		{smallest + "line:\n  cieling: 5\n", `x.yaml:8: line.cieling: no such field; did you mean "ceiling"?`},
+		{smallest + "line: {who: acount}\n", `x.yaml:7: line.who: "acount" is none of anonymous, link, account and assertion; did you mean "account"?`},
+		{smallest + "line: {challenge: work}\n", "x.yaml:7: line: 0 bits of work with challenge 1"},
+		{smallest + "line:\n  challenge: none\n  work_bits: 9\n", "x.yaml:9: line.work_bits: 9 bits of work with challenge 0"},
+		{smallest + "line:\n  beacon: {key: abc, genesis: 2026-01-01T00:00:00Z, period: 30s}\n", `x.yaml:8: line.beacon.key: "abc" is not an Ed25519 public key`},
+		{smallest + "line:\n  beacon: {period: 30s}\n", "x.yaml:8: line.beacon.key: is missing"},
+		{smallest + "line: 5\n", "x.yaml:7: line: expected fields with values"},
 		{"", "the file is empty"},
 		{"- 1\n", "x.yaml:1: event: expected fields with values"},
 		{"a: [\n", "x.yaml: "},
@@ -178,6 +188,9 @@ func TestFormatIsReadsInverse(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := command.EventSpec{Name: "e", Title: rapid.SampledFrom([]string{"", "T: x"}).Draw(t, "title"), Currency: holdfast.Currency(rapid.SampledFrom([]string{"eur", "jpy", "kwd"}).Draw(t, "currency"))}
 		s.Rules = command.Rules{HoldTTLMs: rapid.Uint32Range(0, 100_000).Draw(t, "ttl"), SkipCoolDown: rapid.Bool().Draw(t, "skip"), NoOrphans: rapid.Bool().Draw(t, "orphans")}
+		if rapid.Bool().Draw(t, "line") {
+			s.Line = drawnLine(t)
+		}
 		for _, name := range rapid.SliceOfNDistinct(label, 1, 3, rapid.ID).Draw(t, "tiers") {
 			s.Tiers = append(s.Tiers, command.Tier{Name: name, PriceMinor: rapid.Int64Range(0, 100_000).Draw(t, "price")})
 		}
@@ -222,6 +235,32 @@ func TestFormatIsReadsInverse(t *testing.T) {
 			t.Fatalf("got  %+v\nwant %+v\n%s", got, s, text)
 		}
 	})
+}
+
+// drawnLine draws the rules of a line, each left out now and then.
+func drawnLine(t *rapid.T) command.LineRules {
+	var at int64
+	instant := func(name string) int64 {
+		if rapid.Bool().Draw(t, name) {
+			return 0
+		}
+		at += rapid.Int64Range(1_800_000_000_000, 1_900_000_000_000).Draw(t, name+" at")
+		return at
+	}
+	span := rapid.Uint32Range(0, command.TimeMsMax)
+	l := command.LineRules{Enabled: true, OpensMs: instant("opens"), DrawMs: instant("draw"), SaleMs: instant("sale"),
+		CeilingMax: rapid.Uint32Max(command.CeilingMax).Draw(t, "ceiling"), RateMax: rapid.Uint32Max(command.RateMax).Draw(t, "rate"),
+		SessionMs: span.Draw(t, "session"), IdleMs: span.Draw(t, "idle"), CallMs: span.Draw(t, "call"), OfferMs: span.Draw(t, "offer"),
+		Who: command.Identity(rapid.Uint8Max(3).Draw(t, "who")), Challenge: command.Challenge(rapid.Uint8Max(2).Draw(t, "challenge"))}
+	if l.Challenge == command.ChallengeWork {
+		l.WorkBits = rapid.Uint8Range(1, command.WorkBitsMax).Draw(t, "bits")
+	}
+	if rapid.Bool().Draw(t, "beacon") {
+		l.Beacon = holdfast.Beacon{Kind: holdfast.BeaconChain, PublicKey: [32]byte{1, 31: 2}, GenesisMs: rapid.Int64Range(1, 1_700_000_000_000).Draw(t, "genesis"),
+			PeriodMs: rapid.Uint32Range(command.PeriodMsMin, command.TimeMsMax).Draw(t, "period")}
+		l.FallbackMs = span.Draw(t, "fallback")
+	}
+	return l
 }
 
 func TestPricesAreReadAsTheyAreWritten(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"slices"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -19,9 +18,11 @@ type fileOut struct {
 	Title       string          `yaml:"title,omitempty"`
 	Currency    string          `yaml:"currency"`
 	Rules       rulesOut        `yaml:"rules,omitempty"`
+	Line        *lineFileOut    `yaml:"line,omitempty"`
 	Tiers       []tierOut       `yaml:"tiers"`
 	Sections    []sectionOut    `yaml:"sections"`
 	Allocations []allocationOut `yaml:"allocations,omitempty"`
+	Checkout    *checkoutOut    `yaml:"checkout,omitempty"`
 }
 
 type rulesOut struct {
@@ -68,7 +69,7 @@ type spanOut struct {
 
 // formatEventFile writes a valid description as an event file. Reading that gives the description again.
 func formatEventFile(s *command.EventSpec) ([]byte, error) {
-	out := fileOut{Name: s.Name, Title: s.Title, Currency: string(s.Currency), Rules: rulesFor(s.Rules)}
+	out := fileOut{Name: s.Name, Title: s.Title, Currency: string(s.Currency), Rules: rulesFor(s.Rules), Line: lineFor(&s.Line), Checkout: checkoutFor(s)}
 	for _, t := range s.Tiers {
 		out.Tiers = append(out.Tiers, tierOut{t.Name, formatMinor(t.PriceMinor, s.Currency)})
 	}
@@ -89,13 +90,7 @@ func formatEventFile(s *command.EventSpec) ([]byte, error) {
 }
 
 func rulesFor(r command.Rules) rulesOut {
-	duration := func(ms uint32) string {
-		if ms == 0 {
-			return ""
-		}
-		return (time.Duration(ms) * time.Millisecond).String()
-	}
-	out := rulesOut{HoldTTL: duration(r.HoldTTLMs), PayWindow: duration(r.PayWindowMs), Extension: duration(r.ExtensionMs), CoolDown: duration(r.CoolDownMs),
+	out := rulesOut{HoldTTL: durationFor(r.HoldTTLMs), PayWindow: durationFor(r.PayWindowMs), Extension: durationFor(r.ExtensionMs), CoolDown: durationFor(r.CoolDownMs),
 		SeatsPerHold: r.SeatsPerHold, SeatsPerBuyer: r.SeatsPerBuyer, NoOrphans: r.NoOrphans, ManyOpenHolds: r.ManyOpenHolds}
 	if r.SkipCoolDown {
 		out.CoolDown = "none"

@@ -23,7 +23,8 @@ import (
 // without machines. The processes die with the one that started them, whatever ends it.
 type localCluster struct {
 	members []*localMember
-	spawn   chan func() // run by the one thread that starts processes; closed by stop
+	others  []*localMember // processes that are no members, as frontends
+	spawn   chan func()    // run by the one thread that starts processes; closed by stop
 	threads sync.WaitGroup
 }
 
@@ -52,11 +53,12 @@ type memberFlags struct {
 }
 
 // startLocal starts a cluster of as many members as nodes, with their folders and logs in dir. extra are more flags
-// of node run.
+// of node run. Nothing is known of a payment provider, so lines are not paced by one.
 func startLocal(dir string, nodes, shards int, extra ...string) (*localCluster, error) {
 	return startProcesses(dir, nodes, func(f memberFlags) []string {
 		return append([]string{"node", "run", "--name", f.name, "--data-dir", f.dir, "--listen-raft", f.raft, "--listen-client", f.client,
-			"--peers", strings.Join(f.peers, ","), "--bootstrap-expect", strconv.Itoa(nodes), "--shards", strconv.Itoa(shards), "--log-level", "warn"}, extra...)
+			"--peers", strings.Join(f.peers, ","), "--bootstrap-expect", strconv.Itoa(nodes), "--shards", strconv.Itoa(shards), "--log-level", "warn",
+			"--orders-per-second", "0"}, extra...)
 	})
 }
 
@@ -89,6 +91,13 @@ func startProcesses(dir string, nodes int, args func(memberFlags) []string) (*lo
 		}
 	}
 	return c, nil
+}
+
+// launch starts a process of this program that is no member. It dies with the cluster.
+func (c *localCluster) launch(name, dir string, args ...string) (*localMember, error) {
+	m := &localMember{name: name, dir: dir, args: args}
+	c.others = append(c.others, m)
+	return m, c.start(m)
 }
 
 func loopback(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
@@ -220,7 +229,7 @@ func (c *localCluster) named(name string) *localMember {
 // stop ends all processes and waits for them. Their data is of no more use, so they are not asked to end well.
 func (c *localCluster) stop() error {
 	var errs []error
-	for _, m := range c.members {
+	for _, m := range append(c.others[:len(c.others):len(c.others)], c.members...) {
 		errs = append(errs, m.kill())
 	}
 	close(c.spawn)
@@ -252,7 +261,7 @@ func (c *localCluster) ready(ctx context.Context, cl *client.Client) (statusOut,
 
 // whole is an error when a process has ended that was not killed.
 func (c *localCluster) whole() error {
-	for _, m := range c.members {
+	for _, m := range append(c.others[:len(c.others):len(c.others)], c.members...) {
 		if !m.running() {
 			return fmt.Errorf("%s ended by itself; its log ends with:\n%s", m.name, m.lastWords())
 		}

@@ -56,6 +56,9 @@ func decimalsHint(c holdfast.Currency) string {
 
 // formatMinor is parsePrice's inverse.
 func formatMinor(minor int64, currency holdfast.Currency) string {
+	if minor < 0 {
+		return "-" + formatMinor(-minor, currency)
+	}
 	n := decimals(currency)
 	digits := fmt.Sprintf("%0*d", n+1, minor)
 	if n == 0 {

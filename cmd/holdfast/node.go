@@ -21,6 +21,9 @@ func (a *app) nodeCommand() *cobra.Command {
 	return c
 }
 
+// ordersPerSecondDefault is about what Stripe's default limits allow.
+const ordersPerSecondDefault = 25
+
 // nodeFlags are node.Config as flags, and where clients are served.
 type nodeFlags struct {
 	node.Config
@@ -57,6 +60,7 @@ goes on where it was; one with an empty directory is a new member.`,
 	c.Flags().StringSliceVar(&f.Peers, "peers", nil, "the Raft addresses of all members")
 	c.Flags().IntVar(&f.BootstrapExpect, "bootstrap-expect", 0, "how many members form a new cluster; 0 joins one that exists")
 	c.Flags().IntVar(&f.Shards, "shards", 1, "how many shards the cluster has, the same on all members")
+	c.Flags().Float64Var(&f.OrdersPerSecond, "orders-per-second", ordersPerSecondDefault, "how many orders the payment provider takes: waiting lines are paced by it; 0: no bound")
 	c.Flags().IntVar(&f.SnapshotEntries, "snapshot-entries", 0, "")
 	_ = c.Flags().MarkHidden("snapshot-entries") // for benchmarks: operators have no reason to change it
 	c.Flags().StringVar(&f.logFormat, "log-format", "text", "text or json, on stderr")

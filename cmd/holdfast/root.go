@@ -77,8 +77,8 @@ Exit codes:         holdfast help exit-codes`,
 	})
 	root.AddCommand(
 		a.demoCommand(),
-		a.eventCommand(), a.holdCommand(), a.orderCommand(),
-		a.nodeCommand(), a.clusterCommand(), a.verifyCommand(),
+		a.eventCommand(), a.queueCommand(), a.holdCommand(), a.orderCommand(), a.paymentsCommand(), a.personCommand(),
+		a.nodeCommand(), a.frontendCommand(), a.clusterCommand(), a.verifyCommand(),
 		a.benchCommand(), a.versionCommand(), exitCodesTopic(),
 	)
 	for _, c := range root.Commands() {

@@ -18,6 +18,7 @@ import (
 type Place struct {
 	Number     uint32   `json:"number"`
 	State      string   `json:"state"`
+	Room       string   `json:"room"`     // which page it is: sold_out, over, …
 	Position   *uint32  `json:"position"` // nil before the draw
 	Ahead      int64    `json:"ahead"`
 	Token      string   `json:"token"`

@@ -24,6 +24,7 @@ func TestLookingAheadSeesWhatDecodingGives(t *testing.T) {
 		{&Block{Header: head}, holdfast.HoldID{}},
 		{&SetSale{Header: head}, holdfast.HoldID{}},
 		{&Mark{Header: head}, holdfast.HoldID{}},
+		{&Redeem{Header: head, Proof: Proof{Key: holdfast.PlaceKey{1}}}, holdfast.HoldID{}},
 	} {
 		cmd, _, err := Split(c.c.Append(nil))
 		if err != nil {

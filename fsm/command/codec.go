@@ -224,6 +224,7 @@ type Decoder struct {
 	sell         Sell
 	putEvent     PutEvent
 	assignEvent  AssignEvent
+	putKey       PutKey
 	setSale      SetSale
 	block        Block
 	mark         Mark
@@ -252,6 +253,8 @@ func (d *Decoder) Check(cmd []byte) (err error) {
 		_, err = d.PutEvent(cmd)
 	case KindAssignEvent:
 		_, err = d.AssignEvent(cmd)
+	case KindPutKey:
+		_, err = d.PutKey(cmd)
 	case KindSetSale:
 		_, err = d.SetSale(cmd)
 	case KindBlock:

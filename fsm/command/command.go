@@ -63,11 +63,14 @@ const (
 
 	// KindAssignEvent is the directory's: it gives an event a number and a shard.
 	KindAssignEvent Kind = 64
+	// KindPutKey is the directory's too: a frontend's public key.
+	KindPutKey Kind = 65
 )
 
 var kindNames = map[Kind]string{
 	KindHold: "hold", KindSwap: "swap", KindExtend: "extend", KindRelease: "release", KindBeginPayment: "begin_payment", KindSell: "sell",
 	KindPutEvent: "put_event", KindSetSale: "set_sale", KindBlock: "block", KindMark: "mark", KindAssignEvent: "assign_event",
+	KindPutKey:   "put_key",
 	KindOpenLine: "open_line", KindEnter: "enter", KindDraw: "draw", KindRedeem: "redeem", KindAdmit: "admit", KindSetLine: "set_line",
 	KindLeaveLine: "leave_line", KindJoinReturns: "join_returns", KindLeaveReturns: "leave_returns",
 	KindAttachPayment: "attach_payment", KindFailPayment: "fail_payment", KindAckEffect: "ack_effect", KindRefund: "refund",
@@ -81,6 +84,9 @@ func (k Kind) String() string {
 	}
 	return fmt.Sprintf("kind_%d", uint8(k))
 }
+
+// Directory reports whether commands of this kind are for the directory alone.
+func (k Kind) Directory() bool { return k == KindAssignEvent || k == KindPutKey }
 
 // Long reports whether commands of this kind may be longer than holdfast.CommandBytesMax.
 func (k Kind) Long() bool { return k == KindPutEvent || k == KindAssignEvent }

@@ -23,7 +23,7 @@ func kinds() []command.Kind {
 		command.KindPutEvent, command.KindSetSale, command.KindBlock, command.KindMark,
 		command.KindOpenLine, command.KindEnter, command.KindDraw, command.KindRedeem, command.KindAdmit, command.KindSetLine,
 		command.KindLeaveLine, command.KindJoinReturns, command.KindLeaveReturns,
-		command.KindAssignEvent,
+		command.KindAssignEvent, command.KindPutKey,
 		command.KindAttachPayment, command.KindFailPayment, command.KindAckEffect, command.KindRefund, command.KindStrayMoney,
 		command.KindDispute, command.KindRetryEffect, command.KindSetIncarnation, command.KindPutPerson, command.KindForgetPerson}
 }
@@ -51,6 +51,7 @@ const pinnedKinds = `
 47 join_returns
 48 leave_returns
 64 assign_event long
+65 put_key
 70 attach_payment settles
 71 fail_payment settles
 72 ack_effect settles
@@ -148,6 +149,8 @@ func TestThePackedFormIsPinned(t *testing.T) {
 			"3800" + "06" + head + d + "01" + "02000000" + "0201000000000000" + "657572" + "02" + "7069"},
 		{"put event", &command.PutEvent{Header: h, Expect: 3, Spec: spec}, "ffff" + "76000000" + "10" + head + "03000000" + packedSpec},
 		{"assign event", &command.AssignEvent{Header: h, Spec: spec}, "ffff" + "72000000" + "40" + head + packedSpec},
+		{"put key", &command.PutKey{Header: h, Key: holdfast.FrontendKey{Frontend: "f", Public: [32]byte{31: 7}, NotBeforeMs: 1, NotAfterMs: 2}},
+			"4700" + "41" + head + strings.Repeat("00", 31) + "07" + "0100000000000000" + "0200000000000000" + "0166"},
 		{"set sale", &command.SetSale{Header: h, State: holdfast.SalePaused}, "1600" + "11" + head + "02"},
 		{"block", &command.Block{Header: h, Unblock: true, Seats: []holdfast.SeatIndex{1, 2}}, "2000" + "12" + head + "01" + "0200" + "01000000" + "02000000"},
 		{"mark", &command.Mark{Header: h}, "1500" + "20" + head},
@@ -196,6 +199,8 @@ func decode(d *command.Decoder, cmd []byte) (command.Command, error) {
 		return d.PutEvent(cmd)
 	case command.KindAssignEvent:
 		return d.AssignEvent(cmd)
+	case command.KindPutKey:
+		return d.PutKey(cmd)
 	case command.KindSetSale:
 		return d.SetSale(cmd)
 	case command.KindBlock:
@@ -298,7 +303,7 @@ func TestAppendSetsTheKind(t *testing.T) {
 	for kind, c := range map[command.Kind]command.Command{
 		command.KindHold: &command.Hold{}, command.KindSwap: &command.Swap{}, command.KindExtend: &command.Extend{Header: command.Header{Kind: command.KindSell}},
 		command.KindRelease: &command.Release{}, command.KindBeginPayment: &command.BeginPayment{}, command.KindSell: &command.Sell{},
-		command.KindPutEvent: &command.PutEvent{}, command.KindAssignEvent: &command.AssignEvent{}, command.KindSetSale: &command.SetSale{},
+		command.KindPutEvent: &command.PutEvent{}, command.KindAssignEvent: &command.AssignEvent{}, command.KindPutKey: &command.PutKey{}, command.KindSetSale: &command.SetSale{},
 		command.KindBlock: &command.Block{}, command.KindMark: &command.Mark{Header: command.Header{Kind: command.KindHold}},
 		command.KindOpenLine: &command.OpenLine{}, command.KindEnter: &command.Enter{}, command.KindDraw: &command.Draw{}, command.KindRedeem: &command.Redeem{},
 		command.KindAdmit: &command.Admit{}, command.KindSetLine: &command.SetLine{}, command.KindLeaveLine: &command.LeaveLine{},
@@ -322,6 +327,7 @@ func TestDecodersTakeTheirOwnKindOnly(t *testing.T) {
 		command.KindBeginPayment: func(b []byte) error { _, err := d.BeginPayment(b); return err },
 		command.KindSell:         func(b []byte) error { _, err := d.Sell(b); return err },
 		command.KindPutEvent:     func(b []byte) error { _, err := d.PutEvent(b); return err },
+		command.KindPutKey:       func(b []byte) error { _, err := d.PutKey(b); return err },
 		command.KindAssignEvent:  func(b []byte) error { _, err := d.AssignEvent(b); return err },
 		command.KindSetSale:      func(b []byte) error { _, err := d.SetSale(b); return err },
 		command.KindBlock:        func(b []byte) error { _, err := d.Block(b); return err },
@@ -373,6 +379,9 @@ func TestDecodingAllocatesNothingOnceGrown(t *testing.T) {
 	batch = (&command.BeginPayment{Attempt: 1, Amount: holdfast.Money{Currency: "eur"}}).Append(batch)
 	batch = (&command.Sell{As: command.SalePaid, Attempt: 1, Amount: holdfast.Money{Currency: "eur"}, Payment: "pi_1"}).Append(batch)
 	batch = (&command.Block{Seats: make([]holdfast.SeatIndex, 100)}).Append(batch)
+	batch = (&command.Enter{Count: 9}).Append(batch)
+	batch = (&command.Redeem{Proof: command.Proof{Path: make([][32]byte, holdfast.PathMax)}}).Append(batch)
+	batch = (&command.Admit{Count: 9}).Append(batch)
 	if n := testing.AllocsPerRun(100, func() {
 		if _, err := d.CheckBatch(batch); err != nil {
 			t.Fatal(err)

@@ -91,6 +91,11 @@ func anyCommand(t *rapid.T) command.Command {
 		return &command.PutEvent{Header: header(t, kind), Expect: rapid.Uint32().Draw(t, "expect"), Spec: spec(t)}
 	case command.KindAssignEvent:
 		return &command.AssignEvent{Header: header(t, kind), Spec: spec(t)}
+	case command.KindPutKey:
+		from := rapid.Int64Range(0, 1<<50).Draw(t, "from")
+		return &command.PutKey{Header: header(t, kind), Key: holdfast.FrontendKey{
+			Frontend: rapid.StringMatching(`[a-z0-9-]{1,64}`).Draw(t, "frontend"), Public: [32]byte(rapid.SliceOfN(rapid.ByteMin(1), 32, 32).Draw(t, "public")),
+			NotBeforeMs: from, NotAfterMs: from + rapid.Int64Range(1, holdfast.KeyLifeMax.Milliseconds()).Draw(t, "life")}}
 	case command.KindSetSale:
 		return &command.SetSale{Header: header(t, kind), State: holdfast.SaleState(rapid.Uint8Range(1, 3).Draw(t, "state"))}
 	case command.KindBlock:
@@ -137,8 +142,12 @@ func anyPaymentCommand(t *rapid.T, kind command.Kind) command.Command {
 		return &command.AckEffect{Header: h, Effect: holdfast.EffectID(effect.Draw(t, "effect")), Result: holdfast.EffectResult(rapid.Uint8Range(1, 3).Draw(t, "result")),
 			Amount: money(t), Payment: maybeRef.Draw(t, "payment"), Code: rapid.StringMatching(`[a-z_]{0,32}`).Draw(t, "code")}
 	case command.KindRefund:
-		return &command.Refund{Header: h, Order: id16(t, "order"), Reason: holdfast.RefundReason(rapid.Uint8Range(1, 2).Draw(t, "reason")),
-			ReturnSeats: rapid.Bool().Draw(t, "return"), Seats: seats(t, 0, command.ResultSeatsMax)}
+		c := &command.Refund{Header: h, Order: id16(t, "order"), Reason: holdfast.RefundReason(rapid.Uint8Range(1, 2).Draw(t, "reason")),
+			ReturnSeats: rapid.Bool().Draw(t, "return")}
+		if rapid.Bool().Draw(t, "some") {
+			c.Seats = seats(t, 1, command.ResultSeatsMax)
+		}
+		return c
 	case command.KindStrayMoney:
 		amount := money(t)
 		amount.AmountMinor |= 1

@@ -49,9 +49,10 @@ type Redeem struct {
 type Admit struct {
 	Header
 	Count             uint32
-	Target            uint32 // people without a hold that the leader steers to
-	BusyPermille      uint16 // how busy the commit path is
-	ProviderPerMinute uint32 // payments that the provider takes; 0: not known
+	Target            uint32         // people without a hold that the leader steers to
+	BusyPermille      uint16         // how busy the commit path is
+	ProviderPerMinute uint32         // payments that the provider takes; 0: not known
+	Bound             holdfast.Bound // what made it so many
 }
 
 // LineChange says what SetLine changes.
@@ -141,6 +142,7 @@ func (c *Admit) Append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, c.Target)
 	b = binary.LittleEndian.AppendUint16(b, c.BusyPermille)
 	b = binary.LittleEndian.AppendUint32(b, c.ProviderPerMinute)
+	b = append(b, byte(c.Bound))
 	return end(b, at)
 }
 
@@ -279,6 +281,10 @@ func (d *Decoder) Admit(cmd []byte) (*Admit, error) {
 	r, c := open(cmd, KindAdmit), &d.line.admit
 	c.Header = r.header()
 	c.Count, c.Target, c.BusyPermille, c.ProviderPerMinute = r.u32(), r.u32(), r.u16(), r.u32()
+	c.Bound = holdfast.Bound(r.u8())
+	if r.err == nil && c.Bound >= holdfast.Bounds {
+		r.fail("bound", "there is no bound %d", c.Bound)
+	}
 	return c, r.done()
 }
 
@@ -329,6 +335,9 @@ func (r *reader) id32() [32]byte { return [32]byte(r.take(32)) }
 
 func (r *reader) proof(p *Proof) {
 	p.Number, p.Key, p.Path = holdfast.PlaceNumber(r.u32()), r.id32(), p.Path[:0]
+	if p.Path == nil {
+		p.Path = [][32]byte{} // as it is when the decoder is used again
+	}
 	n := int(r.u8())
 	if r.err == nil && n > holdfast.PathMax {
 		r.fail("path", "%d hashes, at most %d", n, holdfast.PathMax)

@@ -89,7 +89,7 @@ func lineCommand(t *rapid.T, kind command.Kind) command.Command {
 	case command.KindRedeem:
 		return &command.Redeem{Header: header(t, kind), Proof: proof(t)}
 	case command.KindAdmit:
-		return &command.Admit{Header: header(t, kind), Count: rapid.Uint32().Draw(t, "count"), Target: rapid.Uint32().Draw(t, "target"),
+		return &command.Admit{Header: header(t, kind), Bound: holdfast.Bound(rapid.Uint8Max(holdfast.Bounds-1).Draw(t, "bound")), Count: rapid.Uint32().Draw(t, "count"), Target: rapid.Uint32().Draw(t, "target"),
 			BusyPermille: rapid.Uint16().Draw(t, "busy"), ProviderPerMinute: rapid.Uint32().Draw(t, "provider")}
 	case command.KindSetLine:
 		c := &command.SetLine{Header: header(t, kind), Change: command.LineChange(rapid.Uint8Range(1, 6).Draw(t, "change"))}
@@ -161,7 +161,7 @@ func TestThePackedFormOfTheLineIsPinned(t *testing.T) {
 		{&command.Draw{Header: h, Beacon: holdfast.BeaconRound{Round: 3, Previous: [64]byte(bytes.Repeat([]byte{1}, 64)), Signature: [64]byte(bytes.Repeat([]byte{2}, 64))}},
 			"9d00" + "2a" + head + "0300000000000000" + rep("01", 64) + rep("02", 64)},
 		{&command.Redeem{Header: h, Proof: p}, "7a00" + "2b" + head + packedProof},
-		{&command.Admit{Header: h, Count: 1, Target: 2, BusyPermille: 3, ProviderPerMinute: 4}, "2300" + "2c" + head + "01000000" + "02000000" + "0300" + "04000000"},
+		{&command.Admit{Header: h, Count: 1, Target: 2, BusyPermille: 3, ProviderPerMinute: 4, Bound: 5}, "2400" + "2c" + head + "01000000" + "02000000" + "0300" + "04000000" + "05"},
 		{&command.SetLine{Header: h, Change: command.LineRate, Value: 9}, "1a00" + "2d" + head + "04" + "09000000"},
 		{&command.LeaveLine{Header: h, Proof: p}, "7a00" + "2e" + head + packedProof},
 		{&command.JoinReturns{Header: h, Proof: p, Section: 0x0506, Tier: 7, Count: 8}, "7e00" + "2f" + head + packedProof + "0605" + "07" + "08"},

@@ -29,7 +29,8 @@ type FailPayment struct {
 // AckEffect says what came of an effect.
 //
 // A capture or a refund that is done must have moved exactly the effect's amount. A cancelling that failed because
-// the money was taken after all says how much: it is a stray then.
+// the money was taken after all says how much: it is a stray then, and its
+// reference must be known by now.
 type AckEffect struct {
 	Header
 	Effect  holdfast.EffectID
@@ -214,6 +215,8 @@ type paymentDecoder struct {
 	setIncarnation SetIncarnation
 	putPerson      PutPerson
 	forgetPerson   ForgetPerson
+
+	refundSeats []holdfast.SeatIndex // backs the Seats of the refund decoded last
 }
 
 // checkPayment decodes a command of these kinds and drops it.
@@ -278,7 +281,10 @@ func (d *Decoder) AckEffect(cmd []byte) (*AckEffect, error) {
 func (d *Decoder) Refund(cmd []byte) (*Refund, error) {
 	r, c := open(cmd, KindRefund), &d.refund
 	c.Header, c.Order, c.Reason, c.ReturnSeats = r.header(), r.id16(), holdfast.RefundReason(r.u8()), r.bool()
-	c.Seats = r.seatList(c.Seats[:0])
+	d.refundSeats = r.seatList(d.refundSeats[:0])
+	if c.Seats = nil; len(d.refundSeats) > 0 {
+		c.Seats = d.refundSeats
+	}
 	if r.err == nil && (c.Reason < holdfast.RefundBuyer || c.Reason > holdfast.RefundOrganizer) {
 		r.fail("reason", "reason %d", c.Reason)
 	}

@@ -21,11 +21,12 @@ const (
 	ruleOwners       = "owners"       // one of the shards there are
 	ruleDescriptions = "descriptions" // valid by themselves
 	ruleCounters     = "counters"     // what is worked out from the assignments agrees with them
+	ruleKeys         = "keys"         // valid, in order, each once
 	ruleLimits       = "limits"
 )
 
 // Check works everything out again from the assignments and gives what does not hold: numbers, owners, descriptions,
-// the index of names, the counters.
+// the index of names, the counters, and looks at the keys.
 func (m *Machine) Check() []Violation {
 	var found []Violation
 	broken := func(rule, format string, args ...any) {
@@ -67,5 +68,6 @@ func (m *Machine) Check() []Violation {
 	if len(m.assigned) > m.shards*holdfast.EventsPerShardMax || specBytes > SpecsBytesMax {
 		broken(ruleLimits, "%d events of %d bytes are over the limits", len(m.assigned), specBytes)
 	}
+	m.checkKeys(broken)
 	return found
 }

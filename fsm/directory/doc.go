@@ -9,6 +9,7 @@
 //   - The same name with the same description is answered with the same numbers again, whatever the command's id:
 //     an assignment is idempotent by its contents. So, unlike the shards, the directory neither remembers outcomes
 //     nor looks at a command's validity; nothing in it waits for the clock.
+//   - A frontend's public key is known from one PutKey until it expires; there are at most holdfast.KeysMax.
 //   - The same name with another description is refused with EventConflict and the numbers of the event that there is.
 //
 // The description is kept as it was first given. It is for the leader of the event's shard, which creates from it what

@@ -35,7 +35,8 @@ type Machine struct {
 	clock  holdfast.Clock // the sum of all steps
 	wallMs int64          // the largest that an entry carried
 
-	assigned []Assignment // Event is the place in this list, plus 1; elements are never written again
+	assigned []Assignment           // Event is the place in this list, plus 1; elements are never written again
+	keys     []holdfast.FrontendKey // by public key; replaced, and never written again
 
 	// Worked out from assigned:
 	byName    map[string]holdfast.EventID
@@ -83,6 +84,10 @@ func (m *Machine) execute(cmd []byte) command.Result {
 		c, err := m.decoder.AssignEvent(cmd)
 		assert(err == nil, "%v", err)
 		return m.assign(c.Spec)
+	case command.KindPutKey:
+		c, err := m.decoder.PutKey(cmd)
+		assert(err == nil, "%v", err)
+		return m.putKey(c.Key)
 	case command.KindMark:
 		_, err := m.decoder.Mark(cmd)
 		assert(err == nil, "%v", err)

@@ -16,12 +16,14 @@ import (
 //
 //	"HFDR" | format uint32 | shards uint32 | index uint64 | clock µs uint64 | wall ms int64 | count uint32
 //	count × (shard uint32 | bytes uint32 | packed description)
+//	keys uint32 | keys × (bytes uint32 | packed key)
 //	crc32c uint32, over everything before it
 //
 // It is canonical: equal states have equal bytes. Numbers of events are places in the list.
+// Format 1 ended behind the descriptions, and is still read.
 const (
 	snapshotMagic  = "HFDR"
-	snapshotFormat = 1
+	snapshotFormat = 2
 
 	snapshotHeaderBytes = len(snapshotMagic) + 4 + 4 + 8 + 8 + 8 + 4
 )
@@ -35,11 +37,12 @@ type Cut struct {
 	clock    holdfast.Clock
 	wallMs   int64
 	assigned []Assignment
+	keys     []holdfast.FrontendKey
 }
 
 // Cut takes the state as it is now. It costs nothing: what is assigned is never written again.
 func (m *Machine) Cut() *Cut {
-	return &Cut{shards: m.shards, index: m.index, clock: m.clock, wallMs: m.wallMs, assigned: m.Assignments()}
+	return &Cut{shards: m.shards, index: m.index, clock: m.clock, wallMs: m.wallMs, assigned: m.Assignments(), keys: m.Keys()}
 }
 
 // Index is the last entry applied before the cut.
@@ -88,6 +91,12 @@ func (c *Cut) WriteTo(w io.Writer) (int64, error) {
 			}
 		}
 	}
+	b = binary.LittleEndian.AppendUint32(b, uint32(len(c.keys)))
+	for i := range c.keys {
+		at := len(b)
+		b = command.AppendKey(append(b, 0, 0, 0, 0), &c.keys[i])
+		binary.LittleEndian.PutUint32(b[at:], uint32(len(b)-at-4))
+	}
 	if err := flush(); err != nil {
 		return total, err
 	}
@@ -107,7 +116,8 @@ func Restore(cfg Config, r io.Reader) (*Machine, error) {
 		return nil, damaged("it does not begin like one")
 	}
 	u32, u64 := binary.LittleEndian.Uint32, binary.LittleEndian.Uint64
-	if format := u32(b[4:]); format != snapshotFormat {
+	format := u32(b[4:])
+	if format == 0 || format > snapshotFormat {
 		return nil, damaged("format %d, this version knows %d: upgrade this node", format, snapshotFormat)
 	}
 	if shards := u32(b[8:]); int(shards) != cfg.Shards {
@@ -117,6 +127,11 @@ func Restore(cfg Config, r io.Reader) (*Machine, error) {
 	for i := range u32(b[36:]) {
 		if err := m.restoreOne(in); err != nil {
 			return nil, fmt.Errorf("event %d: %w", i+1, err)
+		}
+	}
+	if format > 1 {
+		if err := m.restoreKeys(in); err != nil {
+			return nil, err
 		}
 	}
 	sum := in.sum
@@ -152,6 +167,38 @@ func (m *Machine) restoreOne(in *checked) error {
 		return damaged("%q stands twice", spec.Name)
 	}
 	m.add(Assignment{Event: holdfast.EventID(len(m.assigned) + 1), Shard: holdfast.ShardID(shard), Spec: &spec}, int(size))
+	return nil
+}
+
+func (m *Machine) restoreKeys(in *checked) error {
+	b, err := in.take(4)
+	if err != nil {
+		return err
+	}
+	count := binary.LittleEndian.Uint32(b)
+	if count > holdfast.KeysMax {
+		return damaged("%d keys, at most %d", count, holdfast.KeysMax)
+	}
+	for range count {
+		if b, err = in.take(4); err != nil {
+			return err
+		}
+		size := binary.LittleEndian.Uint32(b)
+		if size > holdfast.CommandBytesMax {
+			return damaged("a key of %d bytes", size)
+		}
+		if b, err = in.take(int(size)); err != nil {
+			return err
+		}
+		key, err := command.DecodeKey(b)
+		if err != nil {
+			return err
+		}
+		if n := len(m.keys); n > 0 && byPublic(m.keys[n-1], key) >= 0 {
+			return damaged("key %s stands in the wrong place", key.ID())
+		}
+		m.keys = append(m.keys, key)
+	}
 	return nil
 }
 

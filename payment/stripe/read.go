@@ -84,9 +84,13 @@ func (c *Client) list(ctx context.Context, op string, span payment.Span, after p
 	var page payment.Page
 	list := c.intents.List(params)
 	for list.Next() {
-		p, err := c.paymentOf(op, list.PaymentIntent())
+		intent := list.PaymentIntent()
+		p, err := c.paymentOf(op, intent)
 		if err != nil {
 			return payment.Page{}, err
+		}
+		if intent.LatestCharge != nil && intent.LatestCharge.Disputed {
+			p.Dispute.State = holdfast.DisputeOpened // how it stands is told by Look
 		}
 		page.Payments = append(page.Payments, p)
 	}

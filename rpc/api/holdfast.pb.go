@@ -646,7 +646,8 @@ type Event struct {
 	Holds       uint32                 `protobuf:"varint,11,opt,name=holds,proto3" json:"holds,omitempty"`
 	Orders      uint32                 `protobuf:"varint,12,opt,name=orders,proto3" json:"orders,omitempty"`
 	// With spec, how the units are numbered: command.NewLayout. Two numbers a step, section and count.
-	Grown         []uint32 `protobuf:"varint,13,rep,packed,name=grown,proto3" json:"grown,omitempty"`
+	Grown         []uint32     `protobuf:"varint,13,rep,packed,name=grown,proto3" json:"grown,omitempty"`
+	Line          *LineSummary `protobuf:"bytes,14,opt,name=line,proto3" json:"line,omitempty"` // absent: the event has no line
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -768,6 +769,13 @@ func (x *Event) GetOrders() uint32 {
 func (x *Event) GetGrown() []uint32 {
 	if x != nil {
 		return x.Grown
+	}
+	return nil
+}
+
+func (x *Event) GetLine() *LineSummary {
+	if x != nil {
+		return x.Line
 	}
 	return nil
 }
@@ -1231,20 +1239,31 @@ func (x *GetOrderRequest) GetConsistency() Consistency {
 }
 
 type Order struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
-	Id            []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
-	Event         uint32                 `protobuf:"varint,3,opt,name=event,proto3" json:"event,omitempty"`
-	Buyer         []byte                 `protobuf:"bytes,4,opt,name=buyer,proto3" json:"buyer,omitempty"`
-	Seats         []uint32               `protobuf:"varint,5,rep,packed,name=seats,proto3" json:"seats,omitempty"`
-	AmountMinor   int64                  `protobuf:"varint,6,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
-	Currency      string                 `protobuf:"bytes,7,opt,name=currency,proto3" json:"currency,omitempty"`
-	SaleKind      uint32                 `protobuf:"varint,8,opt,name=sale_kind,json=saleKind,proto3" json:"sale_kind,omitempty"`
-	Payment       string                 `protobuf:"bytes,9,opt,name=payment,proto3" json:"payment,omitempty"`
-	Attempt       uint32                 `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	SoldAtMs      int64                  `protobuf:"varint,11,opt,name=sold_at_ms,json=soldAtMs,proto3" json:"sold_at_ms,omitempty"` // wall clock of the entry that sold it
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Stamp            *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Id               []byte                 `protobuf:"bytes,2,opt,name=id,proto3" json:"id,omitempty"`
+	Event            uint32                 `protobuf:"varint,3,opt,name=event,proto3" json:"event,omitempty"`
+	Buyer            []byte                 `protobuf:"bytes,4,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	Seats            []uint32               `protobuf:"varint,5,rep,packed,name=seats,proto3" json:"seats,omitempty"`
+	AmountMinor      int64                  `protobuf:"varint,6,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"`
+	Currency         string                 `protobuf:"bytes,7,opt,name=currency,proto3" json:"currency,omitempty"`
+	SaleKind         uint32                 `protobuf:"varint,8,opt,name=sale_kind,json=saleKind,proto3" json:"sale_kind,omitempty"`
+	Payment          string                 `protobuf:"bytes,9,opt,name=payment,proto3" json:"payment,omitempty"`
+	Attempt          uint32                 `protobuf:"varint,10,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	SoldAtMs         int64                  `protobuf:"varint,11,opt,name=sold_at_ms,json=soldAtMs,proto3" json:"sold_at_ms,omitempty"` // wall clock of the entry that sold it
+	State            uint32                 `protobuf:"varint,12,opt,name=state,proto3" json:"state,omitempty"`                         // holdfast.OrderState
+	Lines            []*QuoteLine           `protobuf:"bytes,13,rep,name=lines,proto3" json:"lines,omitempty"`
+	Refunded         []uint32               `protobuf:"varint,14,rep,packed,name=refunded,proto3" json:"refunded,omitempty"` // of seats, those whose tickets were refunded
+	Contact          []byte                 `protobuf:"bytes,15,opt,name=contact,proto3" json:"contact,omitempty"`           // holdfast.ContactID; empty: none
+	Disputed         bool                   `protobuf:"varint,16,opt,name=disputed,proto3" json:"disputed,omitempty"`
+	CapturedMinor    int64                  `protobuf:"varint,17,opt,name=captured_minor,json=capturedMinor,proto3" json:"captured_minor,omitempty"`
+	OwedMinor        int64                  `protobuf:"varint,18,opt,name=owed_minor,json=owedMinor,proto3" json:"owed_minor,omitempty"`
+	RefundedMinor    int64                  `protobuf:"varint,19,opt,name=refunded_minor,json=refundedMinor,proto3" json:"refunded_minor,omitempty"`
+	ChargedBackMinor int64                  `protobuf:"varint,20,opt,name=charged_back_minor,json=chargedBackMinor,proto3" json:"charged_back_minor,omitempty"`
+	DeadlineUs       uint64                 `protobuf:"varint,21,opt,name=deadline_us,json=deadlineUs,proto3" json:"deadline_us,omitempty"` // of an unpaid order: until when it may be paid again, on the hold clock
+	Promo            []byte                 `protobuf:"bytes,22,opt,name=promo,proto3" json:"promo,omitempty"`                              // holdfast.PromoCode; empty: none
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Order) Reset() {
@@ -1354,11 +1373,89 @@ func (x *Order) GetSoldAtMs() int64 {
 	return 0
 }
 
+func (x *Order) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *Order) GetLines() []*QuoteLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *Order) GetRefunded() []uint32 {
+	if x != nil {
+		return x.Refunded
+	}
+	return nil
+}
+
+func (x *Order) GetContact() []byte {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
+}
+
+func (x *Order) GetDisputed() bool {
+	if x != nil {
+		return x.Disputed
+	}
+	return false
+}
+
+func (x *Order) GetCapturedMinor() int64 {
+	if x != nil {
+		return x.CapturedMinor
+	}
+	return 0
+}
+
+func (x *Order) GetOwedMinor() int64 {
+	if x != nil {
+		return x.OwedMinor
+	}
+	return 0
+}
+
+func (x *Order) GetRefundedMinor() int64 {
+	if x != nil {
+		return x.RefundedMinor
+	}
+	return 0
+}
+
+func (x *Order) GetChargedBackMinor() int64 {
+	if x != nil {
+		return x.ChargedBackMinor
+	}
+	return 0
+}
+
+func (x *Order) GetDeadlineUs() uint64 {
+	if x != nil {
+		return x.DeadlineUs
+	}
+	return 0
+}
+
+func (x *Order) GetPromo() []byte {
+	if x != nil {
+		return x.Promo
+	}
+	return nil
+}
+
 type OrdersRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
 	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
 	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	Contact       []byte                 `protobuf:"bytes,4,opt,name=contact,proto3" json:"contact,omitempty"` // only those of this holdfast.ContactID; empty: all
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1412,6 +1509,13 @@ func (x *OrdersRequest) GetConsistency() Consistency {
 		return x.Consistency
 	}
 	return Consistency_LINEARIZABLE
+}
+
+func (x *OrdersRequest) GetContact() []byte {
+	if x != nil {
+		return x.Contact
+	}
+	return nil
 }
 
 type OrderPage struct {
@@ -1535,6 +1639,7 @@ type Changes struct {
 	Seats         []uint32               `protobuf:"varint,5,rep,packed,name=seats,proto3" json:"seats,omitempty"`                     // units that changed, in order of revision
 	SeatStates    []byte                 `protobuf:"bytes,6,opt,name=seat_states,json=seatStates,proto3" json:"seat_states,omitempty"` // their new states, one byte each
 	Sale          uint32                 `protobuf:"varint,7,opt,name=sale,proto3" json:"sale,omitempty"`                              // holdfast.SaleState
+	Line          *LineSummary           `protobuf:"bytes,8,opt,name=line,proto3" json:"line,omitempty"`                               // as it is now; absent: the event has no line
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1618,6 +1723,1087 @@ func (x *Changes) GetSale() uint32 {
 	return 0
 }
 
+func (x *Changes) GetLine() *LineSummary {
+	if x != nil {
+		return x.Line
+	}
+	return nil
+}
+
+// LineSummary is a line as everybody may see it.
+type LineSummary struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         uint32                 `protobuf:"varint,1,opt,name=state,proto3" json:"state,omitempty"` // holdfast.LineState
+	Paused        bool                   `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
+	Issued        uint32                 `protobuf:"varint,3,opt,name=issued,proto3" json:"issued,omitempty"` // places
+	Served        uint32                 `protobuf:"varint,4,opt,name=served,proto3" json:"served,omitempty"` // who stands before it has been called
+	Tail          uint32                 `protobuf:"varint,5,opt,name=tail,proto3" json:"tail,omitempty"`     // nobody stands at or behind it
+	Cohort        uint32                 `protobuf:"varint,6,opt,name=cohort,proto3" json:"cohort,omitempty"` // places that take part in the draw
+	Commitment    []byte                 `protobuf:"bytes,7,opt,name=commitment,proto3" json:"commitment,omitempty"`
+	Chain         []byte                 `protobuf:"bytes,8,opt,name=chain,proto3" json:"chain,omitempty"`                         // over the headers of the cohort, once it is frozen
+	Seed          []byte                 `protobuf:"bytes,9,opt,name=seed,proto3" json:"seed,omitempty"`                           // once it is drawn
+	FrozenMs      int64                  `protobuf:"varint,10,opt,name=frozen_ms,json=frozenMs,proto3" json:"frozen_ms,omitempty"` // wall clock
+	DrawnMs       int64                  `protobuf:"varint,11,opt,name=drawn_ms,json=drawnMs,proto3" json:"drawn_ms,omitempty"`
+	Round         uint64                 `protobuf:"varint,12,opt,name=round,proto3" json:"round,omitempty"` // of the beacon, that the draw waits for or was made from
+	Sessions      uint32                 `protobuf:"varint,13,opt,name=sessions,proto3" json:"sessions,omitempty"`
+	Looking       uint32                 `protobuf:"varint,14,opt,name=looking,proto3" json:"looking,omitempty"` // of them without a hold
+	Called        uint32                 `protobuf:"varint,15,opt,name=called,proto3" json:"called,omitempty"`   // and not come yet
+	Ceiling       uint32                 `protobuf:"varint,16,opt,name=ceiling,proto3" json:"ceiling,omitempty"` // sessions at a time
+	Returns       uint32                 `protobuf:"varint,17,opt,name=returns,proto3" json:"returns,omitempty"` // on the list for seats that come back
+	Units         *Counts                `protobuf:"bytes,18,opt,name=units,proto3" json:"units,omitempty"`      // of the public allocation
+	Bound         uint32                 `protobuf:"varint,19,opt,name=bound,proto3" json:"bound,omitempty"`     // holdfast.Bound: what decides how many are called
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineSummary) Reset() {
+	*x = LineSummary{}
+	mi := &file_holdfast_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineSummary) ProtoMessage() {}
+
+func (x *LineSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineSummary.ProtoReflect.Descriptor instead.
+func (*LineSummary) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *LineSummary) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *LineSummary) GetPaused() bool {
+	if x != nil {
+		return x.Paused
+	}
+	return false
+}
+
+func (x *LineSummary) GetIssued() uint32 {
+	if x != nil {
+		return x.Issued
+	}
+	return 0
+}
+
+func (x *LineSummary) GetServed() uint32 {
+	if x != nil {
+		return x.Served
+	}
+	return 0
+}
+
+func (x *LineSummary) GetTail() uint32 {
+	if x != nil {
+		return x.Tail
+	}
+	return 0
+}
+
+func (x *LineSummary) GetCohort() uint32 {
+	if x != nil {
+		return x.Cohort
+	}
+	return 0
+}
+
+func (x *LineSummary) GetCommitment() []byte {
+	if x != nil {
+		return x.Commitment
+	}
+	return nil
+}
+
+func (x *LineSummary) GetChain() []byte {
+	if x != nil {
+		return x.Chain
+	}
+	return nil
+}
+
+func (x *LineSummary) GetSeed() []byte {
+	if x != nil {
+		return x.Seed
+	}
+	return nil
+}
+
+func (x *LineSummary) GetFrozenMs() int64 {
+	if x != nil {
+		return x.FrozenMs
+	}
+	return 0
+}
+
+func (x *LineSummary) GetDrawnMs() int64 {
+	if x != nil {
+		return x.DrawnMs
+	}
+	return 0
+}
+
+func (x *LineSummary) GetRound() uint64 {
+	if x != nil {
+		return x.Round
+	}
+	return 0
+}
+
+func (x *LineSummary) GetSessions() uint32 {
+	if x != nil {
+		return x.Sessions
+	}
+	return 0
+}
+
+func (x *LineSummary) GetLooking() uint32 {
+	if x != nil {
+		return x.Looking
+	}
+	return 0
+}
+
+func (x *LineSummary) GetCalled() uint32 {
+	if x != nil {
+		return x.Called
+	}
+	return 0
+}
+
+func (x *LineSummary) GetCeiling() uint32 {
+	if x != nil {
+		return x.Ceiling
+	}
+	return 0
+}
+
+func (x *LineSummary) GetReturns() uint32 {
+	if x != nil {
+		return x.Returns
+	}
+	return 0
+}
+
+func (x *LineSummary) GetUnits() *Counts {
+	if x != nil {
+		return x.Units
+	}
+	return nil
+}
+
+func (x *LineSummary) GetBound() uint32 {
+	if x != nil {
+		return x.Bound
+	}
+	return 0
+}
+
+type GetLineRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetLineRequest) Reset() {
+	*x = GetLineRequest{}
+	mi := &file_holdfast_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetLineRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetLineRequest) ProtoMessage() {}
+
+func (x *GetLineRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetLineRequest.ProtoReflect.Descriptor instead.
+func (*GetLineRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *GetLineRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *GetLineRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *GetLineRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+type LineState struct {
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	Stamp        *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Summary      *LineSummary           `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	Counts       []uint32               `protobuf:"varint,3,rep,packed,name=counts,proto3" json:"counts,omitempty"` // places by holdfast.PlaceState
+	Enters       uint32                 `protobuf:"varint,4,opt,name=enters,proto3" json:"enters,omitempty"`
+	OpenedMs     int64                  `protobuf:"varint,5,opt,name=opened_ms,json=openedMs,proto3" json:"opened_ms,omitempty"`               // wall clock
+	FallbackAtMs int64                  `protobuf:"varint,6,opt,name=fallback_at_ms,json=fallbackAtMs,proto3" json:"fallback_at_ms,omitempty"` // from when on the draw is made without the beacon's round
+	Fallback     bool                   `protobuf:"varint,7,opt,name=fallback,proto3" json:"fallback,omitempty"`                               // it was
+	Rate         uint32                 `protobuf:"varint,8,opt,name=rate,proto3" json:"rate,omitempty"`                                       // called in a second at most; 0: no limit
+	// What the leader steers by.
+	Target            uint32 `protobuf:"varint,9,opt,name=target,proto3" json:"target,omitempty"`
+	BusyPermille      uint32 `protobuf:"varint,10,opt,name=busy_permille,json=busyPermille,proto3" json:"busy_permille,omitempty"`
+	ProviderPerMinute uint32 `protobuf:"varint,11,opt,name=provider_per_minute,json=providerPerMinute,proto3" json:"provider_per_minute,omitempty"`
+	ShowPermille      uint32 `protobuf:"varint,12,opt,name=show_permille,json=showPermille,proto3" json:"show_permille,omitempty"`
+	UnitsPerHoldMilli uint32 `protobuf:"varint,13,opt,name=units_per_hold_milli,json=unitsPerHoldMilli,proto3" json:"units_per_hold_milli,omitempty"`
+	PayPermille       uint32 `protobuf:"varint,14,opt,name=pay_permille,json=payPermille,proto3" json:"pay_permille,omitempty"`
+	SessionMeanMs     uint32 `protobuf:"varint,15,opt,name=session_mean_ms,json=sessionMeanMs,proto3" json:"session_mean_ms,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
+}
+
+func (x *LineState) Reset() {
+	*x = LineState{}
+	mi := &file_holdfast_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineState) ProtoMessage() {}
+
+func (x *LineState) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineState.ProtoReflect.Descriptor instead.
+func (*LineState) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *LineState) GetStamp() *Stamp {
+	if x != nil {
+		return x.Stamp
+	}
+	return nil
+}
+
+func (x *LineState) GetSummary() *LineSummary {
+	if x != nil {
+		return x.Summary
+	}
+	return nil
+}
+
+func (x *LineState) GetCounts() []uint32 {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *LineState) GetEnters() uint32 {
+	if x != nil {
+		return x.Enters
+	}
+	return 0
+}
+
+func (x *LineState) GetOpenedMs() int64 {
+	if x != nil {
+		return x.OpenedMs
+	}
+	return 0
+}
+
+func (x *LineState) GetFallbackAtMs() int64 {
+	if x != nil {
+		return x.FallbackAtMs
+	}
+	return 0
+}
+
+func (x *LineState) GetFallback() bool {
+	if x != nil {
+		return x.Fallback
+	}
+	return false
+}
+
+func (x *LineState) GetRate() uint32 {
+	if x != nil {
+		return x.Rate
+	}
+	return 0
+}
+
+func (x *LineState) GetTarget() uint32 {
+	if x != nil {
+		return x.Target
+	}
+	return 0
+}
+
+func (x *LineState) GetBusyPermille() uint32 {
+	if x != nil {
+		return x.BusyPermille
+	}
+	return 0
+}
+
+func (x *LineState) GetProviderPerMinute() uint32 {
+	if x != nil {
+		return x.ProviderPerMinute
+	}
+	return 0
+}
+
+func (x *LineState) GetShowPermille() uint32 {
+	if x != nil {
+		return x.ShowPermille
+	}
+	return 0
+}
+
+func (x *LineState) GetUnitsPerHoldMilli() uint32 {
+	if x != nil {
+		return x.UnitsPerHoldMilli
+	}
+	return 0
+}
+
+func (x *LineState) GetPayPermille() uint32 {
+	if x != nil {
+		return x.PayPermille
+	}
+	return 0
+}
+
+func (x *LineState) GetSessionMeanMs() uint32 {
+	if x != nil {
+		return x.SessionMeanMs
+	}
+	return 0
+}
+
+type PlaceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	Number        uint32                 `protobuf:"varint,4,opt,name=number,proto3" json:"number,omitempty"`
+	Key           []byte                 `protobuf:"bytes,5,opt,name=key,proto3" json:"key,omitempty"`
+	Path          [][]byte               `protobuf:"bytes,6,rep,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PlaceRequest) Reset() {
+	*x = PlaceRequest{}
+	mi := &file_holdfast_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PlaceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PlaceRequest) ProtoMessage() {}
+
+func (x *PlaceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PlaceRequest.ProtoReflect.Descriptor instead.
+func (*PlaceRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *PlaceRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *PlaceRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *PlaceRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+func (x *PlaceRequest) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *PlaceRequest) GetKey() []byte {
+	if x != nil {
+		return x.Key
+	}
+	return nil
+}
+
+func (x *PlaceRequest) GetPath() [][]byte {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+type LinePlace struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	State         uint32                 `protobuf:"varint,3,opt,name=state,proto3" json:"state,omitempty"` // holdfast.PlaceState
+	Drawn         bool                   `protobuf:"varint,4,opt,name=drawn,proto3" json:"drawn,omitempty"` // position and ahead say something
+	Position      uint32                 `protobuf:"varint,5,opt,name=position,proto3" json:"position,omitempty"`
+	Served        uint32                 `protobuf:"varint,6,opt,name=served,proto3" json:"served,omitempty"`
+	Ahead         uint32                 `protobuf:"varint,7,opt,name=ahead,proto3" json:"ahead,omitempty"`
+	UntilUs       uint64                 `protobuf:"varint,8,opt,name=until_us,json=untilUs,proto3" json:"until_us,omitempty"` // hold clock: when the turn, the session or the offer ends; 0: nothing ends
+	RemainingMs   uint64                 `protobuf:"varint,9,opt,name=remaining_ms,json=remainingMs,proto3" json:"remaining_ms,omitempty"`
+	Deferrals     uint32                 `protobuf:"varint,10,opt,name=deferrals,proto3" json:"deferrals,omitempty"`
+	Returns       bool                   `protobuf:"varint,11,opt,name=returns,proto3" json:"returns,omitempty"` // it is on the list for seats that come back
+	Rank          uint32                 `protobuf:"varint,12,opt,name=rank,proto3" json:"rank,omitempty"`       // and so many stand before it there
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LinePlace) Reset() {
+	*x = LinePlace{}
+	mi := &file_holdfast_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LinePlace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LinePlace) ProtoMessage() {}
+
+func (x *LinePlace) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LinePlace.ProtoReflect.Descriptor instead.
+func (*LinePlace) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *LinePlace) GetStamp() *Stamp {
+	if x != nil {
+		return x.Stamp
+	}
+	return nil
+}
+
+func (x *LinePlace) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *LinePlace) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *LinePlace) GetDrawn() bool {
+	if x != nil {
+		return x.Drawn
+	}
+	return false
+}
+
+func (x *LinePlace) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *LinePlace) GetServed() uint32 {
+	if x != nil {
+		return x.Served
+	}
+	return 0
+}
+
+func (x *LinePlace) GetAhead() uint32 {
+	if x != nil {
+		return x.Ahead
+	}
+	return 0
+}
+
+func (x *LinePlace) GetUntilUs() uint64 {
+	if x != nil {
+		return x.UntilUs
+	}
+	return 0
+}
+
+func (x *LinePlace) GetRemainingMs() uint64 {
+	if x != nil {
+		return x.RemainingMs
+	}
+	return 0
+}
+
+func (x *LinePlace) GetDeferrals() uint32 {
+	if x != nil {
+		return x.Deferrals
+	}
+	return 0
+}
+
+func (x *LinePlace) GetReturns() bool {
+	if x != nil {
+		return x.Returns
+	}
+	return false
+}
+
+func (x *LinePlace) GetRank() uint32 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+type VisitorRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	Buyer         []byte                 `protobuf:"bytes,4,opt,name=buyer,proto3" json:"buyer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *VisitorRequest) Reset() {
+	*x = VisitorRequest{}
+	mi := &file_holdfast_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VisitorRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VisitorRequest) ProtoMessage() {}
+
+func (x *VisitorRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VisitorRequest.ProtoReflect.Descriptor instead.
+func (*VisitorRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *VisitorRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *VisitorRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *VisitorRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+func (x *VisitorRequest) GetBuyer() []byte {
+	if x != nil {
+		return x.Buyer
+	}
+	return nil
+}
+
+type LineVisitor struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Number        uint32                 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	State         uint32                 `protobuf:"varint,3,opt,name=state,proto3" json:"state,omitempty"` // holdfast.PlaceState
+	Position      uint32                 `protobuf:"varint,4,opt,name=position,proto3" json:"position,omitempty"`
+	SessionUs     uint64                 `protobuf:"varint,5,opt,name=session_us,json=sessionUs,proto3" json:"session_us,omitempty"` // hold clock: when the session ends unless something is done; 0: none, or a hold keeps it
+	SessionMs     uint64                 `protobuf:"varint,6,opt,name=session_ms,json=sessionMs,proto3" json:"session_ms,omitempty"` // until then
+	LatestUs      uint64                 `protobuf:"varint,7,opt,name=latest_us,json=latestUs,proto3" json:"latest_us,omitempty"`    // and when it ends whatever is done
+	LatestMs      uint64                 `protobuf:"varint,8,opt,name=latest_ms,json=latestMs,proto3" json:"latest_ms,omitempty"`
+	Holds         [][]byte               `protobuf:"bytes,9,rep,name=holds,proto3" json:"holds,omitempty"`   // not sold, the newest first
+	Units         uint32                 `protobuf:"varint,10,opt,name=units,proto3" json:"units,omitempty"` // held, in payment and sold
+	Returns       bool                   `protobuf:"varint,11,opt,name=returns,proto3" json:"returns,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LineVisitor) Reset() {
+	*x = LineVisitor{}
+	mi := &file_holdfast_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LineVisitor) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LineVisitor) ProtoMessage() {}
+
+func (x *LineVisitor) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LineVisitor.ProtoReflect.Descriptor instead.
+func (*LineVisitor) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *LineVisitor) GetStamp() *Stamp {
+	if x != nil {
+		return x.Stamp
+	}
+	return nil
+}
+
+func (x *LineVisitor) GetNumber() uint32 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetPosition() uint32 {
+	if x != nil {
+		return x.Position
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetSessionUs() uint64 {
+	if x != nil {
+		return x.SessionUs
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetSessionMs() uint64 {
+	if x != nil {
+		return x.SessionMs
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetLatestUs() uint64 {
+	if x != nil {
+		return x.LatestUs
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetLatestMs() uint64 {
+	if x != nil {
+		return x.LatestMs
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetHolds() [][]byte {
+	if x != nil {
+		return x.Holds
+	}
+	return nil
+}
+
+func (x *LineVisitor) GetUnits() uint32 {
+	if x != nil {
+		return x.Units
+	}
+	return 0
+}
+
+func (x *LineVisitor) GetReturns() bool {
+	if x != nil {
+		return x.Returns
+	}
+	return false
+}
+
+type DrawRecordRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrawRecordRequest) Reset() {
+	*x = DrawRecordRequest{}
+	mi := &file_holdfast_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrawRecordRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrawRecordRequest) ProtoMessage() {}
+
+func (x *DrawRecordRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrawRecordRequest.ProtoReflect.Descriptor instead.
+func (*DrawRecordRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *DrawRecordRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *DrawRecordRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *DrawRecordRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+type DrawRecordPart struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Json          []byte                 `protobuf:"bytes,1,opt,name=json,proto3" json:"json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DrawRecordPart) Reset() {
+	*x = DrawRecordPart{}
+	mi := &file_holdfast_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DrawRecordPart) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DrawRecordPart) ProtoMessage() {}
+
+func (x *DrawRecordPart) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DrawRecordPart.ProtoReflect.Descriptor instead.
+func (*DrawRecordPart) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *DrawRecordPart) GetJson() []byte {
+	if x != nil {
+		return x.Json
+	}
+	return nil
+}
+
+type KeysRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Consistency   Consistency            `protobuf:"varint,1,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysRequest) Reset() {
+	*x = KeysRequest{}
+	mi := &file_holdfast_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysRequest) ProtoMessage() {}
+
+func (x *KeysRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysRequest.ProtoReflect.Descriptor instead.
+func (*KeysRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *KeysRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+type KeysResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []*Key                 `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KeysResponse) Reset() {
+	*x = KeysResponse{}
+	mi := &file_holdfast_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KeysResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KeysResponse) ProtoMessage() {}
+
+func (x *KeysResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KeysResponse.ProtoReflect.Descriptor instead.
+func (*KeysResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *KeysResponse) GetKeys() []*Key {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
+type Key struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Frontend      string                 `protobuf:"bytes,1,opt,name=frontend,proto3" json:"frontend,omitempty"`
+	Public        []byte                 `protobuf:"bytes,2,opt,name=public,proto3" json:"public,omitempty"`                                 // Ed25519
+	NotBeforeMs   int64                  `protobuf:"varint,3,opt,name=not_before_ms,json=notBeforeMs,proto3" json:"not_before_ms,omitempty"` // wall clock
+	NotAfterMs    int64                  `protobuf:"varint,4,opt,name=not_after_ms,json=notAfterMs,proto3" json:"not_after_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Key) Reset() {
+	*x = Key{}
+	mi := &file_holdfast_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Key) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Key) ProtoMessage() {}
+
+func (x *Key) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Key.ProtoReflect.Descriptor instead.
+func (*Key) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Key) GetFrontend() string {
+	if x != nil {
+		return x.Frontend
+	}
+	return ""
+}
+
+func (x *Key) GetPublic() []byte {
+	if x != nil {
+		return x.Public
+	}
+	return nil
+}
+
+func (x *Key) GetNotBeforeMs() int64 {
+	if x != nil {
+		return x.NotBeforeMs
+	}
+	return 0
+}
+
+func (x *Key) GetNotAfterMs() int64 {
+	if x != nil {
+		return x.NotAfterMs
+	}
+	return 0
+}
+
 type RoutesRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1626,7 +2812,7 @@ type RoutesRequest struct {
 
 func (x *RoutesRequest) Reset() {
 	*x = RoutesRequest{}
-	mi := &file_holdfast_proto_msgTypes[20]
+	mi := &file_holdfast_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1638,7 +2824,7 @@ func (x *RoutesRequest) String() string {
 func (*RoutesRequest) ProtoMessage() {}
 
 func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[20]
+	mi := &file_holdfast_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1651,7 +2837,7 @@ func (x *RoutesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesRequest.ProtoReflect.Descriptor instead.
 func (*RoutesRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{20}
+	return file_holdfast_proto_rawDescGZIP(), []int{32}
 }
 
 type RoutesResponse struct {
@@ -1666,7 +2852,7 @@ type RoutesResponse struct {
 
 func (x *RoutesResponse) Reset() {
 	*x = RoutesResponse{}
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1678,7 +2864,7 @@ func (x *RoutesResponse) String() string {
 func (*RoutesResponse) ProtoMessage() {}
 
 func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[21]
+	mi := &file_holdfast_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1691,7 +2877,7 @@ func (x *RoutesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RoutesResponse.ProtoReflect.Descriptor instead.
 func (*RoutesResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{21}
+	return file_holdfast_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *RoutesResponse) GetCluster() string {
@@ -1736,7 +2922,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1748,7 +2934,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[22]
+	mi := &file_holdfast_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1761,7 +2947,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{22}
+	return file_holdfast_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *Member) GetId() string {
@@ -1819,7 +3005,7 @@ type Route struct {
 
 func (x *Route) Reset() {
 	*x = Route{}
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1831,7 +3017,7 @@ func (x *Route) String() string {
 func (*Route) ProtoMessage() {}
 
 func (x *Route) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[23]
+	mi := &file_holdfast_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1844,7 +3030,7 @@ func (x *Route) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Route.ProtoReflect.Descriptor instead.
 func (*Route) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{23}
+	return file_holdfast_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *Route) GetShard() uint32 {
@@ -1890,7 +3076,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1902,7 +3088,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[24]
+	mi := &file_holdfast_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1915,7 +3101,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{24}
+	return file_holdfast_proto_rawDescGZIP(), []int{36}
 }
 
 type StatusResponse struct {
@@ -1938,7 +3124,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1950,7 +3136,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[25]
+	mi := &file_holdfast_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1963,7 +3149,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{25}
+	return file_holdfast_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *StatusResponse) GetCluster() string {
@@ -2078,7 +3264,7 @@ type ShardStatus struct {
 
 func (x *ShardStatus) Reset() {
 	*x = ShardStatus{}
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2090,7 +3276,7 @@ func (x *ShardStatus) String() string {
 func (*ShardStatus) ProtoMessage() {}
 
 func (x *ShardStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[26]
+	mi := &file_holdfast_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2103,7 +3289,7 @@ func (x *ShardStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ShardStatus.ProtoReflect.Descriptor instead.
 func (*ShardStatus) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{26}
+	return file_holdfast_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ShardStatus) GetShard() uint32 {
@@ -2256,7 +3442,7 @@ type DigestRequest struct {
 
 func (x *DigestRequest) Reset() {
 	*x = DigestRequest{}
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2268,7 +3454,7 @@ func (x *DigestRequest) String() string {
 func (*DigestRequest) ProtoMessage() {}
 
 func (x *DigestRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[27]
+	mi := &file_holdfast_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2281,7 +3467,7 @@ func (x *DigestRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestRequest.ProtoReflect.Descriptor instead.
 func (*DigestRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{27}
+	return file_holdfast_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *DigestRequest) GetShard() uint32 {
@@ -2308,7 +3494,7 @@ type DigestResponse struct {
 
 func (x *DigestResponse) Reset() {
 	*x = DigestResponse{}
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2320,7 +3506,7 @@ func (x *DigestResponse) String() string {
 func (*DigestResponse) ProtoMessage() {}
 
 func (x *DigestResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[28]
+	mi := &file_holdfast_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2333,7 +3519,7 @@ func (x *DigestResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DigestResponse.ProtoReflect.Descriptor instead.
 func (*DigestResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{28}
+	return file_holdfast_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *DigestResponse) GetIndex() uint64 {
@@ -2348,6 +3534,1377 @@ func (x *DigestResponse) GetHash() []byte {
 		return x.Hash
 	}
 	return nil
+}
+
+type LeaseRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Worker        string                 `protobuf:"bytes,2,opt,name=worker,proto3" json:"worker,omitempty"`                // unique among workers
+	Kinds         uint32                 `protobuf:"varint,3,opt,name=kinds,proto3" json:"kinds,omitempty"`                 // a bit for each holdfast.EffectKind that the worker carries out: 1 << kind
+	Max           uint32                 `protobuf:"varint,4,opt,name=max,proto3" json:"max,omitempty"`                     // more effects at most; 0: only take back
+	Have          []uint64               `protobuf:"varint,5,rep,packed,name=have,proto3" json:"have,omitempty"`            // the effects that the worker still has in hand; it has finished with all others
+	WaitMs        uint32                 `protobuf:"varint,6,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"` // how long to wait when none is due
+	Account       string                 `protobuf:"bytes,7,opt,name=account,proto3" json:"account,omitempty"`              // whose payments the worker can touch: effects of events with another account, or of
+	Mode          uint32                 `protobuf:"varint,8,opt,name=mode,proto3" json:"mode,omitempty"`                   // another holdfast.PaymentMode, are left to others
+	Number        uint64                 `protobuf:"varint,9,opt,name=number,proto3" json:"number,omitempty"`               // of the question: a worker's later ones have higher numbers, and overtake earlier ones
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseRequest) Reset() {
+	*x = LeaseRequest{}
+	mi := &file_holdfast_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseRequest) ProtoMessage() {}
+
+func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
+func (*LeaseRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *LeaseRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetWorker() string {
+	if x != nil {
+		return x.Worker
+	}
+	return ""
+}
+
+func (x *LeaseRequest) GetKinds() uint32 {
+	if x != nil {
+		return x.Kinds
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetMax() uint32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetHave() []uint64 {
+	if x != nil {
+		return x.Have
+	}
+	return nil
+}
+
+func (x *LeaseRequest) GetWaitMs() uint32 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *LeaseRequest) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *LeaseRequest) GetNumber() uint64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+type LeaseResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Effects       []*Effect              `protobuf:"bytes,2,rep,name=effects,proto3" json:"effects,omitempty"`
+	LeaseMs       uint32                 `protobuf:"varint,3,opt,name=lease_ms,json=leaseMs,proto3" json:"lease_ms,omitempty"` // how long they are the worker's
+	Cluster       string                 `protobuf:"bytes,4,opt,name=cluster,proto3" json:"cluster,omitempty"`                 // with the incarnation, the beginning of every key at the provider
+	Incarnation   uint64                 `protobuf:"varint,5,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LeaseResponse) Reset() {
+	*x = LeaseResponse{}
+	mi := &file_holdfast_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LeaseResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LeaseResponse) ProtoMessage() {}
+
+func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
+func (*LeaseResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *LeaseResponse) GetStamp() *Stamp {
+	if x != nil {
+		return x.Stamp
+	}
+	return nil
+}
+
+func (x *LeaseResponse) GetEffects() []*Effect {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
+}
+
+func (x *LeaseResponse) GetLeaseMs() uint32 {
+	if x != nil {
+		return x.LeaseMs
+	}
+	return 0
+}
+
+func (x *LeaseResponse) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *LeaseResponse) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+type Effect struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            uint64                 `protobuf:"varint,1,opt,name=id,proto3" json:"id,omitempty"`
+	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Kind          uint32                 `protobuf:"varint,3,opt,name=kind,proto3" json:"kind,omitempty"` // holdfast.EffectKind
+	Hold          []byte                 `protobuf:"bytes,4,opt,name=hold,proto3" json:"hold,omitempty"`  // the order's id too, once it is sold
+	Attempt       uint32                 `protobuf:"varint,5,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Payment       string                 `protobuf:"bytes,6,opt,name=payment,proto3" json:"payment,omitempty"`                             // the provider's reference; empty while it is not known
+	AmountMinor   int64                  `protobuf:"varint,7,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"` // what is to be moved: of a capture and a refund
+	Currency      string                 `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
+	TotalMinor    int64                  `protobuf:"varint,9,opt,name=total_minor,json=totalMinor,proto3" json:"total_minor,omitempty"`       // what the payment is for
+	Method        uint32                 `protobuf:"varint,10,opt,name=method,proto3" json:"method,omitempty"`                                // holdfast.CaptureMethod
+	BegunMs       int64                  `protobuf:"varint,11,opt,name=begun_ms,json=begunMs,proto3" json:"begun_ms,omitempty"`               // the attempt, on the shard's wall clock
+	NotBeforeUs   uint64                 `protobuf:"varint,12,opt,name=not_before_us,json=notBeforeUs,proto3" json:"not_before_us,omitempty"` // on the hold clock
+	LatestMs      int64                  `protobuf:"varint,13,opt,name=latest_ms,json=latestMs,proto3" json:"latest_ms,omitempty"`            // wall clock; 0: none
+	Urgent        bool                   `protobuf:"varint,14,opt,name=urgent,proto3" json:"urgent,omitempty"`                                // seats wait for it
+	Parked        bool                   `protobuf:"varint,15,opt,name=parked,proto3" json:"parked,omitempty"`                                // nobody carries it out until somebody asks for it again
+	Tries         uint32                 `protobuf:"varint,16,opt,name=tries,proto3" json:"tries,omitempty"`
+	Code          string                 `protobuf:"bytes,17,opt,name=code,proto3" json:"code,omitempty"`                                         // with what it was last put off
+	Topic         uint32                 `protobuf:"varint,18,opt,name=topic,proto3" json:"topic,omitempty"`                                      // holdfast.Topic of a receipt or a notification
+	Life          uint64                 `protobuf:"varint,19,opt,name=life,proto3" json:"life,omitempty"`                                        // incarnation in which the attempt began
+	RefundedMinor int64                  `protobuf:"varint,20,opt,name=refunded_minor,json=refundedMinor,proto3" json:"refunded_minor,omitempty"` // given back of the payment before
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Effect) Reset() {
+	*x = Effect{}
+	mi := &file_holdfast_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Effect) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Effect) ProtoMessage() {}
+
+func (x *Effect) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Effect.ProtoReflect.Descriptor instead.
+func (*Effect) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *Effect) GetId() uint64 {
+	if x != nil {
+		return x.Id
+	}
+	return 0
+}
+
+func (x *Effect) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *Effect) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *Effect) GetHold() []byte {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+func (x *Effect) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Effect) GetPayment() string {
+	if x != nil {
+		return x.Payment
+	}
+	return ""
+}
+
+func (x *Effect) GetAmountMinor() int64 {
+	if x != nil {
+		return x.AmountMinor
+	}
+	return 0
+}
+
+func (x *Effect) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Effect) GetTotalMinor() int64 {
+	if x != nil {
+		return x.TotalMinor
+	}
+	return 0
+}
+
+func (x *Effect) GetMethod() uint32 {
+	if x != nil {
+		return x.Method
+	}
+	return 0
+}
+
+func (x *Effect) GetBegunMs() int64 {
+	if x != nil {
+		return x.BegunMs
+	}
+	return 0
+}
+
+func (x *Effect) GetNotBeforeUs() uint64 {
+	if x != nil {
+		return x.NotBeforeUs
+	}
+	return 0
+}
+
+func (x *Effect) GetLatestMs() int64 {
+	if x != nil {
+		return x.LatestMs
+	}
+	return 0
+}
+
+func (x *Effect) GetUrgent() bool {
+	if x != nil {
+		return x.Urgent
+	}
+	return false
+}
+
+func (x *Effect) GetParked() bool {
+	if x != nil {
+		return x.Parked
+	}
+	return false
+}
+
+func (x *Effect) GetTries() uint32 {
+	if x != nil {
+		return x.Tries
+	}
+	return 0
+}
+
+func (x *Effect) GetCode() string {
+	if x != nil {
+		return x.Code
+	}
+	return ""
+}
+
+func (x *Effect) GetTopic() uint32 {
+	if x != nil {
+		return x.Topic
+	}
+	return 0
+}
+
+func (x *Effect) GetLife() uint64 {
+	if x != nil {
+		return x.Life
+	}
+	return 0
+}
+
+func (x *Effect) GetRefundedMinor() int64 {
+	if x != nil {
+		return x.RefundedMinor
+	}
+	return 0
+}
+
+type GrantRequest struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Account         string                 `protobuf:"bytes,1,opt,name=account,proto3" json:"account,omitempty"`                                        // whose acts
+	ReadsPerSecond  uint32                 `protobuf:"varint,2,opt,name=reads_per_second,json=readsPerSecond,proto3" json:"reads_per_second,omitempty"` // what the provider allows it
+	WritesPerSecond uint32                 `protobuf:"varint,3,opt,name=writes_per_second,json=writesPerSecond,proto3" json:"writes_per_second,omitempty"`
+	BurstMs         uint32                 `protobuf:"varint,4,opt,name=burst_ms,json=burstMs,proto3" json:"burst_ms,omitempty"`
+	Want            []uint32               `protobuf:"varint,5,rep,packed,name=want,proto3" json:"want,omitempty"` // acts, by class, the most urgent first: see payment.Class
+	Back            []uint32               `protobuf:"varint,6,rep,packed,name=back,proto3" json:"back,omitempty"` // acts that were granted before and not begun
+	Limited         bool                   `protobuf:"varint,7,opt,name=limited,proto3" json:"limited,omitempty"`  // the provider has refused a request for too many
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *GrantRequest) Reset() {
+	*x = GrantRequest{}
+	mi := &file_holdfast_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantRequest) ProtoMessage() {}
+
+func (x *GrantRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantRequest.ProtoReflect.Descriptor instead.
+func (*GrantRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *GrantRequest) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+func (x *GrantRequest) GetReadsPerSecond() uint32 {
+	if x != nil {
+		return x.ReadsPerSecond
+	}
+	return 0
+}
+
+func (x *GrantRequest) GetWritesPerSecond() uint32 {
+	if x != nil {
+		return x.WritesPerSecond
+	}
+	return 0
+}
+
+func (x *GrantRequest) GetBurstMs() uint32 {
+	if x != nil {
+		return x.BurstMs
+	}
+	return 0
+}
+
+func (x *GrantRequest) GetWant() []uint32 {
+	if x != nil {
+		return x.Want
+	}
+	return nil
+}
+
+func (x *GrantRequest) GetBack() []uint32 {
+	if x != nil {
+		return x.Back
+	}
+	return nil
+}
+
+func (x *GrantRequest) GetLimited() bool {
+	if x != nil {
+		return x.Limited
+	}
+	return false
+}
+
+type GrantResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Granted       []uint32               `protobuf:"varint,1,rep,packed,name=granted,proto3" json:"granted,omitempty"`
+	ValidMs       uint32                 `protobuf:"varint,2,opt,name=valid_ms,json=validMs,proto3" json:"valid_ms,omitempty"` // for how long they may be kept
+	AgainMs       uint32                 `protobuf:"varint,3,opt,name=again_ms,json=againMs,proto3" json:"again_ms,omitempty"` // when none was granted: when to ask again
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GrantResponse) Reset() {
+	*x = GrantResponse{}
+	mi := &file_holdfast_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GrantResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GrantResponse) ProtoMessage() {}
+
+func (x *GrantResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GrantResponse.ProtoReflect.Descriptor instead.
+func (*GrantResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *GrantResponse) GetGranted() []uint32 {
+	if x != nil {
+		return x.Granted
+	}
+	return nil
+}
+
+func (x *GrantResponse) GetValidMs() uint32 {
+	if x != nil {
+		return x.ValidMs
+	}
+	return 0
+}
+
+func (x *GrantResponse) GetAgainMs() uint32 {
+	if x != nil {
+		return x.AgainMs
+	}
+	return 0
+}
+
+type EffectsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	From          uint64                 `protobuf:"varint,2,opt,name=from,proto3" json:"from,omitempty"` // first number wanted
+	Max           uint32                 `protobuf:"varint,3,opt,name=max,proto3" json:"max,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,4,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EffectsRequest) Reset() {
+	*x = EffectsRequest{}
+	mi := &file_holdfast_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EffectsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EffectsRequest) ProtoMessage() {}
+
+func (x *EffectsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EffectsRequest.ProtoReflect.Descriptor instead.
+func (*EffectsRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *EffectsRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *EffectsRequest) GetFrom() uint64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *EffectsRequest) GetMax() uint32 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *EffectsRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+type EffectsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Effects       []*Effect              `protobuf:"bytes,2,rep,name=effects,proto3" json:"effects,omitempty"`
+	Next          uint64                 `protobuf:"varint,3,opt,name=next,proto3" json:"next,omitempty"` // from where to go on; 0: that was all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *EffectsResponse) Reset() {
+	*x = EffectsResponse{}
+	mi := &file_holdfast_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *EffectsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*EffectsResponse) ProtoMessage() {}
+
+func (x *EffectsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use EffectsResponse.ProtoReflect.Descriptor instead.
+func (*EffectsResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *EffectsResponse) GetStamp() *Stamp {
+	if x != nil {
+		return x.Stamp
+	}
+	return nil
+}
+
+func (x *EffectsResponse) GetEffects() []*Effect {
+	if x != nil {
+		return x.Effects
+	}
+	return nil
+}
+
+func (x *EffectsResponse) GetNext() uint64 {
+	if x != nil {
+		return x.Next
+	}
+	return 0
+}
+
+type PaymentsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Consistency   Consistency            `protobuf:"varint,3,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PaymentsRequest) Reset() {
+	*x = PaymentsRequest{}
+	mi := &file_holdfast_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PaymentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PaymentsRequest) ProtoMessage() {}
+
+func (x *PaymentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PaymentsRequest.ProtoReflect.Descriptor instead.
+func (*PaymentsRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *PaymentsRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *PaymentsRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *PaymentsRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+type PaymentPage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`                  // the same on every page
+	WallMs        int64                  `protobuf:"varint,2,opt,name=wall_ms,json=wallMs,proto3" json:"wall_ms,omitempty"` // the shard's wall clock
+	Cluster       string                 `protobuf:"bytes,3,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Incarnation   uint64                 `protobuf:"varint,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Suspended     bool                   `protobuf:"varint,5,opt,name=suspended,proto3" json:"suspended,omitempty"` // no payment begins until the books are reconciled
+	Ledger        *Ledger                `protobuf:"bytes,6,opt,name=ledger,proto3" json:"ledger,omitempty"`        // of the event; on every page
+	Payments      []*Payment             `protobuf:"bytes,7,rep,name=payments,proto3" json:"payments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PaymentPage) Reset() {
+	*x = PaymentPage{}
+	mi := &file_holdfast_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PaymentPage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PaymentPage) ProtoMessage() {}
+
+func (x *PaymentPage) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PaymentPage.ProtoReflect.Descriptor instead.
+func (*PaymentPage) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *PaymentPage) GetStamp() *Stamp {
+	if x != nil {
+		return x.Stamp
+	}
+	return nil
+}
+
+func (x *PaymentPage) GetWallMs() int64 {
+	if x != nil {
+		return x.WallMs
+	}
+	return 0
+}
+
+func (x *PaymentPage) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *PaymentPage) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *PaymentPage) GetSuspended() bool {
+	if x != nil {
+		return x.Suspended
+	}
+	return false
+}
+
+func (x *PaymentPage) GetLedger() *Ledger {
+	if x != nil {
+		return x.Ledger
+	}
+	return nil
+}
+
+func (x *PaymentPage) GetPayments() []*Payment {
+	if x != nil {
+		return x.Payments
+	}
+	return nil
+}
+
+// Payment is one attempt to pay, as the shard knows it.
+type Payment struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Hold             []byte                 `protobuf:"bytes,1,opt,name=hold,proto3" json:"hold,omitempty"` // the order's id too, once it is sold
+	Event            uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Attempt          uint32                 `protobuf:"varint,3,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Payment          string                 `protobuf:"bytes,4,opt,name=payment,proto3" json:"payment,omitempty"`                             // the provider's reference; empty while it is not known
+	State            uint32                 `protobuf:"varint,5,opt,name=state,proto3" json:"state,omitempty"`                                // holdfast.PaymentState
+	Method           uint32                 `protobuf:"varint,6,opt,name=method,proto3" json:"method,omitempty"`                              // holdfast.CaptureMethod
+	AmountMinor      int64                  `protobuf:"varint,7,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"` // frozen
+	Currency         string                 `protobuf:"bytes,8,opt,name=currency,proto3" json:"currency,omitempty"`
+	CapturedMinor    int64                  `protobuf:"varint,9,opt,name=captured_minor,json=capturedMinor,proto3" json:"captured_minor,omitempty"`
+	OwedMinor        int64                  `protobuf:"varint,10,opt,name=owed_minor,json=owedMinor,proto3" json:"owed_minor,omitempty"` // refunds that are not made yet
+	RefundedMinor    int64                  `protobuf:"varint,11,opt,name=refunded_minor,json=refundedMinor,proto3" json:"refunded_minor,omitempty"`
+	ChargedBackMinor int64                  `protobuf:"varint,12,opt,name=charged_back_minor,json=chargedBackMinor,proto3" json:"charged_back_minor,omitempty"`
+	Dispute          uint32                 `protobuf:"varint,13,opt,name=dispute,proto3" json:"dispute,omitempty"`                // holdfast.DisputeState; 0: none
+	BegunMs          int64                  `protobuf:"varint,14,opt,name=begun_ms,json=begunMs,proto3" json:"begun_ms,omitempty"` // wall clock
+	Ordered          bool                   `protobuf:"varint,15,opt,name=ordered,proto3" json:"ordered,omitempty"`                // an order stands on it
+	Effect           uint64                 `protobuf:"varint,16,opt,name=effect,proto3" json:"effect,omitempty"`                  // what is owed about it now; 0: nothing
+	Parked           bool                   `protobuf:"varint,17,opt,name=parked,proto3" json:"parked,omitempty"`                  // and nobody tries it any more
+	Stray            bool                   `protobuf:"varint,18,opt,name=stray,proto3" json:"stray,omitempty"`                    // no attempt of ours began it
+	Life             uint64                 `protobuf:"varint,19,opt,name=life,proto3" json:"life,omitempty"`                      // incarnation in which it began
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Payment) Reset() {
+	*x = Payment{}
+	mi := &file_holdfast_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Payment) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Payment) ProtoMessage() {}
+
+func (x *Payment) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Payment.ProtoReflect.Descriptor instead.
+func (*Payment) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *Payment) GetHold() []byte {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+func (x *Payment) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *Payment) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *Payment) GetPayment() string {
+	if x != nil {
+		return x.Payment
+	}
+	return ""
+}
+
+func (x *Payment) GetState() uint32 {
+	if x != nil {
+		return x.State
+	}
+	return 0
+}
+
+func (x *Payment) GetMethod() uint32 {
+	if x != nil {
+		return x.Method
+	}
+	return 0
+}
+
+func (x *Payment) GetAmountMinor() int64 {
+	if x != nil {
+		return x.AmountMinor
+	}
+	return 0
+}
+
+func (x *Payment) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Payment) GetCapturedMinor() int64 {
+	if x != nil {
+		return x.CapturedMinor
+	}
+	return 0
+}
+
+func (x *Payment) GetOwedMinor() int64 {
+	if x != nil {
+		return x.OwedMinor
+	}
+	return 0
+}
+
+func (x *Payment) GetRefundedMinor() int64 {
+	if x != nil {
+		return x.RefundedMinor
+	}
+	return 0
+}
+
+func (x *Payment) GetChargedBackMinor() int64 {
+	if x != nil {
+		return x.ChargedBackMinor
+	}
+	return 0
+}
+
+func (x *Payment) GetDispute() uint32 {
+	if x != nil {
+		return x.Dispute
+	}
+	return 0
+}
+
+func (x *Payment) GetBegunMs() int64 {
+	if x != nil {
+		return x.BegunMs
+	}
+	return 0
+}
+
+func (x *Payment) GetOrdered() bool {
+	if x != nil {
+		return x.Ordered
+	}
+	return false
+}
+
+func (x *Payment) GetEffect() uint64 {
+	if x != nil {
+		return x.Effect
+	}
+	return 0
+}
+
+func (x *Payment) GetParked() bool {
+	if x != nil {
+		return x.Parked
+	}
+	return false
+}
+
+func (x *Payment) GetStray() bool {
+	if x != nil {
+		return x.Stray
+	}
+	return false
+}
+
+func (x *Payment) GetLife() uint64 {
+	if x != nil {
+		return x.Life
+	}
+	return 0
+}
+
+// Ledger is an event's money, in minor units: captured + capturing + overdrawn = live + kept + owed + refunded +
+// charged back.
+type Ledger struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Currency         string                 `protobuf:"bytes,1,opt,name=currency,proto3" json:"currency,omitempty"`
+	CapturedMinor    int64                  `protobuf:"varint,2,opt,name=captured_minor,json=capturedMinor,proto3" json:"captured_minor,omitempty"`
+	CapturingMinor   int64                  `protobuf:"varint,3,opt,name=capturing_minor,json=capturingMinor,proto3" json:"capturing_minor,omitempty"` // sold, and its capture not acknowledged
+	LiveMinor        int64                  `protobuf:"varint,4,opt,name=live_minor,json=liveMinor,proto3" json:"live_minor,omitempty"`                // lines of orders that were paid and not refunded
+	KeptMinor        int64                  `protobuf:"varint,5,opt,name=kept_minor,json=keptMinor,proto3" json:"kept_minor,omitempty"`                // fees of refunded lines
+	OwedMinor        int64                  `protobuf:"varint,6,opt,name=owed_minor,json=owedMinor,proto3" json:"owed_minor,omitempty"`                // refunds that are not made yet
+	RefundedMinor    int64                  `protobuf:"varint,7,opt,name=refunded_minor,json=refundedMinor,proto3" json:"refunded_minor,omitempty"`
+	ChargedBackMinor int64                  `protobuf:"varint,8,opt,name=charged_back_minor,json=chargedBackMinor,proto3" json:"charged_back_minor,omitempty"`
+	OverdrawnMinor   int64                  `protobuf:"varint,9,opt,name=overdrawn_minor,json=overdrawnMinor,proto3" json:"overdrawn_minor,omitempty"` // taken back by banks beyond what was left
+	UnpaidMinor      int64                  `protobuf:"varint,10,opt,name=unpaid_minor,json=unpaidMinor,proto3" json:"unpaid_minor,omitempty"`         // orders whose capture failed, in no payment's books
+	OutsideMinor     int64                  `protobuf:"varint,11,opt,name=outside_minor,json=outsideMinor,proto3" json:"outside_minor,omitempty"`      // orders sold by invoice, or without rules for payments
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *Ledger) Reset() {
+	*x = Ledger{}
+	mi := &file_holdfast_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ledger) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ledger) ProtoMessage() {}
+
+func (x *Ledger) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
+func (*Ledger) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *Ledger) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *Ledger) GetCapturedMinor() int64 {
+	if x != nil {
+		return x.CapturedMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetCapturingMinor() int64 {
+	if x != nil {
+		return x.CapturingMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetLiveMinor() int64 {
+	if x != nil {
+		return x.LiveMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetKeptMinor() int64 {
+	if x != nil {
+		return x.KeptMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetOwedMinor() int64 {
+	if x != nil {
+		return x.OwedMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetRefundedMinor() int64 {
+	if x != nil {
+		return x.RefundedMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetChargedBackMinor() int64 {
+	if x != nil {
+		return x.ChargedBackMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetOverdrawnMinor() int64 {
+	if x != nil {
+		return x.OverdrawnMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetUnpaidMinor() int64 {
+	if x != nil {
+		return x.UnpaidMinor
+	}
+	return 0
+}
+
+func (x *Ledger) GetOutsideMinor() int64 {
+	if x != nil {
+		return x.OutsideMinor
+	}
+	return 0
+}
+
+type QuoteRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	Event         uint32                 `protobuf:"varint,2,opt,name=event,proto3" json:"event,omitempty"`
+	Hold          []byte                 `protobuf:"bytes,3,opt,name=hold,proto3" json:"hold,omitempty"`
+	Promo         []byte                 `protobuf:"bytes,4,opt,name=promo,proto3" json:"promo,omitempty"` // holdfast.PromoCode; empty: none
+	Consistency   Consistency            `protobuf:"varint,5,opt,name=consistency,proto3,enum=holdfast.v1.Consistency" json:"consistency,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteRequest) Reset() {
+	*x = QuoteRequest{}
+	mi := &file_holdfast_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteRequest) ProtoMessage() {}
+
+func (x *QuoteRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteRequest.ProtoReflect.Descriptor instead.
+func (*QuoteRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *QuoteRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *QuoteRequest) GetEvent() uint32 {
+	if x != nil {
+		return x.Event
+	}
+	return 0
+}
+
+func (x *QuoteRequest) GetHold() []byte {
+	if x != nil {
+		return x.Hold
+	}
+	return nil
+}
+
+func (x *QuoteRequest) GetPromo() []byte {
+	if x != nil {
+		return x.Promo
+	}
+	return nil
+}
+
+func (x *QuoteRequest) GetConsistency() Consistency {
+	if x != nil {
+		return x.Consistency
+	}
+	return Consistency_LINEARIZABLE
+}
+
+type QuoteResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stamp         *Stamp                 `protobuf:"bytes,1,opt,name=stamp,proto3" json:"stamp,omitempty"`
+	Lines         []*QuoteLine           `protobuf:"bytes,2,rep,name=lines,proto3" json:"lines,omitempty"`
+	TotalMinor    int64                  `protobuf:"varint,3,opt,name=total_minor,json=totalMinor,proto3" json:"total_minor,omitempty"`
+	Currency      string                 `protobuf:"bytes,4,opt,name=currency,proto3" json:"currency,omitempty"`
+	Refused       uint32                 `protobuf:"varint,5,opt,name=refused,proto3" json:"refused,omitempty"` // holdfast.Outcome with which a payment would be refused; 0: none
+	Cluster       string                 `protobuf:"bytes,6,opt,name=cluster,proto3" json:"cluster,omitempty"`  // with the incarnation, the beginning of every key at the provider
+	Incarnation   uint64                 `protobuf:"varint,7,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Attempt       uint32                 `protobuf:"varint,8,opt,name=attempt,proto3" json:"attempt,omitempty"` // the hold's current attempt; 0: none
+	Mode          uint32                 `protobuf:"varint,9,opt,name=mode,proto3" json:"mode,omitempty"`       // holdfast.PaymentMode of the event; 0: it has no rules for payments
+	Account       string                 `protobuf:"bytes,10,opt,name=account,proto3" json:"account,omitempty"` // the provider's account that has to take the money
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteResponse) Reset() {
+	*x = QuoteResponse{}
+	mi := &file_holdfast_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteResponse) ProtoMessage() {}
+
+func (x *QuoteResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteResponse.ProtoReflect.Descriptor instead.
+func (*QuoteResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *QuoteResponse) GetStamp() *Stamp {
+	if x != nil {
+		return x.Stamp
+	}
+	return nil
+}
+
+func (x *QuoteResponse) GetLines() []*QuoteLine {
+	if x != nil {
+		return x.Lines
+	}
+	return nil
+}
+
+func (x *QuoteResponse) GetTotalMinor() int64 {
+	if x != nil {
+		return x.TotalMinor
+	}
+	return 0
+}
+
+func (x *QuoteResponse) GetCurrency() string {
+	if x != nil {
+		return x.Currency
+	}
+	return ""
+}
+
+func (x *QuoteResponse) GetRefused() uint32 {
+	if x != nil {
+		return x.Refused
+	}
+	return 0
+}
+
+func (x *QuoteResponse) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *QuoteResponse) GetIncarnation() uint64 {
+	if x != nil {
+		return x.Incarnation
+	}
+	return 0
+}
+
+func (x *QuoteResponse) GetAttempt() uint32 {
+	if x != nil {
+		return x.Attempt
+	}
+	return 0
+}
+
+func (x *QuoteResponse) GetMode() uint32 {
+	if x != nil {
+		return x.Mode
+	}
+	return 0
+}
+
+func (x *QuoteResponse) GetAccount() string {
+	if x != nil {
+		return x.Account
+	}
+	return ""
+}
+
+type QuoteLine struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          uint32                 `protobuf:"varint,1,opt,name=kind,proto3" json:"kind,omitempty"`                                  // holdfast.LineKind
+	AmountMinor   int64                  `protobuf:"varint,2,opt,name=amount_minor,json=amountMinor,proto3" json:"amount_minor,omitempty"` // of a discount: negative
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *QuoteLine) Reset() {
+	*x = QuoteLine{}
+	mi := &file_holdfast_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *QuoteLine) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*QuoteLine) ProtoMessage() {}
+
+func (x *QuoteLine) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use QuoteLine.ProtoReflect.Descriptor instead.
+func (*QuoteLine) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *QuoteLine) GetKind() uint32 {
+	if x != nil {
+		return x.Kind
+	}
+	return 0
+}
+
+func (x *QuoteLine) GetAmountMinor() int64 {
+	if x != nil {
+		return x.AmountMinor
+	}
+	return 0
 }
 
 var File_holdfast_proto protoreflect.FileDescriptor
@@ -2396,7 +4953,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0fGetEventRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xa1\x03\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xcf\x03\n" +
 	"\x05Event\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\rR\x02id\x12\x12\n" +
@@ -2411,7 +4968,8 @@ const file_holdfast_proto_rawDesc = "" +
 	" \x03(\v2\x13.holdfast.v1.CountsR\vallocations\x12\x14\n" +
 	"\x05holds\x18\v \x01(\rR\x05holds\x12\x16\n" +
 	"\x06orders\x18\f \x01(\rR\x06orders\x12\x14\n" +
-	"\x05grown\x18\r \x03(\rR\x05grown\"v\n" +
+	"\x05grown\x18\r \x03(\rR\x05grown\x12,\n" +
+	"\x04line\x18\x0e \x01(\v2\x18.holdfast.v1.LineSummaryR\x04line\"v\n" +
 	"\x06Counts\x12\x12\n" +
 	"\x04free\x18\x01 \x01(\rR\x04free\x12\x12\n" +
 	"\x04held\x18\x02 \x01(\rR\x04held\x12\x16\n" +
@@ -2449,7 +5007,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0fGetOrderRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05order\x18\x02 \x01(\fR\x05order\x12:\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xb1\x02\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\x99\x05\n" +
 	"\x05Order\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\fR\x02id\x12\x14\n" +
@@ -2463,18 +5021,32 @@ const file_holdfast_proto_rawDesc = "" +
 	"\aattempt\x18\n" +
 	" \x01(\rR\aattempt\x12\x1c\n" +
 	"\n" +
-	"sold_at_ms\x18\v \x01(\x03R\bsoldAtMs\"w\n" +
+	"sold_at_ms\x18\v \x01(\x03R\bsoldAtMs\x12\x14\n" +
+	"\x05state\x18\f \x01(\rR\x05state\x12,\n" +
+	"\x05lines\x18\r \x03(\v2\x16.holdfast.v1.QuoteLineR\x05lines\x12\x1a\n" +
+	"\brefunded\x18\x0e \x03(\rR\brefunded\x12\x18\n" +
+	"\acontact\x18\x0f \x01(\fR\acontact\x12\x1a\n" +
+	"\bdisputed\x18\x10 \x01(\bR\bdisputed\x12%\n" +
+	"\x0ecaptured_minor\x18\x11 \x01(\x03R\rcapturedMinor\x12\x1d\n" +
+	"\n" +
+	"owed_minor\x18\x12 \x01(\x03R\towedMinor\x12%\n" +
+	"\x0erefunded_minor\x18\x13 \x01(\x03R\rrefundedMinor\x12,\n" +
+	"\x12charged_back_minor\x18\x14 \x01(\x03R\x10chargedBackMinor\x12\x1f\n" +
+	"\vdeadline_us\x18\x15 \x01(\x04R\n" +
+	"deadlineUs\x12\x14\n" +
+	"\x05promo\x18\x16 \x01(\fR\x05promo\"\x91\x01\n" +
 	"\rOrdersRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
-	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"a\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\x12\x18\n" +
+	"\acontact\x18\x04 \x01(\fR\acontact\"a\n" +
 	"\tOrderPage\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12*\n" +
 	"\x06orders\x18\x02 \x03(\v2\x12.holdfast.v1.OrderR\x06orders\"N\n" +
 	"\fWatchRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
 	"\x05event\x18\x02 \x01(\rR\x05event\x12\x12\n" +
-	"\x04from\x18\x03 \x01(\x04R\x04from\"\xc4\x01\n" +
+	"\x04from\x18\x03 \x01(\x04R\x04from\"\xf2\x01\n" +
 	"\aChanges\x12(\n" +
 	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x1a\n" +
 	"\brevision\x18\x02 \x01(\x04R\brevision\x12\x10\n" +
@@ -2483,7 +5055,109 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05seats\x18\x05 \x03(\rR\x05seats\x12\x1f\n" +
 	"\vseat_states\x18\x06 \x01(\fR\n" +
 	"seatStates\x12\x12\n" +
-	"\x04sale\x18\a \x01(\rR\x04sale\"\x0f\n" +
+	"\x04sale\x18\a \x01(\rR\x04sale\x12,\n" +
+	"\x04line\x18\b \x01(\v2\x18.holdfast.v1.LineSummaryR\x04line\"\xf2\x03\n" +
+	"\vLineSummary\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\rR\x05state\x12\x16\n" +
+	"\x06paused\x18\x02 \x01(\bR\x06paused\x12\x16\n" +
+	"\x06issued\x18\x03 \x01(\rR\x06issued\x12\x16\n" +
+	"\x06served\x18\x04 \x01(\rR\x06served\x12\x12\n" +
+	"\x04tail\x18\x05 \x01(\rR\x04tail\x12\x16\n" +
+	"\x06cohort\x18\x06 \x01(\rR\x06cohort\x12\x1e\n" +
+	"\n" +
+	"commitment\x18\a \x01(\fR\n" +
+	"commitment\x12\x14\n" +
+	"\x05chain\x18\b \x01(\fR\x05chain\x12\x12\n" +
+	"\x04seed\x18\t \x01(\fR\x04seed\x12\x1b\n" +
+	"\tfrozen_ms\x18\n" +
+	" \x01(\x03R\bfrozenMs\x12\x19\n" +
+	"\bdrawn_ms\x18\v \x01(\x03R\adrawnMs\x12\x14\n" +
+	"\x05round\x18\f \x01(\x04R\x05round\x12\x1a\n" +
+	"\bsessions\x18\r \x01(\rR\bsessions\x12\x18\n" +
+	"\alooking\x18\x0e \x01(\rR\alooking\x12\x16\n" +
+	"\x06called\x18\x0f \x01(\rR\x06called\x12\x18\n" +
+	"\aceiling\x18\x10 \x01(\rR\aceiling\x12\x18\n" +
+	"\areturns\x18\x11 \x01(\rR\areturns\x12)\n" +
+	"\x05units\x18\x12 \x01(\v2\x13.holdfast.v1.CountsR\x05units\x12\x14\n" +
+	"\x05bound\x18\x13 \x01(\rR\x05bound\"x\n" +
+	"\x0eGetLineRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\x9a\x04\n" +
+	"\tLineState\x12(\n" +
+	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x122\n" +
+	"\asummary\x18\x02 \x01(\v2\x18.holdfast.v1.LineSummaryR\asummary\x12\x16\n" +
+	"\x06counts\x18\x03 \x03(\rR\x06counts\x12\x16\n" +
+	"\x06enters\x18\x04 \x01(\rR\x06enters\x12\x1b\n" +
+	"\topened_ms\x18\x05 \x01(\x03R\bopenedMs\x12$\n" +
+	"\x0efallback_at_ms\x18\x06 \x01(\x03R\ffallbackAtMs\x12\x1a\n" +
+	"\bfallback\x18\a \x01(\bR\bfallback\x12\x12\n" +
+	"\x04rate\x18\b \x01(\rR\x04rate\x12\x16\n" +
+	"\x06target\x18\t \x01(\rR\x06target\x12#\n" +
+	"\rbusy_permille\x18\n" +
+	" \x01(\rR\fbusyPermille\x12.\n" +
+	"\x13provider_per_minute\x18\v \x01(\rR\x11providerPerMinute\x12#\n" +
+	"\rshow_permille\x18\f \x01(\rR\fshowPermille\x12/\n" +
+	"\x14units_per_hold_milli\x18\r \x01(\rR\x11unitsPerHoldMilli\x12!\n" +
+	"\fpay_permille\x18\x0e \x01(\rR\vpayPermille\x12&\n" +
+	"\x0fsession_mean_ms\x18\x0f \x01(\rR\rsessionMeanMs\"\xb4\x01\n" +
+	"\fPlaceRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\x12\x16\n" +
+	"\x06number\x18\x04 \x01(\rR\x06number\x12\x10\n" +
+	"\x03key\x18\x05 \x01(\fR\x03key\x12\x12\n" +
+	"\x04path\x18\x06 \x03(\fR\x04path\"\xcd\x02\n" +
+	"\tLinePlace\x12(\n" +
+	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\rR\x05state\x12\x14\n" +
+	"\x05drawn\x18\x04 \x01(\bR\x05drawn\x12\x1a\n" +
+	"\bposition\x18\x05 \x01(\rR\bposition\x12\x16\n" +
+	"\x06served\x18\x06 \x01(\rR\x06served\x12\x14\n" +
+	"\x05ahead\x18\a \x01(\rR\x05ahead\x12\x19\n" +
+	"\buntil_us\x18\b \x01(\x04R\auntilUs\x12!\n" +
+	"\fremaining_ms\x18\t \x01(\x04R\vremainingMs\x12\x1c\n" +
+	"\tdeferrals\x18\n" +
+	" \x01(\rR\tdeferrals\x12\x18\n" +
+	"\areturns\x18\v \x01(\bR\areturns\x12\x12\n" +
+	"\x04rank\x18\f \x01(\rR\x04rank\"\x8e\x01\n" +
+	"\x0eVisitorRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\x12\x14\n" +
+	"\x05buyer\x18\x04 \x01(\fR\x05buyer\"\xbf\x02\n" +
+	"\vLineVisitor\x12(\n" +
+	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\rR\x06number\x12\x14\n" +
+	"\x05state\x18\x03 \x01(\rR\x05state\x12\x1a\n" +
+	"\bposition\x18\x04 \x01(\rR\bposition\x12\x1d\n" +
+	"\n" +
+	"session_us\x18\x05 \x01(\x04R\tsessionUs\x12\x1d\n" +
+	"\n" +
+	"session_ms\x18\x06 \x01(\x04R\tsessionMs\x12\x1b\n" +
+	"\tlatest_us\x18\a \x01(\x04R\blatestUs\x12\x1b\n" +
+	"\tlatest_ms\x18\b \x01(\x04R\blatestMs\x12\x14\n" +
+	"\x05holds\x18\t \x03(\fR\x05holds\x12\x14\n" +
+	"\x05units\x18\n" +
+	" \x01(\rR\x05units\x12\x18\n" +
+	"\areturns\x18\v \x01(\bR\areturns\"{\n" +
+	"\x11DrawRecordRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"$\n" +
+	"\x0eDrawRecordPart\x12\x12\n" +
+	"\x04json\x18\x01 \x01(\fR\x04json\"I\n" +
+	"\vKeysRequest\x12:\n" +
+	"\vconsistency\x18\x01 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"4\n" +
+	"\fKeysResponse\x12$\n" +
+	"\x04keys\x18\x01 \x03(\v2\x10.holdfast.v1.KeyR\x04keys\"\x7f\n" +
+	"\x03Key\x12\x1a\n" +
+	"\bfrontend\x18\x01 \x01(\tR\bfrontend\x12\x16\n" +
+	"\x06public\x18\x02 \x01(\fR\x06public\x12\"\n" +
+	"\rnot_before_ms\x18\x03 \x01(\x03R\vnotBeforeMs\x12 \n" +
+	"\fnot_after_ms\x18\x04 \x01(\x03R\n" +
+	"notAfterMs\"\x0f\n" +
 	"\rRoutesRequest\"\x99\x01\n" +
 	"\x0eRoutesResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x12\n" +
@@ -2548,7 +5222,139 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\":\n" +
 	"\x0eDigestResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash**\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xd7\x01\n" +
+	"\fLeaseRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x16\n" +
+	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x14\n" +
+	"\x05kinds\x18\x03 \x01(\rR\x05kinds\x12\x10\n" +
+	"\x03max\x18\x04 \x01(\rR\x03max\x12\x12\n" +
+	"\x04have\x18\x05 \x03(\x04R\x04have\x12\x17\n" +
+	"\await_ms\x18\x06 \x01(\rR\x06waitMs\x12\x18\n" +
+	"\aaccount\x18\a \x01(\tR\aaccount\x12\x12\n" +
+	"\x04mode\x18\b \x01(\rR\x04mode\x12\x16\n" +
+	"\x06number\x18\t \x01(\x04R\x06number\"\xbf\x01\n" +
+	"\rLeaseResponse\x12(\n" +
+	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12-\n" +
+	"\aeffects\x18\x02 \x03(\v2\x13.holdfast.v1.EffectR\aeffects\x12\x19\n" +
+	"\blease_ms\x18\x03 \x01(\rR\aleaseMs\x12\x18\n" +
+	"\acluster\x18\x04 \x01(\tR\acluster\x12 \n" +
+	"\vincarnation\x18\x05 \x01(\x04R\vincarnation\"\x89\x04\n" +
+	"\x06Effect\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\x04R\x02id\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\rR\x04kind\x12\x12\n" +
+	"\x04hold\x18\x04 \x01(\fR\x04hold\x12\x18\n" +
+	"\aattempt\x18\x05 \x01(\rR\aattempt\x12\x18\n" +
+	"\apayment\x18\x06 \x01(\tR\apayment\x12!\n" +
+	"\famount_minor\x18\a \x01(\x03R\vamountMinor\x12\x1a\n" +
+	"\bcurrency\x18\b \x01(\tR\bcurrency\x12\x1f\n" +
+	"\vtotal_minor\x18\t \x01(\x03R\n" +
+	"totalMinor\x12\x16\n" +
+	"\x06method\x18\n" +
+	" \x01(\rR\x06method\x12\x19\n" +
+	"\bbegun_ms\x18\v \x01(\x03R\abegunMs\x12\"\n" +
+	"\rnot_before_us\x18\f \x01(\x04R\vnotBeforeUs\x12\x1b\n" +
+	"\tlatest_ms\x18\r \x01(\x03R\blatestMs\x12\x16\n" +
+	"\x06urgent\x18\x0e \x01(\bR\x06urgent\x12\x16\n" +
+	"\x06parked\x18\x0f \x01(\bR\x06parked\x12\x14\n" +
+	"\x05tries\x18\x10 \x01(\rR\x05tries\x12\x12\n" +
+	"\x04code\x18\x11 \x01(\tR\x04code\x12\x14\n" +
+	"\x05topic\x18\x12 \x01(\rR\x05topic\x12\x12\n" +
+	"\x04life\x18\x13 \x01(\x04R\x04life\x12%\n" +
+	"\x0erefunded_minor\x18\x14 \x01(\x03R\rrefundedMinor\"\xdb\x01\n" +
+	"\fGrantRequest\x12\x18\n" +
+	"\aaccount\x18\x01 \x01(\tR\aaccount\x12(\n" +
+	"\x10reads_per_second\x18\x02 \x01(\rR\x0ereadsPerSecond\x12*\n" +
+	"\x11writes_per_second\x18\x03 \x01(\rR\x0fwritesPerSecond\x12\x19\n" +
+	"\bburst_ms\x18\x04 \x01(\rR\aburstMs\x12\x12\n" +
+	"\x04want\x18\x05 \x03(\rR\x04want\x12\x12\n" +
+	"\x04back\x18\x06 \x03(\rR\x04back\x12\x18\n" +
+	"\alimited\x18\a \x01(\bR\alimited\"_\n" +
+	"\rGrantResponse\x12\x18\n" +
+	"\agranted\x18\x01 \x03(\rR\agranted\x12\x19\n" +
+	"\bvalid_ms\x18\x02 \x01(\rR\avalidMs\x12\x19\n" +
+	"\bagain_ms\x18\x03 \x01(\rR\aagainMs\"\x88\x01\n" +
+	"\x0eEffectsRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
+	"\x04from\x18\x02 \x01(\x04R\x04from\x12\x10\n" +
+	"\x03max\x18\x03 \x01(\rR\x03max\x12:\n" +
+	"\vconsistency\x18\x04 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"~\n" +
+	"\x0fEffectsResponse\x12(\n" +
+	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12-\n" +
+	"\aeffects\x18\x02 \x03(\v2\x13.holdfast.v1.EffectR\aeffects\x12\x12\n" +
+	"\x04next\x18\x03 \x01(\x04R\x04next\"y\n" +
+	"\x0fPaymentsRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12:\n" +
+	"\vconsistency\x18\x03 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\x89\x02\n" +
+	"\vPaymentPage\x12(\n" +
+	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12\x17\n" +
+	"\awall_ms\x18\x02 \x01(\x03R\x06wallMs\x12\x18\n" +
+	"\acluster\x18\x03 \x01(\tR\acluster\x12 \n" +
+	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\x12\x1c\n" +
+	"\tsuspended\x18\x05 \x01(\bR\tsuspended\x12+\n" +
+	"\x06ledger\x18\x06 \x01(\v2\x13.holdfast.v1.LedgerR\x06ledger\x120\n" +
+	"\bpayments\x18\a \x03(\v2\x14.holdfast.v1.PaymentR\bpayments\"\x98\x04\n" +
+	"\aPayment\x12\x12\n" +
+	"\x04hold\x18\x01 \x01(\fR\x04hold\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12\x18\n" +
+	"\aattempt\x18\x03 \x01(\rR\aattempt\x12\x18\n" +
+	"\apayment\x18\x04 \x01(\tR\apayment\x12\x14\n" +
+	"\x05state\x18\x05 \x01(\rR\x05state\x12\x16\n" +
+	"\x06method\x18\x06 \x01(\rR\x06method\x12!\n" +
+	"\famount_minor\x18\a \x01(\x03R\vamountMinor\x12\x1a\n" +
+	"\bcurrency\x18\b \x01(\tR\bcurrency\x12%\n" +
+	"\x0ecaptured_minor\x18\t \x01(\x03R\rcapturedMinor\x12\x1d\n" +
+	"\n" +
+	"owed_minor\x18\n" +
+	" \x01(\x03R\towedMinor\x12%\n" +
+	"\x0erefunded_minor\x18\v \x01(\x03R\rrefundedMinor\x12,\n" +
+	"\x12charged_back_minor\x18\f \x01(\x03R\x10chargedBackMinor\x12\x18\n" +
+	"\adispute\x18\r \x01(\rR\adispute\x12\x19\n" +
+	"\bbegun_ms\x18\x0e \x01(\x03R\abegunMs\x12\x18\n" +
+	"\aordered\x18\x0f \x01(\bR\aordered\x12\x16\n" +
+	"\x06effect\x18\x10 \x01(\x04R\x06effect\x12\x16\n" +
+	"\x06parked\x18\x11 \x01(\bR\x06parked\x12\x14\n" +
+	"\x05stray\x18\x12 \x01(\bR\x05stray\x12\x12\n" +
+	"\x04life\x18\x13 \x01(\x04R\x04life\"\x97\x03\n" +
+	"\x06Ledger\x12\x1a\n" +
+	"\bcurrency\x18\x01 \x01(\tR\bcurrency\x12%\n" +
+	"\x0ecaptured_minor\x18\x02 \x01(\x03R\rcapturedMinor\x12'\n" +
+	"\x0fcapturing_minor\x18\x03 \x01(\x03R\x0ecapturingMinor\x12\x1d\n" +
+	"\n" +
+	"live_minor\x18\x04 \x01(\x03R\tliveMinor\x12\x1d\n" +
+	"\n" +
+	"kept_minor\x18\x05 \x01(\x03R\tkeptMinor\x12\x1d\n" +
+	"\n" +
+	"owed_minor\x18\x06 \x01(\x03R\towedMinor\x12%\n" +
+	"\x0erefunded_minor\x18\a \x01(\x03R\rrefundedMinor\x12,\n" +
+	"\x12charged_back_minor\x18\b \x01(\x03R\x10chargedBackMinor\x12'\n" +
+	"\x0foverdrawn_minor\x18\t \x01(\x03R\x0eoverdrawnMinor\x12!\n" +
+	"\funpaid_minor\x18\n" +
+	" \x01(\x03R\vunpaidMinor\x12#\n" +
+	"\routside_minor\x18\v \x01(\x03R\foutsideMinor\"\xa0\x01\n" +
+	"\fQuoteRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x14\n" +
+	"\x05event\x18\x02 \x01(\rR\x05event\x12\x12\n" +
+	"\x04hold\x18\x03 \x01(\fR\x04hold\x12\x14\n" +
+	"\x05promo\x18\x04 \x01(\fR\x05promo\x12:\n" +
+	"\vconsistency\x18\x05 \x01(\x0e2\x18.holdfast.v1.ConsistencyR\vconsistency\"\xc2\x02\n" +
+	"\rQuoteResponse\x12(\n" +
+	"\x05stamp\x18\x01 \x01(\v2\x12.holdfast.v1.StampR\x05stamp\x12,\n" +
+	"\x05lines\x18\x02 \x03(\v2\x16.holdfast.v1.QuoteLineR\x05lines\x12\x1f\n" +
+	"\vtotal_minor\x18\x03 \x01(\x03R\n" +
+	"totalMinor\x12\x1a\n" +
+	"\bcurrency\x18\x04 \x01(\tR\bcurrency\x12\x18\n" +
+	"\arefused\x18\x05 \x01(\rR\arefused\x12\x18\n" +
+	"\acluster\x18\x06 \x01(\tR\acluster\x12 \n" +
+	"\vincarnation\x18\a \x01(\x04R\vincarnation\x12\x18\n" +
+	"\aattempt\x18\b \x01(\rR\aattempt\x12\x12\n" +
+	"\x04mode\x18\t \x01(\rR\x04mode\x12\x18\n" +
+	"\aaccount\x18\n" +
+	" \x01(\tR\aaccount\"B\n" +
+	"\tQuoteLine\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\rR\x04kind\x12!\n" +
+	"\famount_minor\x18\x02 \x01(\x03R\vamountMinor**\n" +
 	"\vConsistency\x12\x10\n" +
 	"\fLINEARIZABLE\x10\x00\x12\t\n" +
 	"\x05STALE\x10\x012|\n" +
@@ -2562,11 +5368,25 @@ const file_holdfast_proto_rawDesc = "" +
 	"\aGetHold\x12\x1b.holdfast.v1.GetHoldRequest\x1a\x11.holdfast.v1.Hold\x12<\n" +
 	"\bGetOrder\x12\x1c.holdfast.v1.GetOrderRequest\x1a\x12.holdfast.v1.Order\x12>\n" +
 	"\x06Orders\x12\x1a.holdfast.v1.OrdersRequest\x1a\x16.holdfast.v1.OrderPage0\x01\x12:\n" +
-	"\x05Watch\x12\x19.holdfast.v1.WatchRequest\x1a\x14.holdfast.v1.Changes0\x012\xd2\x01\n" +
+	"\x05Watch\x12\x19.holdfast.v1.WatchRequest\x1a\x14.holdfast.v1.Changes0\x012\xca\x02\n" +
+	"\x04Line\x12:\n" +
+	"\x03Get\x12\x1b.holdfast.v1.GetLineRequest\x1a\x16.holdfast.v1.LineState\x12:\n" +
+	"\x05Place\x12\x19.holdfast.v1.PlaceRequest\x1a\x16.holdfast.v1.LinePlace\x12@\n" +
+	"\aVisitor\x12\x1b.holdfast.v1.VisitorRequest\x1a\x18.holdfast.v1.LineVisitor\x12K\n" +
+	"\n" +
+	"DrawRecord\x12\x1e.holdfast.v1.DrawRecordRequest\x1a\x1b.holdfast.v1.DrawRecordPart0\x01\x12;\n" +
+	"\x04Keys\x12\x18.holdfast.v1.KeysRequest\x1a\x19.holdfast.v1.KeysResponse2\xd2\x01\n" +
 	"\aCluster\x12A\n" +
 	"\x06Routes\x12\x1a.holdfast.v1.RoutesRequest\x1a\x1b.holdfast.v1.RoutesResponse\x12A\n" +
 	"\x06Status\x12\x1a.holdfast.v1.StatusRequest\x1a\x1b.holdfast.v1.StatusResponse\x12A\n" +
-	"\x06Digest\x12\x1a.holdfast.v1.DigestRequest\x1a\x1b.holdfast.v1.DigestResponseB)Z'github.com/holdfast-db/holdfast/rpc/apib\x06proto3"
+	"\x06Digest\x12\x1a.holdfast.v1.DigestRequest\x1a\x1b.holdfast.v1.DigestResponse2\xd8\x02\n" +
+	"\n" +
+	"Settlement\x12>\n" +
+	"\x05Lease\x12\x19.holdfast.v1.LeaseRequest\x1a\x1a.holdfast.v1.LeaseResponse\x12>\n" +
+	"\x05Grant\x12\x19.holdfast.v1.GrantRequest\x1a\x1a.holdfast.v1.GrantResponse\x12D\n" +
+	"\aEffects\x12\x1b.holdfast.v1.EffectsRequest\x1a\x1c.holdfast.v1.EffectsResponse\x12D\n" +
+	"\bPayments\x12\x1c.holdfast.v1.PaymentsRequest\x1a\x18.holdfast.v1.PaymentPage0\x01\x12>\n" +
+	"\x05Quote\x12\x19.holdfast.v1.QuoteRequest\x1a\x1a.holdfast.v1.QuoteResponseB)Z'github.com/holdfast-db/holdfast/rpc/apib\x06proto3"
 
 var (
 	file_holdfast_proto_rawDescOnce sync.Once
@@ -2581,7 +5401,7 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
 var file_holdfast_proto_goTypes = []any{
 	(Consistency)(0),           // 0: holdfast.v1.Consistency
 	(*Batch)(nil),              // 1: holdfast.v1.Batch
@@ -2604,15 +5424,41 @@ var file_holdfast_proto_goTypes = []any{
 	(*OrderPage)(nil),          // 18: holdfast.v1.OrderPage
 	(*WatchRequest)(nil),       // 19: holdfast.v1.WatchRequest
 	(*Changes)(nil),            // 20: holdfast.v1.Changes
-	(*RoutesRequest)(nil),      // 21: holdfast.v1.RoutesRequest
-	(*RoutesResponse)(nil),     // 22: holdfast.v1.RoutesResponse
-	(*Member)(nil),             // 23: holdfast.v1.Member
-	(*Route)(nil),              // 24: holdfast.v1.Route
-	(*StatusRequest)(nil),      // 25: holdfast.v1.StatusRequest
-	(*StatusResponse)(nil),     // 26: holdfast.v1.StatusResponse
-	(*ShardStatus)(nil),        // 27: holdfast.v1.ShardStatus
-	(*DigestRequest)(nil),      // 28: holdfast.v1.DigestRequest
-	(*DigestResponse)(nil),     // 29: holdfast.v1.DigestResponse
+	(*LineSummary)(nil),        // 21: holdfast.v1.LineSummary
+	(*GetLineRequest)(nil),     // 22: holdfast.v1.GetLineRequest
+	(*LineState)(nil),          // 23: holdfast.v1.LineState
+	(*PlaceRequest)(nil),       // 24: holdfast.v1.PlaceRequest
+	(*LinePlace)(nil),          // 25: holdfast.v1.LinePlace
+	(*VisitorRequest)(nil),     // 26: holdfast.v1.VisitorRequest
+	(*LineVisitor)(nil),        // 27: holdfast.v1.LineVisitor
+	(*DrawRecordRequest)(nil),  // 28: holdfast.v1.DrawRecordRequest
+	(*DrawRecordPart)(nil),     // 29: holdfast.v1.DrawRecordPart
+	(*KeysRequest)(nil),        // 30: holdfast.v1.KeysRequest
+	(*KeysResponse)(nil),       // 31: holdfast.v1.KeysResponse
+	(*Key)(nil),                // 32: holdfast.v1.Key
+	(*RoutesRequest)(nil),      // 33: holdfast.v1.RoutesRequest
+	(*RoutesResponse)(nil),     // 34: holdfast.v1.RoutesResponse
+	(*Member)(nil),             // 35: holdfast.v1.Member
+	(*Route)(nil),              // 36: holdfast.v1.Route
+	(*StatusRequest)(nil),      // 37: holdfast.v1.StatusRequest
+	(*StatusResponse)(nil),     // 38: holdfast.v1.StatusResponse
+	(*ShardStatus)(nil),        // 39: holdfast.v1.ShardStatus
+	(*DigestRequest)(nil),      // 40: holdfast.v1.DigestRequest
+	(*DigestResponse)(nil),     // 41: holdfast.v1.DigestResponse
+	(*LeaseRequest)(nil),       // 42: holdfast.v1.LeaseRequest
+	(*LeaseResponse)(nil),      // 43: holdfast.v1.LeaseResponse
+	(*Effect)(nil),             // 44: holdfast.v1.Effect
+	(*GrantRequest)(nil),       // 45: holdfast.v1.GrantRequest
+	(*GrantResponse)(nil),      // 46: holdfast.v1.GrantResponse
+	(*EffectsRequest)(nil),     // 47: holdfast.v1.EffectsRequest
+	(*EffectsResponse)(nil),    // 48: holdfast.v1.EffectsResponse
+	(*PaymentsRequest)(nil),    // 49: holdfast.v1.PaymentsRequest
+	(*PaymentPage)(nil),        // 50: holdfast.v1.PaymentPage
+	(*Payment)(nil),            // 51: holdfast.v1.Payment
+	(*Ledger)(nil),             // 52: holdfast.v1.Ledger
+	(*QuoteRequest)(nil),       // 53: holdfast.v1.QuoteRequest
+	(*QuoteResponse)(nil),      // 54: holdfast.v1.QuoteResponse
+	(*QuoteLine)(nil),          // 55: holdfast.v1.QuoteLine
 }
 var file_holdfast_proto_depIdxs = []int32{
 	3,  // 0: holdfast.v1.BatchResult.failure:type_name -> holdfast.v1.Failure
@@ -2624,49 +5470,95 @@ var file_holdfast_proto_depIdxs = []int32{
 	10, // 6: holdfast.v1.Event.sections:type_name -> holdfast.v1.Counts
 	10, // 7: holdfast.v1.Event.tiers:type_name -> holdfast.v1.Counts
 	10, // 8: holdfast.v1.Event.allocations:type_name -> holdfast.v1.Counts
-	0,  // 9: holdfast.v1.SeatsRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 10: holdfast.v1.SeatMap.stamp:type_name -> holdfast.v1.Stamp
-	0,  // 11: holdfast.v1.GetHoldRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 12: holdfast.v1.Hold.stamp:type_name -> holdfast.v1.Stamp
-	0,  // 13: holdfast.v1.GetOrderRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 14: holdfast.v1.Order.stamp:type_name -> holdfast.v1.Stamp
-	0,  // 15: holdfast.v1.OrdersRequest.consistency:type_name -> holdfast.v1.Consistency
-	4,  // 16: holdfast.v1.OrderPage.stamp:type_name -> holdfast.v1.Stamp
-	16, // 17: holdfast.v1.OrderPage.orders:type_name -> holdfast.v1.Order
-	4,  // 18: holdfast.v1.Changes.stamp:type_name -> holdfast.v1.Stamp
-	23, // 19: holdfast.v1.RoutesResponse.members:type_name -> holdfast.v1.Member
-	24, // 20: holdfast.v1.RoutesResponse.shards:type_name -> holdfast.v1.Route
-	27, // 21: holdfast.v1.StatusResponse.shards:type_name -> holdfast.v1.ShardStatus
-	23, // 22: holdfast.v1.StatusResponse.members:type_name -> holdfast.v1.Member
-	1,  // 23: holdfast.v1.Claims.Submit:input_type -> holdfast.v1.Batch
-	1,  // 24: holdfast.v1.Claims.Stream:input_type -> holdfast.v1.Batch
-	5,  // 25: holdfast.v1.Events.List:input_type -> holdfast.v1.ListEventsRequest
-	8,  // 26: holdfast.v1.Events.Get:input_type -> holdfast.v1.GetEventRequest
-	11, // 27: holdfast.v1.Events.Seats:input_type -> holdfast.v1.SeatsRequest
-	13, // 28: holdfast.v1.Events.GetHold:input_type -> holdfast.v1.GetHoldRequest
-	15, // 29: holdfast.v1.Events.GetOrder:input_type -> holdfast.v1.GetOrderRequest
-	17, // 30: holdfast.v1.Events.Orders:input_type -> holdfast.v1.OrdersRequest
-	19, // 31: holdfast.v1.Events.Watch:input_type -> holdfast.v1.WatchRequest
-	21, // 32: holdfast.v1.Cluster.Routes:input_type -> holdfast.v1.RoutesRequest
-	25, // 33: holdfast.v1.Cluster.Status:input_type -> holdfast.v1.StatusRequest
-	28, // 34: holdfast.v1.Cluster.Digest:input_type -> holdfast.v1.DigestRequest
-	2,  // 35: holdfast.v1.Claims.Submit:output_type -> holdfast.v1.BatchResult
-	2,  // 36: holdfast.v1.Claims.Stream:output_type -> holdfast.v1.BatchResult
-	6,  // 37: holdfast.v1.Events.List:output_type -> holdfast.v1.ListEventsResponse
-	9,  // 38: holdfast.v1.Events.Get:output_type -> holdfast.v1.Event
-	12, // 39: holdfast.v1.Events.Seats:output_type -> holdfast.v1.SeatMap
-	14, // 40: holdfast.v1.Events.GetHold:output_type -> holdfast.v1.Hold
-	16, // 41: holdfast.v1.Events.GetOrder:output_type -> holdfast.v1.Order
-	18, // 42: holdfast.v1.Events.Orders:output_type -> holdfast.v1.OrderPage
-	20, // 43: holdfast.v1.Events.Watch:output_type -> holdfast.v1.Changes
-	22, // 44: holdfast.v1.Cluster.Routes:output_type -> holdfast.v1.RoutesResponse
-	26, // 45: holdfast.v1.Cluster.Status:output_type -> holdfast.v1.StatusResponse
-	29, // 46: holdfast.v1.Cluster.Digest:output_type -> holdfast.v1.DigestResponse
-	35, // [35:47] is the sub-list for method output_type
-	23, // [23:35] is the sub-list for method input_type
-	23, // [23:23] is the sub-list for extension type_name
-	23, // [23:23] is the sub-list for extension extendee
-	0,  // [0:23] is the sub-list for field type_name
+	21, // 9: holdfast.v1.Event.line:type_name -> holdfast.v1.LineSummary
+	0,  // 10: holdfast.v1.SeatsRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 11: holdfast.v1.SeatMap.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 12: holdfast.v1.GetHoldRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 13: holdfast.v1.Hold.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 14: holdfast.v1.GetOrderRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 15: holdfast.v1.Order.stamp:type_name -> holdfast.v1.Stamp
+	55, // 16: holdfast.v1.Order.lines:type_name -> holdfast.v1.QuoteLine
+	0,  // 17: holdfast.v1.OrdersRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 18: holdfast.v1.OrderPage.stamp:type_name -> holdfast.v1.Stamp
+	16, // 19: holdfast.v1.OrderPage.orders:type_name -> holdfast.v1.Order
+	4,  // 20: holdfast.v1.Changes.stamp:type_name -> holdfast.v1.Stamp
+	21, // 21: holdfast.v1.Changes.line:type_name -> holdfast.v1.LineSummary
+	10, // 22: holdfast.v1.LineSummary.units:type_name -> holdfast.v1.Counts
+	0,  // 23: holdfast.v1.GetLineRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 24: holdfast.v1.LineState.stamp:type_name -> holdfast.v1.Stamp
+	21, // 25: holdfast.v1.LineState.summary:type_name -> holdfast.v1.LineSummary
+	0,  // 26: holdfast.v1.PlaceRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 27: holdfast.v1.LinePlace.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 28: holdfast.v1.VisitorRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 29: holdfast.v1.LineVisitor.stamp:type_name -> holdfast.v1.Stamp
+	0,  // 30: holdfast.v1.DrawRecordRequest.consistency:type_name -> holdfast.v1.Consistency
+	0,  // 31: holdfast.v1.KeysRequest.consistency:type_name -> holdfast.v1.Consistency
+	32, // 32: holdfast.v1.KeysResponse.keys:type_name -> holdfast.v1.Key
+	35, // 33: holdfast.v1.RoutesResponse.members:type_name -> holdfast.v1.Member
+	36, // 34: holdfast.v1.RoutesResponse.shards:type_name -> holdfast.v1.Route
+	39, // 35: holdfast.v1.StatusResponse.shards:type_name -> holdfast.v1.ShardStatus
+	35, // 36: holdfast.v1.StatusResponse.members:type_name -> holdfast.v1.Member
+	4,  // 37: holdfast.v1.LeaseResponse.stamp:type_name -> holdfast.v1.Stamp
+	44, // 38: holdfast.v1.LeaseResponse.effects:type_name -> holdfast.v1.Effect
+	0,  // 39: holdfast.v1.EffectsRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 40: holdfast.v1.EffectsResponse.stamp:type_name -> holdfast.v1.Stamp
+	44, // 41: holdfast.v1.EffectsResponse.effects:type_name -> holdfast.v1.Effect
+	0,  // 42: holdfast.v1.PaymentsRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 43: holdfast.v1.PaymentPage.stamp:type_name -> holdfast.v1.Stamp
+	52, // 44: holdfast.v1.PaymentPage.ledger:type_name -> holdfast.v1.Ledger
+	51, // 45: holdfast.v1.PaymentPage.payments:type_name -> holdfast.v1.Payment
+	0,  // 46: holdfast.v1.QuoteRequest.consistency:type_name -> holdfast.v1.Consistency
+	4,  // 47: holdfast.v1.QuoteResponse.stamp:type_name -> holdfast.v1.Stamp
+	55, // 48: holdfast.v1.QuoteResponse.lines:type_name -> holdfast.v1.QuoteLine
+	1,  // 49: holdfast.v1.Claims.Submit:input_type -> holdfast.v1.Batch
+	1,  // 50: holdfast.v1.Claims.Stream:input_type -> holdfast.v1.Batch
+	5,  // 51: holdfast.v1.Events.List:input_type -> holdfast.v1.ListEventsRequest
+	8,  // 52: holdfast.v1.Events.Get:input_type -> holdfast.v1.GetEventRequest
+	11, // 53: holdfast.v1.Events.Seats:input_type -> holdfast.v1.SeatsRequest
+	13, // 54: holdfast.v1.Events.GetHold:input_type -> holdfast.v1.GetHoldRequest
+	15, // 55: holdfast.v1.Events.GetOrder:input_type -> holdfast.v1.GetOrderRequest
+	17, // 56: holdfast.v1.Events.Orders:input_type -> holdfast.v1.OrdersRequest
+	19, // 57: holdfast.v1.Events.Watch:input_type -> holdfast.v1.WatchRequest
+	22, // 58: holdfast.v1.Line.Get:input_type -> holdfast.v1.GetLineRequest
+	24, // 59: holdfast.v1.Line.Place:input_type -> holdfast.v1.PlaceRequest
+	26, // 60: holdfast.v1.Line.Visitor:input_type -> holdfast.v1.VisitorRequest
+	28, // 61: holdfast.v1.Line.DrawRecord:input_type -> holdfast.v1.DrawRecordRequest
+	30, // 62: holdfast.v1.Line.Keys:input_type -> holdfast.v1.KeysRequest
+	33, // 63: holdfast.v1.Cluster.Routes:input_type -> holdfast.v1.RoutesRequest
+	37, // 64: holdfast.v1.Cluster.Status:input_type -> holdfast.v1.StatusRequest
+	40, // 65: holdfast.v1.Cluster.Digest:input_type -> holdfast.v1.DigestRequest
+	42, // 66: holdfast.v1.Settlement.Lease:input_type -> holdfast.v1.LeaseRequest
+	45, // 67: holdfast.v1.Settlement.Grant:input_type -> holdfast.v1.GrantRequest
+	47, // 68: holdfast.v1.Settlement.Effects:input_type -> holdfast.v1.EffectsRequest
+	49, // 69: holdfast.v1.Settlement.Payments:input_type -> holdfast.v1.PaymentsRequest
+	53, // 70: holdfast.v1.Settlement.Quote:input_type -> holdfast.v1.QuoteRequest
+	2,  // 71: holdfast.v1.Claims.Submit:output_type -> holdfast.v1.BatchResult
+	2,  // 72: holdfast.v1.Claims.Stream:output_type -> holdfast.v1.BatchResult
+	6,  // 73: holdfast.v1.Events.List:output_type -> holdfast.v1.ListEventsResponse
+	9,  // 74: holdfast.v1.Events.Get:output_type -> holdfast.v1.Event
+	12, // 75: holdfast.v1.Events.Seats:output_type -> holdfast.v1.SeatMap
+	14, // 76: holdfast.v1.Events.GetHold:output_type -> holdfast.v1.Hold
+	16, // 77: holdfast.v1.Events.GetOrder:output_type -> holdfast.v1.Order
+	18, // 78: holdfast.v1.Events.Orders:output_type -> holdfast.v1.OrderPage
+	20, // 79: holdfast.v1.Events.Watch:output_type -> holdfast.v1.Changes
+	23, // 80: holdfast.v1.Line.Get:output_type -> holdfast.v1.LineState
+	25, // 81: holdfast.v1.Line.Place:output_type -> holdfast.v1.LinePlace
+	27, // 82: holdfast.v1.Line.Visitor:output_type -> holdfast.v1.LineVisitor
+	29, // 83: holdfast.v1.Line.DrawRecord:output_type -> holdfast.v1.DrawRecordPart
+	31, // 84: holdfast.v1.Line.Keys:output_type -> holdfast.v1.KeysResponse
+	34, // 85: holdfast.v1.Cluster.Routes:output_type -> holdfast.v1.RoutesResponse
+	38, // 86: holdfast.v1.Cluster.Status:output_type -> holdfast.v1.StatusResponse
+	41, // 87: holdfast.v1.Cluster.Digest:output_type -> holdfast.v1.DigestResponse
+	43, // 88: holdfast.v1.Settlement.Lease:output_type -> holdfast.v1.LeaseResponse
+	46, // 89: holdfast.v1.Settlement.Grant:output_type -> holdfast.v1.GrantResponse
+	48, // 90: holdfast.v1.Settlement.Effects:output_type -> holdfast.v1.EffectsResponse
+	50, // 91: holdfast.v1.Settlement.Payments:output_type -> holdfast.v1.PaymentPage
+	54, // 92: holdfast.v1.Settlement.Quote:output_type -> holdfast.v1.QuoteResponse
+	71, // [71:93] is the sub-list for method output_type
+	49, // [49:71] is the sub-list for method input_type
+	49, // [49:49] is the sub-list for extension type_name
+	49, // [49:49] is the sub-list for extension extendee
+	0,  // [0:49] is the sub-list for field type_name
 }
 
 func init() { file_holdfast_proto_init() }
@@ -2680,9 +5572,9 @@ func file_holdfast_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   29,
+			NumMessages:   55,
 			NumExtensions: 0,
-			NumServices:   3,
+			NumServices:   5,
 		},
 		GoTypes:           file_holdfast_proto_goTypes,
 		DependencyIndexes: file_holdfast_proto_depIdxs,

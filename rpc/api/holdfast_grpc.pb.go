@@ -520,6 +520,278 @@ var Events_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
+	Line_Get_FullMethodName        = "/holdfast.v1.Line/Get"
+	Line_Place_FullMethodName      = "/holdfast.v1.Line/Place"
+	Line_Visitor_FullMethodName    = "/holdfast.v1.Line/Visitor"
+	Line_DrawRecord_FullMethodName = "/holdfast.v1.Line/DrawRecord"
+	Line_Keys_FullMethodName       = "/holdfast.v1.Line/Keys"
+)
+
+// LineClient is the client API for Line service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Line reads the waiting lines of events, and the keys of those who face the people in them. Any member answers; see
+// Consistency.
+type LineClient interface {
+	Get(ctx context.Context, in *GetLineRequest, opts ...grpc.CallOption) (*LineState, error)
+	// Place tells what became of a place, to who can prove it.
+	Place(ctx context.Context, in *PlaceRequest, opts ...grpc.CallOption) (*LinePlace, error)
+	// Visitor tells what the line knows of a buyer who turned up.
+	Visitor(ctx context.Context, in *VisitorRequest, opts ...grpc.CallOption) (*LineVisitor, error)
+	// DrawRecord sends the public record of a draw, as JSON: package fsm/draw verifies it.
+	DrawRecord(ctx context.Context, in *DrawRecordRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DrawRecordPart], error)
+	// Keys tells the public keys of frontends.
+	Keys(ctx context.Context, in *KeysRequest, opts ...grpc.CallOption) (*KeysResponse, error)
+}
+
+type lineClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewLineClient(cc grpc.ClientConnInterface) LineClient {
+	return &lineClient{cc}
+}
+
+func (c *lineClient) Get(ctx context.Context, in *GetLineRequest, opts ...grpc.CallOption) (*LineState, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LineState)
+	err := c.cc.Invoke(ctx, Line_Get_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lineClient) Place(ctx context.Context, in *PlaceRequest, opts ...grpc.CallOption) (*LinePlace, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LinePlace)
+	err := c.cc.Invoke(ctx, Line_Place_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lineClient) Visitor(ctx context.Context, in *VisitorRequest, opts ...grpc.CallOption) (*LineVisitor, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LineVisitor)
+	err := c.cc.Invoke(ctx, Line_Visitor_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *lineClient) DrawRecord(ctx context.Context, in *DrawRecordRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[DrawRecordPart], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Line_ServiceDesc.Streams[0], Line_DrawRecord_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[DrawRecordRequest, DrawRecordPart]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Line_DrawRecordClient = grpc.ServerStreamingClient[DrawRecordPart]
+
+func (c *lineClient) Keys(ctx context.Context, in *KeysRequest, opts ...grpc.CallOption) (*KeysResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(KeysResponse)
+	err := c.cc.Invoke(ctx, Line_Keys_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// LineServer is the server API for Line service.
+// All implementations must embed UnimplementedLineServer
+// for forward compatibility.
+//
+// Line reads the waiting lines of events, and the keys of those who face the people in them. Any member answers; see
+// Consistency.
+type LineServer interface {
+	Get(context.Context, *GetLineRequest) (*LineState, error)
+	// Place tells what became of a place, to who can prove it.
+	Place(context.Context, *PlaceRequest) (*LinePlace, error)
+	// Visitor tells what the line knows of a buyer who turned up.
+	Visitor(context.Context, *VisitorRequest) (*LineVisitor, error)
+	// DrawRecord sends the public record of a draw, as JSON: package fsm/draw verifies it.
+	DrawRecord(*DrawRecordRequest, grpc.ServerStreamingServer[DrawRecordPart]) error
+	// Keys tells the public keys of frontends.
+	Keys(context.Context, *KeysRequest) (*KeysResponse, error)
+	mustEmbedUnimplementedLineServer()
+}
+
+// UnimplementedLineServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedLineServer struct{}
+
+func (UnimplementedLineServer) Get(context.Context, *GetLineRequest) (*LineState, error) {
+	return nil, status.Error(codes.Unimplemented, "method Get not implemented")
+}
+func (UnimplementedLineServer) Place(context.Context, *PlaceRequest) (*LinePlace, error) {
+	return nil, status.Error(codes.Unimplemented, "method Place not implemented")
+}
+func (UnimplementedLineServer) Visitor(context.Context, *VisitorRequest) (*LineVisitor, error) {
+	return nil, status.Error(codes.Unimplemented, "method Visitor not implemented")
+}
+func (UnimplementedLineServer) DrawRecord(*DrawRecordRequest, grpc.ServerStreamingServer[DrawRecordPart]) error {
+	return status.Error(codes.Unimplemented, "method DrawRecord not implemented")
+}
+func (UnimplementedLineServer) Keys(context.Context, *KeysRequest) (*KeysResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Keys not implemented")
+}
+func (UnimplementedLineServer) mustEmbedUnimplementedLineServer() {}
+func (UnimplementedLineServer) testEmbeddedByValue()              {}
+
+// UnsafeLineServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to LineServer will
+// result in compilation errors.
+type UnsafeLineServer interface {
+	mustEmbedUnimplementedLineServer()
+}
+
+func RegisterLineServer(s grpc.ServiceRegistrar, srv LineServer) {
+	// If the following call panics, it indicates UnimplementedLineServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Line_ServiceDesc, srv)
+}
+
+func _Line_Get_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetLineRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LineServer).Get(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Line_Get_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LineServer).Get(ctx, req.(*GetLineRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Line_Place_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(PlaceRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LineServer).Place(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Line_Place_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LineServer).Place(ctx, req.(*PlaceRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Line_Visitor_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(VisitorRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LineServer).Visitor(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Line_Visitor_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LineServer).Visitor(ctx, req.(*VisitorRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Line_DrawRecord_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(DrawRecordRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(LineServer).DrawRecord(m, &grpc.GenericServerStream[DrawRecordRequest, DrawRecordPart]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Line_DrawRecordServer = grpc.ServerStreamingServer[DrawRecordPart]
+
+func _Line_Keys_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(KeysRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(LineServer).Keys(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Line_Keys_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(LineServer).Keys(ctx, req.(*KeysRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Line_ServiceDesc is the grpc.ServiceDesc for Line service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Line_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "holdfast.v1.Line",
+	HandlerType: (*LineServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Get",
+			Handler:    _Line_Get_Handler,
+		},
+		{
+			MethodName: "Place",
+			Handler:    _Line_Place_Handler,
+		},
+		{
+			MethodName: "Visitor",
+			Handler:    _Line_Visitor_Handler,
+		},
+		{
+			MethodName: "Keys",
+			Handler:    _Line_Keys_Handler,
+		},
+	},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "DrawRecord",
+			Handler:       _Line_DrawRecord_Handler,
+			ServerStreams: true,
+		},
+	},
+	Metadata: "holdfast.proto",
+}
+
+const (
 	Cluster_Routes_FullMethodName = "/holdfast.v1.Cluster/Routes"
 	Cluster_Status_FullMethodName = "/holdfast.v1.Cluster/Status"
 	Cluster_Digest_FullMethodName = "/holdfast.v1.Cluster/Digest"
@@ -704,5 +976,283 @@ var Cluster_ServiceDesc = grpc.ServiceDesc{
 		},
 	},
 	Streams:  []grpc.StreamDesc{},
+	Metadata: "holdfast.proto",
+}
+
+const (
+	Settlement_Lease_FullMethodName    = "/holdfast.v1.Settlement/Lease"
+	Settlement_Grant_FullMethodName    = "/holdfast.v1.Settlement/Grant"
+	Settlement_Effects_FullMethodName  = "/holdfast.v1.Settlement/Effects"
+	Settlement_Payments_FullMethodName = "/holdfast.v1.Settlement/Payments"
+	Settlement_Quote_FullMethodName    = "/holdfast.v1.Settlement/Quote"
+)
+
+// SettlementClient is the client API for Settlement service.
+//
+// For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
+//
+// Settlement is for those who carry out a shard's effects, begin payments, and answer for the money. What changes a
+// shard (AckEffect, Sell, Refund and so on) travels as packed commands by Claims.
+type SettlementClient interface {
+	// Lease gives due effects to a worker for a while, the most urgent first, and takes back those that the worker does
+	// not say it has. When none is due it waits. The shard's leader answers, from memory: the next leader gives them
+	// out anew.
+	Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error)
+	// Grant gives acts at a payment provider from the cluster's one budget. The directory's leader answers.
+	Grant(ctx context.Context, in *GrantRequest, opts ...grpc.CallOption) (*GrantResponse, error)
+	// Effects lists a shard's effects by number, due or not.
+	Effects(ctx context.Context, in *EffectsRequest, opts ...grpc.CallOption) (*EffectsResponse, error)
+	// Payments gives all that an event's shard knows of payments, from one consistent cut.
+	Payments(ctx context.Context, in *PaymentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PaymentPage], error)
+	// Quote tells what a hold would cost now, line by line.
+	Quote(ctx context.Context, in *QuoteRequest, opts ...grpc.CallOption) (*QuoteResponse, error)
+}
+
+type settlementClient struct {
+	cc grpc.ClientConnInterface
+}
+
+func NewSettlementClient(cc grpc.ClientConnInterface) SettlementClient {
+	return &settlementClient{cc}
+}
+
+func (c *settlementClient) Lease(ctx context.Context, in *LeaseRequest, opts ...grpc.CallOption) (*LeaseResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(LeaseResponse)
+	err := c.cc.Invoke(ctx, Settlement_Lease_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *settlementClient) Grant(ctx context.Context, in *GrantRequest, opts ...grpc.CallOption) (*GrantResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GrantResponse)
+	err := c.cc.Invoke(ctx, Settlement_Grant_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *settlementClient) Effects(ctx context.Context, in *EffectsRequest, opts ...grpc.CallOption) (*EffectsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(EffectsResponse)
+	err := c.cc.Invoke(ctx, Settlement_Effects_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *settlementClient) Payments(ctx context.Context, in *PaymentsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[PaymentPage], error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	stream, err := c.cc.NewStream(ctx, &Settlement_ServiceDesc.Streams[0], Settlement_Payments_FullMethodName, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	x := &grpc.GenericClientStream[PaymentsRequest, PaymentPage]{ClientStream: stream}
+	if err := x.ClientStream.SendMsg(in); err != nil {
+		return nil, err
+	}
+	if err := x.ClientStream.CloseSend(); err != nil {
+		return nil, err
+	}
+	return x, nil
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Settlement_PaymentsClient = grpc.ServerStreamingClient[PaymentPage]
+
+func (c *settlementClient) Quote(ctx context.Context, in *QuoteRequest, opts ...grpc.CallOption) (*QuoteResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(QuoteResponse)
+	err := c.cc.Invoke(ctx, Settlement_Quote_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// SettlementServer is the server API for Settlement service.
+// All implementations must embed UnimplementedSettlementServer
+// for forward compatibility.
+//
+// Settlement is for those who carry out a shard's effects, begin payments, and answer for the money. What changes a
+// shard (AckEffect, Sell, Refund and so on) travels as packed commands by Claims.
+type SettlementServer interface {
+	// Lease gives due effects to a worker for a while, the most urgent first, and takes back those that the worker does
+	// not say it has. When none is due it waits. The shard's leader answers, from memory: the next leader gives them
+	// out anew.
+	Lease(context.Context, *LeaseRequest) (*LeaseResponse, error)
+	// Grant gives acts at a payment provider from the cluster's one budget. The directory's leader answers.
+	Grant(context.Context, *GrantRequest) (*GrantResponse, error)
+	// Effects lists a shard's effects by number, due or not.
+	Effects(context.Context, *EffectsRequest) (*EffectsResponse, error)
+	// Payments gives all that an event's shard knows of payments, from one consistent cut.
+	Payments(*PaymentsRequest, grpc.ServerStreamingServer[PaymentPage]) error
+	// Quote tells what a hold would cost now, line by line.
+	Quote(context.Context, *QuoteRequest) (*QuoteResponse, error)
+	mustEmbedUnimplementedSettlementServer()
+}
+
+// UnimplementedSettlementServer must be embedded to have
+// forward compatible implementations.
+//
+// NOTE: this should be embedded by value instead of pointer to avoid a nil
+// pointer dereference when methods are called.
+type UnimplementedSettlementServer struct{}
+
+func (UnimplementedSettlementServer) Lease(context.Context, *LeaseRequest) (*LeaseResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Lease not implemented")
+}
+func (UnimplementedSettlementServer) Grant(context.Context, *GrantRequest) (*GrantResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Grant not implemented")
+}
+func (UnimplementedSettlementServer) Effects(context.Context, *EffectsRequest) (*EffectsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Effects not implemented")
+}
+func (UnimplementedSettlementServer) Payments(*PaymentsRequest, grpc.ServerStreamingServer[PaymentPage]) error {
+	return status.Error(codes.Unimplemented, "method Payments not implemented")
+}
+func (UnimplementedSettlementServer) Quote(context.Context, *QuoteRequest) (*QuoteResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Quote not implemented")
+}
+func (UnimplementedSettlementServer) mustEmbedUnimplementedSettlementServer() {}
+func (UnimplementedSettlementServer) testEmbeddedByValue()                    {}
+
+// UnsafeSettlementServer may be embedded to opt out of forward compatibility for this service.
+// Use of this interface is not recommended, as added methods to SettlementServer will
+// result in compilation errors.
+type UnsafeSettlementServer interface {
+	mustEmbedUnimplementedSettlementServer()
+}
+
+func RegisterSettlementServer(s grpc.ServiceRegistrar, srv SettlementServer) {
+	// If the following call panics, it indicates UnimplementedSettlementServer was
+	// embedded by pointer and is nil.  This will cause panics if an
+	// unimplemented method is ever invoked, so we test this at initialization
+	// time to prevent it from happening at runtime later due to I/O.
+	if t, ok := srv.(interface{ testEmbeddedByValue() }); ok {
+		t.testEmbeddedByValue()
+	}
+	s.RegisterService(&Settlement_ServiceDesc, srv)
+}
+
+func _Settlement_Lease_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(LeaseRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettlementServer).Lease(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Settlement_Lease_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettlementServer).Lease(ctx, req.(*LeaseRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Settlement_Grant_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GrantRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettlementServer).Grant(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Settlement_Grant_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettlementServer).Grant(ctx, req.(*GrantRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Settlement_Effects_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(EffectsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettlementServer).Effects(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Settlement_Effects_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettlementServer).Effects(ctx, req.(*EffectsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Settlement_Payments_Handler(srv interface{}, stream grpc.ServerStream) error {
+	m := new(PaymentsRequest)
+	if err := stream.RecvMsg(m); err != nil {
+		return err
+	}
+	return srv.(SettlementServer).Payments(m, &grpc.GenericServerStream[PaymentsRequest, PaymentPage]{ServerStream: stream})
+}
+
+// This type alias is provided for backwards compatibility with existing code that references the prior non-generic stream type by name.
+type Settlement_PaymentsServer = grpc.ServerStreamingServer[PaymentPage]
+
+func _Settlement_Quote_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(QuoteRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(SettlementServer).Quote(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Settlement_Quote_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(SettlementServer).Quote(ctx, req.(*QuoteRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+// Settlement_ServiceDesc is the grpc.ServiceDesc for Settlement service.
+// It's only intended for direct use with grpc.RegisterService,
+// and not to be introspected or modified (even as a copy)
+var Settlement_ServiceDesc = grpc.ServiceDesc{
+	ServiceName: "holdfast.v1.Settlement",
+	HandlerType: (*SettlementServer)(nil),
+	Methods: []grpc.MethodDesc{
+		{
+			MethodName: "Lease",
+			Handler:    _Settlement_Lease_Handler,
+		},
+		{
+			MethodName: "Grant",
+			Handler:    _Settlement_Grant_Handler,
+		},
+		{
+			MethodName: "Effects",
+			Handler:    _Settlement_Effects_Handler,
+		},
+		{
+			MethodName: "Quote",
+			Handler:    _Settlement_Quote_Handler,
+		},
+	},
+	Streams: []grpc.StreamDesc{
+		{
+			StreamName:    "Payments",
+			Handler:       _Settlement_Payments_Handler,
+			ServerStreams: true,
+		},
+	},
 	Metadata: "holdfast.proto",
 }

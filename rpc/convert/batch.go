@@ -22,8 +22,7 @@ func OpenBatch(d *command.Decoder, b *api.Batch) (count int, settles bool, err e
 		}
 		kind := command.KindOf(cmd)
 		settles = settles && kind.Settles()
-		assigns := kind == command.KindAssignEvent
-		if directory := holdfast.ShardID(b.GetShard()) == holdfast.Directory; assigns != directory && kind != command.KindMark {
+		if directory := holdfast.ShardID(b.GetShard()) == holdfast.Directory; kind.Directory() != directory && kind != command.KindMark {
 			return 0, false, &holdfast.Error{Kind: holdfast.Invalid, Op: "submit", Field: "shard", Shard: holdfast.ShardID(b.GetShard()),
 				Message: fmt.Sprintf("shard %d does not execute a %s", b.GetShard(), kind)}
 		}

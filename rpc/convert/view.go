@@ -1,6 +1,7 @@
 package convert
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"time"
@@ -22,23 +23,23 @@ func Stamp(s holdfast.Stamp, stale time.Duration) *api.Stamp {
 }
 
 // FindEvent reads an event from the machine.
-func FindEvent(m *fsm.Machine, id holdfast.EventID) (fsm.EventView, error) {
+func FindEvent(m *fsm.Machine, id holdfast.EventID) (EventView, error) {
 	e, ok := m.Event(id)
 	if !ok {
-		return e, notFound("event", id)
+		return EventView{}, notFound("event", id)
 	}
-	return e, nil
+	return EventView{e, FindLine(m, id)}, nil
 }
 
 // Event is an event as a message. A long description takes a while: not to be called under a machine's lock.
-func Event(e fsm.EventView, stamp *api.Stamp) *api.Event {
+func Event(e EventView, stamp *api.Stamp) *api.Event {
 	grown := make([]uint32, 0, 2*len(e.Grown))
 	for _, g := range e.Grown {
 		grown = append(grown, uint32(g.Section), g.Count)
 	}
 	return &api.Event{Stamp: stamp, Grown: grown, Id: uint32(e.ID), Sale: uint32(e.Sale), Version: e.Version, Revision: uint64(e.Revision), Spec: e.Spec.Append(nil),
 		Total: counts(e.Total), Sections: countsAll(e.Sections), Tiers: countsAll(e.Tiers), Allocations: countsAll(e.Allocations),
-		Holds: uint32(e.Holds), Orders: uint32(e.Orders)}
+		Holds: uint32(e.Holds), Orders: uint32(e.Orders), Line: LineSummary(e.Line)}
 }
 
 // FindHold reads a hold from the machine, or how it ended. The caller sets the stamp.
@@ -66,21 +67,35 @@ func FindOrder(m *fsm.Machine, id holdfast.OrderID) (*api.Order, error) {
 
 // Order is an order as a message, without a stamp.
 func Order(o fsm.OrderView) *api.Order {
-	return &api.Order{Id: o.ID[:], Event: uint32(o.Event), Buyer: o.Buyer[:], Seats: Seats(o.Seats),
+	m := &api.Order{Id: o.ID[:], Event: uint32(o.Event), Buyer: o.Buyer[:], Seats: Seats(o.Seats),
 		AmountMinor: o.Amount.AmountMinor, Currency: string(o.Amount.Currency), SaleKind: uint32(o.As), Payment: o.Payment,
-		Attempt: uint32(o.Attempt), SoldAtMs: o.SoldAtMs}
+		Attempt: uint32(o.Attempt), SoldAtMs: o.SoldAtMs, State: uint32(o.State), Lines: quoteLines(o.Lines), Refunded: Seats(o.Refunded),
+		Disputed: o.Disputed, CapturedMinor: o.Ledger.Captured, OwedMinor: o.Ledger.Owed, RefundedMinor: o.Ledger.Refunded,
+		ChargedBackMinor: o.Ledger.ChargedBack, DeadlineUs: uint64(o.Deadline)}
+	if o.Contact != (holdfast.ContactID{}) {
+		m.Contact = o.Contact[:]
+	}
+	if o.Promo != (holdfast.PromoCode{}) {
+		m.Promo = o.Promo[:]
+	}
+	return m
 }
 
 // pageOrders is how many orders a page has: some hundred bytes each, so a page is well below a stream's window.
 const pageOrders = 1000
 
 // Orders sends all orders of an event from a cut, in pages. It fails when the event is not there, or send does.
-func Orders(cut *fsm.Cut, id holdfast.EventID, stamp *api.Stamp, send func(*api.OrderPage) error) error {
-	if _, _, ok := cut.Seats(id); !ok {
+//
+// With a contact, only its orders.
+func Orders(cut *fsm.Cut, id holdfast.EventID, contact []byte, stamp *api.Stamp, send func(*api.OrderPage) error) error {
+	if _, ok := cut.Currency(id); !ok {
 		return notFound("event", id)
 	}
 	page := &api.OrderPage{Stamp: stamp}
 	for o := range cut.Orders(id) {
+		if len(contact) > 0 && !bytes.Equal(contact, o.Contact[:]) {
+			continue
+		}
 		page.Orders = append(page.Orders, Order(o))
 		if len(page.Orders) == pageOrders {
 			if err := send(page); err != nil {

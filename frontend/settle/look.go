@@ -1,0 +1,200 @@
+package settle
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
+	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/payment"
+)
+
+// A look is all that a webhook, the buyer's return, a poll and an effect lead to: the payment is fetched, and what it
+// is decides which command the shard gets. Any number of looks, in any order, is harmless.
+
+// attempt is an attempt to pay, with what is needed to find its payment.
+type attempt struct {
+	Event   client.EventRef
+	Key     payment.Key
+	Ref     payment.Ref    // empty while it is not known
+	Total   holdfast.Money // frozen
+	Capture holdfast.CaptureMethod
+	Begun   time.Time // the shard's wall clock; zero when not known
+}
+
+func (a attempt) act(e client.Effect) payment.Act {
+	// No try of the effect is older than the payment.
+	return payment.Act{Payment: a.Ref, Key: a.Key, Amount: e.Amount, Effect: e.ID, Since: a.Begun}
+}
+
+func (a attempt) refer() client.AttemptRef {
+	return client.AttemptRef{Event: a.Event, Hold: a.Key.Hold, Attempt: a.Key.Attempt, Payment: string(a.Ref)}
+}
+
+// Verdict is what a look came to.
+type Verdict struct {
+	Payment payment.Payment
+	Order   *client.Order    // it has sold: now, or before
+	Pending bool             // nothing is decided yet
+	Failed  bool             // no money comes of it
+	Stray   bool             // there is money that sells nothing: it goes back, or is rescued
+	Refused holdfast.Outcome // why it sells nothing
+}
+
+// Look fetches the payment that ref names and lets it decide. It is for whoever hears of a payment: the key that the
+// payment carries says whose it is. A payment of somebody else gives ErrForeign.
+func (w *Worker) Look(ctx context.Context, ref payment.Ref, id client.Identity) (Verdict, error) {
+	p, err := w.fetch(ctx, attempt{Ref: ref})
+	if err != nil {
+		return Verdict{}, err
+	}
+	if p.Key.Cluster != id.Cluster || p.Key.Incarnation != id.Incarnation {
+		return Verdict{Payment: p}, ErrForeign
+	}
+	return w.judge(ctx, attempt{Event: client.EventRef{ID: p.Key.Event}, Key: p.Key, Ref: ref, Total: p.Amount, Capture: p.Capture, Begun: p.Created}, p)
+}
+
+// ErrForeign says that a payment belongs to another cluster, to another life of this one, or to no cluster at all.
+var ErrForeign = errors.New("the payment is not of this cluster's present life")
+
+func (w *Worker) look(ctx context.Context, a attempt) (Verdict, error) {
+	p, err := w.fetch(ctx, a)
+	if payment.KindOf(err) == payment.Missing {
+		// Nobody has made it, and after so long nobody will.
+		return w.noMoney(ctx, a, Verdict{})
+	}
+	if err != nil {
+		return Verdict{}, err
+	}
+	return w.judge(ctx, a, p)
+}
+
+// fetch gets the payment as the provider has it. Where its reference is not known it is found by its key. While the
+// provider remembers keys, making it once more finds it, or makes one that nobody can pay; and whoever was about to make
+// it finds that one. After that the list tells. No payment at all is an error of kind Missing.
+func (w *Worker) fetch(ctx context.Context, a attempt) (p payment.Payment, err error) {
+	switch {
+	case a.Ref != "":
+		err = w.call(ctx, payment.Looking, "look", func(ctx context.Context) (err error) {
+			p, err = w.cfg.Provider.Look(ctx, a.Ref)
+			return err
+		})
+	case !payment.MustLook(a.Begun, time.Now()):
+		err = w.call(ctx, payment.Creating, "create", func(ctx context.Context) (err error) {
+			p, err = w.cfg.Provider.Create(ctx, payment.Intent{Key: a.Key, Amount: a.Total, Capture: a.Capture, Since: a.Begun})
+			return err
+		})
+	default:
+		var found []payment.Payment
+		err = w.call(ctx, payment.Looking, "find", func(ctx context.Context) (err error) {
+			found, err = w.cfg.Provider.Find(ctx, a.Key, payment.Span{From: a.Begun.Add(-clockSlack), To: a.Begun.Add(payment.KeyTrusted + clockSlack)})
+			return err
+		})
+		if err == nil && len(found) == 0 {
+			err = &payment.Error{Kind: payment.Missing, Op: "find", Message: "no payment carries the key"}
+		} else if err == nil {
+			p = found[0]
+		}
+	}
+	return p, err
+}
+
+// clockSlack is how far the provider's clock may be from ours.
+const clockSlack = 10 * time.Minute
+
+// judge gives the shard the command that follows from what the payment is.
+func (w *Worker) judge(ctx context.Context, a attempt, p payment.Payment) (Verdict, error) {
+	v := Verdict{Payment: p}
+	if p.Key != a.Key || p.Mode != w.mode {
+		return v, &payment.Error{Kind: payment.WrongAccount, Op: "look", Message: "the payment carries the key of another attempt, or is of another mode"}
+	}
+	a.Ref = p.Ref
+	held := p.Amount
+	switch p.Status {
+	case payment.StatusAuthorised:
+	case payment.StatusCaptured:
+		// What somebody gave back by hand is not there to buy with.
+		if held.AmountMinor = p.CapturedMinor - p.RefundedMinor; held.AmountMinor <= 0 {
+			return w.noMoney(ctx, a, v)
+		}
+	case payment.StatusCancelled:
+		return w.noMoney(ctx, a, v)
+	default:
+		v.Pending = true
+		return v, nil
+	}
+	v, err := w.sell(ctx, a, held, p, v)
+	if err != nil || p.Dispute.State == 0 {
+		return v, err
+	}
+	return v, w.dispute(ctx, a, p)
+}
+
+// sell sells for money that is there, or reports it as stray.
+func (w *Worker) sell(ctx context.Context, a attempt, held holdfast.Money, p payment.Payment, v Verdict) (Verdict, error) {
+	err := w.command(ctx, "sell", func(ctx context.Context) error {
+		order, err := w.client().Sell(ctx, client.SellRequest{Event: a.Event, Hold: a.Key.Hold, As: command.SalePaid, Attempt: a.Key.Attempt,
+			Amount: held, Payment: string(a.Ref), Mode: p.Mode, Account: w.account})
+		if err == nil {
+			v.Order = &order
+		}
+		return err
+	})
+	var refused *client.Refusal
+	if !errors.As(err, &refused) {
+		return v, err
+	}
+	if notNow[refused.Outcome] {
+		return v, err
+	}
+	v.Refused = refused.Outcome
+	err = w.command(ctx, "stray", func(ctx context.Context) error {
+		return w.client().StrayMoney(ctx, client.Stray{AttemptRef: a.refer(), Amount: held, Captured: p.Status == payment.StatusCaptured, Mode: p.Mode, Account: w.account})
+	})
+	switch {
+	case err == nil:
+		v.Stray = true
+		w.stats.Strays.Add(1)
+		w.log.Warn("money that sells nothing", "payment", string(a.Ref), "hold", a.Key.Hold.String(), "refused", v.Refused.String(), "captured", p.Status == payment.StatusCaptured)
+	case errors.Is(err, holdfast.PaymentCurrent): // an order stands on it after all
+		err = nil
+	case errors.As(err, &refused) && !notNow[refused.Outcome]:
+		// The shard cannot have it: reconciliation names it until somebody has dealt with it.
+		w.stats.Unplaced.Add(1)
+		w.log.Error("MONEY THAT NO SHARD TAKES", "payment", string(a.Ref), "hold", a.Key.Hold.String(), "refused", refused.Outcome.String())
+		err = nil
+	}
+	return v, err
+}
+
+// notNow are refusals that say nothing about the payment.
+var notNow = map[holdfast.Outcome]bool{
+	holdfast.CommandExpired: true, holdfast.CommandTooFar: true, holdfast.CommandUnremembered: true, holdfast.EventUnknown: true, holdfast.PaymentsPaused: true,
+}
+
+// noMoney tells the shard that nothing comes of the attempt.
+func (w *Worker) noMoney(ctx context.Context, a attempt, v Verdict) (Verdict, error) {
+	err := w.command(ctx, "fail", func(ctx context.Context) error { return w.client().FailPayment(ctx, a.refer()) })
+	var refused *client.Refusal
+	if errors.As(err, &refused) && !notNow[refused.Outcome] {
+		v.Refused, err = refused.Outcome, nil // it is over already, or unknown: there is nothing to tell
+	}
+	v.Failed = err == nil && v.Refused == 0
+	return v, err
+}
+
+// dispute tells the shard what the bank says.
+func (w *Worker) dispute(ctx context.Context, a attempt, p payment.Payment) error {
+	err := w.command(ctx, "dispute", func(ctx context.Context) error {
+		return w.client().Dispute(ctx, client.DisputeRequest{Event: a.Event, Payment: string(a.Ref), State: p.Dispute.State,
+			Amount: holdfast.Money{AmountMinor: p.Dispute.AmountMinor, Currency: p.Amount.Currency}})
+	})
+	var refused *client.Refusal
+	if errors.As(err, &refused) {
+		w.log.Warn("a dispute was not taken", "payment", string(a.Ref), "refused", refused.Outcome.String())
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,222 @@
+package settle_test
+
+import (
+	"bytes"
+	"io"
+	"testing"
+	"time"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
+	"github.com/holdfast-db/holdfast/payment/sandbox"
+)
+
+func newReader(b []byte) io.Reader { return bytes.NewReader(b) }
+
+const manual, atOnce = holdfast.CaptureManual, holdfast.CaptureAtOnce
+
+func TestAPaymentBecomesAnOrderThatIsCaptured(t *testing.T) {
+	inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+		b := w.must(w.begin(1, 2, manual))
+		w.pay(b, "pm_card_visa")
+		w.await("the order is paid", 5*time.Second, func() bool { return w.order(b).State == holdfast.OrderPaid })
+		o := w.order(b)
+		if o.Amount != b.quote.Total || o.CapturedMinor != 2*5150 || o.Payment != string(b.paying.Ref) {
+			t.Errorf("the order is %+v", o)
+		}
+		r := w.settled(time.Minute)
+		if r.Known != 1 || r.Listed != 1 || r.Captured != 2*5150 || r.Ledger.Captured != 2*5150 || r.Ledger.Live != 2*5150 {
+			t.Errorf("the reconciliation says %+v", r)
+		}
+	})
+}
+
+func TestWithoutWebhooksTheLookAtTheDeadlineSells(t *testing.T) {
+	inWorld(t, sandbox.Config{Webhooks: sandbox.Webhooks{LostPerMille: 1000}}, func(t *testing.T, w *world) {
+		b := w.must(w.begin(1, 1, manual))
+		w.pay(b, "pm_card_visa")
+		w.await("the order is paid", 4*time.Minute, func() bool { return w.order(b).State == holdfast.OrderPaid })
+		w.settled(time.Minute)
+	})
+}
+
+func TestTheBuyersReturnSells(t *testing.T) {
+	inWorld(t, sandbox.Config{Webhooks: sandbox.Webhooks{LostPerMille: 1000}}, func(t *testing.T, w *world) {
+		b := w.must(w.begin(1, 1, manual))
+		if v, err := w.worker.Look(t.Context(), b.paying.Ref, b.quote.Identity); err != nil || !v.Pending {
+			t.Errorf("before the buyer pays a look says %+v, %v", v, err)
+		}
+		w.pay(b, "pm_card_visa")
+		v, err := w.worker.Look(t.Context(), b.paying.Ref, b.quote.Identity)
+		if err != nil || v.Order == nil || v.Order.ID != b.hold.ID.Order() {
+			t.Fatalf("a look says %+v, %v", v, err)
+		}
+		w.settled(time.Minute)
+	})
+}
+
+func TestAnAbandonedPaymentGivesItsSeatsBackInTime(t *testing.T) {
+	inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+		b := w.must(w.begin(1, 3, manual))
+		began := time.Now()
+		w.await("the seats are free", 4*time.Minute, func() bool {
+			e, err := w.client.Event(w.ctx, w.event)
+			return err == nil && e.Total.Free == w.capacity
+		})
+		// The pay window, the grace, and a tick or two.
+		if took := time.Since(began); took < 180*time.Second || took > 180*time.Second+holdfast.GraceMax+2*time.Second {
+			t.Errorf("the seats came back after %v", took)
+		}
+		w.await("the payment is cancelled", time.Minute, func() bool { return w.bank.Books()[0].Status == "canceled" })
+		if o := w.order(b); o.State != 0 {
+			t.Errorf("an order %+v", o)
+		}
+		w.settled(time.Minute)
+	})
+}
+
+func TestAPaymentThatWasNeverMadeEndsToo(t *testing.T) {
+	inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+		h, err := w.client.Hold(t.Context(), client.HoldRequest{Event: w.event, Buyer: holdfast.BuyerID{1}, Wants: places(1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := w.client.Quote(t.Context(), w.event, h.ID, holdfast.PromoCode{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The edge dies here, before it asks the provider for anything.
+		if _, err := w.client.BeginPayment(t.Context(), client.PaymentRequest{Event: w.event, Buyer: h.Buyer, Hold: h.ID, Attempt: 1, Amount: q.Total}); err != nil {
+			t.Fatal(err)
+		}
+		w.settled(5 * time.Minute)
+	})
+}
+
+func TestWhatTheBankDoesIsAnswered(t *testing.T) {
+	for _, c := range []struct {
+		method  string
+		capture holdfast.CaptureMethod
+		state   holdfast.OrderState // at the end; 0: no order
+	}{
+		{"pm_card_visa", manual, holdfast.OrderPaid},
+		{"pm_card_visa_chargeDeclined", manual, 0},
+		{"pm_sandbox_late", manual, holdfast.OrderPaid},
+		{"pm_sandbox_lateDecline", manual, 0},
+		{"pm_sandbox_captureFail", manual, holdfast.OrderCancelled},
+		{"pm_card_visa", atOnce, holdfast.OrderPaid},
+	} {
+		t.Run(c.method, func(t *testing.T) {
+			inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+				b := w.must(w.begin(1, 2, c.capture))
+				w.pay(b, c.method)
+				w.settled(30 * time.Minute)
+				if o := w.order(b); o.State != c.state {
+					t.Errorf("the order is %v, want %v", o.State, c.state)
+				}
+			})
+		})
+	}
+}
+
+func TestAnAuthorisationAfterTheEndIsGivenBack(t *testing.T) {
+	inWorld(t, sandbox.Config{LateAfter: 10 * time.Minute}, func(t *testing.T, w *world) {
+		b := w.must(w.begin(1, 2, manual))
+		w.pay(b, "pm_sandbox_late")
+		w.settled(30 * time.Minute)
+		if o := w.order(b); o.State != 0 {
+			t.Errorf("an order %+v", o)
+		}
+	})
+}
+
+func TestMoneyThatArrivesAfterAllIsRescued(t *testing.T) {
+	inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+		b := w.must(w.begin(1, 2, atOnce))
+		// The worker is gone while the hold ends, and the buyer pays after that.
+		w.halt()
+		time.Sleep(10 * time.Minute)
+		w.pay(b, "pm_card_visa")
+		w.start()
+		w.settled(30 * time.Minute)
+		if o := w.order(b); o.State != holdfast.OrderPaid {
+			t.Errorf("seats that were still there were not sold for the money: %v", o.State)
+		}
+	})
+}
+
+func TestRefundsAreMade(t *testing.T) {
+	for _, method := range []string{"pm_card_visa", "pm_card_pendingRefund"} {
+		t.Run(method, func(t *testing.T) {
+			inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+				b := w.must(w.begin(1, 2, manual))
+				w.pay(b, method)
+				w.await("the order is paid", time.Minute, func() bool { return w.order(b).State == holdfast.OrderPaid })
+				_, err := w.client.Refund(t.Context(), client.RefundRequest{Event: w.event, Order: b.hold.ID.Order(), Seats: b.hold.Seats[:1],
+					ReturnSeats: true, Reason: holdfast.RefundOrganizer})
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.settled(10 * time.Minute)
+				if o := w.order(b); o.State != holdfast.OrderPaid || o.RefundedMinor != 5150 || o.CapturedMinor != 2*5150 {
+					t.Errorf("after the first half the order is %+v", o)
+				}
+			})
+		})
+	}
+}
+
+func TestARefundThatFailsStaysOwedWithAnAlarm(t *testing.T) {
+	inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+		b := w.must(w.begin(1, 1, manual))
+		w.pay(b, "pm_sandbox_refundPendingFail")
+		w.await("the order is paid", time.Minute, func() bool { return w.order(b).State == holdfast.OrderPaid })
+		if _, err := w.client.Refund(t.Context(), client.RefundRequest{Event: w.event, Order: b.hold.ID.Order(), ReturnSeats: true, Reason: holdfast.RefundBuyer}); err != nil {
+			t.Fatal(err)
+		}
+		var parked client.Effect
+		w.await("the refund is parked", 10*time.Minute, func() bool {
+			for e, err := range w.client.Effects(w.ctx, w.event.Shard) {
+				if err == nil && e.Parked && e.Kind == holdfast.EffectRefund {
+					parked = e
+				}
+			}
+			return parked.Parked
+		})
+		if o := w.order(b); o.OwedMinor != 5150 {
+			t.Errorf("the order is %+v", o)
+		}
+		r, err := w.worker.Reconcile(t.Context(), w.event, settleSpan)
+		if err != nil || len(r.Differences) != 1 || r.Differences[0].Kind != "effect_parked" || r.Differences[0].Effect != parked.ID {
+			t.Errorf("the reconciliation says %+v, %v", r.Differences, err)
+		}
+
+		// Somebody gives the money back by hand, and has the effect tried again: the books follow.
+		if err := w.bank.Act(b.paying.Ref, sandbox.ActRefund, sandbox.Arguments{AmountMinor: 5150}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.client.RetryEffect(t.Context(), w.event, parked.ID); err != nil {
+			t.Fatal(err)
+		}
+		w.await("the refund is in the books", time.Minute, func() bool { return w.order(b).RefundedMinor == 5150 })
+		if books := w.bank.Books()[0]; books.CapturedMinor != 5150 || books.Refunds > 2 {
+			t.Errorf("the bank's books say %+v", books)
+		}
+	})
+}
+
+func TestADisputeReachesTheOrder(t *testing.T) {
+	inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+		b := w.must(w.begin(1, 1, manual))
+		w.pay(b, "pm_card_createDispute")
+		w.await("the order is disputed", 5*time.Minute, func() bool { return w.order(b).Disputed })
+		if err := w.bank.Act(b.paying.Ref, sandbox.ActLoseDispute, sandbox.Arguments{}); err != nil {
+			t.Fatal(err)
+		}
+		w.await("the money is gone", 5*time.Minute, func() bool { return w.order(b).ChargedBackMinor == 5150 })
+		r, err := w.worker.Reconcile(t.Context(), w.event, settleSpan)
+		if err != nil || len(r.Differences) != 0 {
+			t.Errorf("the reconciliation says %+v, %v", r.Differences, err)
+		}
+	})
+}

@@ -1,0 +1,123 @@
+package frontend
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
+	"github.com/holdfast-db/holdfast/frontend/settle"
+	"github.com/holdfast-db/holdfast/payment"
+)
+
+// Settlement is the checkout's way to the provider: what a buyer waits for is asked here, within the same limits as what
+// the worker carries out by itself.
+type Settlement struct {
+	client   *client.Client
+	provider payment.Provider
+	worker   *settle.Worker
+	public   PaymentPublic
+}
+
+// NewSettlement puts a worker behind a checkout. public is what browsers are told.
+func NewSettlement(c *client.Client, p payment.Provider, w *settle.Worker, public PaymentPublic) *Settlement {
+	public.TestMode = p.Mode() != holdfast.ModeLive
+	return &Settlement{client: c, provider: p, worker: w, public: public}
+}
+
+// Collectors are the worker's counters for a scraper.
+func (m *Settlement) Collectors() []prometheus.Collector { return m.worker.Collectors() }
+
+// Public says what browsers need to know of the provider.
+func (m *Settlement) Public() PaymentPublic { return m.public }
+
+// Begin makes the provider's payment for an attempt, or finds it, and notes its reference in the shard.
+func (m *Settlement) Begin(ctx context.Context, b PaymentBegin) (clientSecret string, err error) {
+	p, _, err := m.create(ctx, b)
+	if err != nil {
+		return "", sayPayment(err)
+	}
+	err = m.client.AttachPayment(ctx, client.AttemptRef{Event: b.Event, Hold: b.Hold, Attempt: b.Attempt, Payment: string(p.Ref)})
+	if err != nil {
+		return "", err
+	}
+	return p.ClientSecret.Reveal(), nil
+}
+
+// create makes the payment, or finds the one that was made: the key is the attempt's, so there is one.
+func (m *Settlement) create(ctx context.Context, b PaymentBegin) (payment.Payment, client.Identity, error) {
+	q, err := m.client.Quote(ctx, b.Event, b.Hold, holdfast.PromoCode{})
+	if err != nil {
+		return payment.Payment{}, client.Identity{}, err
+	}
+	if err := m.worker.Grants().Take(ctx, payment.Creating); err != nil {
+		return payment.Payment{}, q.Identity, err
+	}
+	p, err := m.provider.Create(ctx, payment.Intent{
+		Key:    payment.Key{Cluster: q.Cluster, Incarnation: q.Incarnation, Event: b.Event.ID, Hold: b.Hold, Attempt: b.Attempt},
+		Amount: b.Amount, Capture: holdfast.CaptureManual, Since: b.Since})
+	return p, q.Identity, err
+}
+
+// Look asks the provider how an attempt stands, and lets that decide in the shard.
+func (m *Settlement) Look(ctx context.Context, event client.EventRef, h client.Hold, since time.Time) (PaymentVerdict, error) {
+	p, id, err := m.create(ctx, PaymentBegin{Event: event, Hold: h.ID, Attempt: h.Attempt, Amount: h.Amount, Since: since})
+	if err != nil {
+		return PaymentVerdict{}, sayPayment(err)
+	}
+	v, err := m.worker.Look(ctx, p.Ref, id)
+	switch {
+	case err != nil:
+		return PaymentVerdict{}, sayPayment(err)
+	case v.Order != nil:
+		return PaymentVerdict{State: PaymentSold}, nil
+	case v.Pending:
+		verdict := PaymentVerdict{State: PaymentPending}
+		if p := v.Payment; p.Status == payment.StatusOpen && p.Failure.Code != "" {
+			verdict.Declined = orElse(p.Failure.Decline, p.Failure.Code)
+		}
+		return verdict, nil
+	}
+	return PaymentVerdict{State: PaymentFailed}, nil
+}
+
+func orElse(s, otherwise string) string {
+	if s == "" {
+		return otherwise
+	}
+	return s
+}
+
+// Hint takes a webhook.
+func (m *Settlement) Hint(ctx context.Context, body []byte, signature string) error {
+	ctx, cancel := context.WithTimeout(ctx, hintPatience)
+	defer cancel()
+	return sayPayment(m.worker.Hint(ctx, body, signature))
+}
+
+// hintPatience is how long a webhook may wait for its commit: the provider sends it again.
+const hintPatience = 4 * time.Second
+
+// sayPayment puts a provider's failure into words for buyers. What the shard said stays as it is.
+func sayPayment(err error) error {
+	var failure *payment.Error
+	if !errors.As(err, &failure) {
+		return err
+	}
+	said := &refusal{http.StatusServiceUnavailable, "payment_" + failure.Kind.String(), "the payment provider does not answer; nothing was charged that would not go back, and your seats stay yours: try again", "", 2 * time.Second}
+	switch failure.Kind {
+	case payment.Declined:
+		said = &refusal{http.StatusPaymentRequired, "payment_declined", "the card was declined; nothing was taken: try another one", "", 0}
+	case payment.Limited, payment.Busy:
+		said.message = "many people pay at this moment; nothing was charged, and your seats stay yours: try again"
+		said.retry = max(failure.RetryAfter, time.Second)
+	case payment.Forged:
+		said = &refusal{http.StatusBadRequest, "payment_forged", "the signature is wrong", "", 0}
+	}
+	return fmt.Errorf("%w: %w", said, err)
+}
