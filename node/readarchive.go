@@ -31,7 +31,7 @@ func ReadArchive(path string, after uint64, visit func(Archived) error) (gaps []
 		if i+1 < len(files.segments) && files.segments[i+1] <= after {
 			continue
 		}
-		r, err := readSegment(dir, before, visit)
+		r, err := archivedIn(dir, before, visit)
 		if err != nil && !(errors.Is(err, errTorn) && i == len(files.segments)-1) {
 			return gaps, err
 		}
@@ -46,8 +46,8 @@ func ReadArchive(path string, after uint64, visit func(Archived) error) (gaps []
 	return gaps, nil
 }
 
-// readSegment visits the records of one segment. Without a whole head there is no reader.
-func readSegment(dir Dir, before uint64, visit func(Archived) error) (*segmentReader, error) {
+// archivedIn visits the records of one segment. Without a whole head there is no reader.
+func archivedIn(dir Dir, before uint64, visit func(Archived) error) (*segmentReader, error) {
 	f, err := dir.Open(segmentName(before))
 	if err != nil {
 		return nil, err
