@@ -20,6 +20,7 @@ import (
 	"github.com/holdfast-db/holdfast/jepsen/nemesis"
 	"github.com/holdfast-db/holdfast/jepsen/report"
 	"github.com/holdfast-db/holdfast/jepsen/workload"
+	"github.com/holdfast-db/holdfast/payment"
 )
 
 // runner is one run: rounds of load and faults on one cluster, each of them judged when it is over.
@@ -30,6 +31,7 @@ type runner struct {
 	faults    []nemesis.Fault // that can be injected here
 	result    result
 	cluster   *cluster.Cluster
+	shop      *cluster.Shop // nil: no workload needs one
 	places    *cluster.Log
 	schedule  *nemesis.Schedule
 	began     time.Time
@@ -92,6 +94,12 @@ func (r *runner) life(ctx context.Context, done time.Duration) (_ time.Duration,
 		return done, false, err
 	}
 	defer func() { err = errors.Join(err, r.cluster.Close(), r.tidy()) }()
+	r.shop = nil
+	if slices.ContainsFunc(r.workloads, func(w workload.Workload) bool { return w.NeedsShop }) {
+		if r.shop, err = r.cluster.OpenShop(); err != nil {
+			return done, false, err
+		}
+	}
 	r.prepare()
 	whole := true
 	for well = true; well && whole && done < r.options.duration && ctx.Err() == nil; whole = r.cluster.Whole() {
@@ -119,7 +127,7 @@ func (r *runner) tidy() error {
 
 // prepare sorts out what can be injected here, once.
 func (r *runner) prepare() {
-	field := &nemesis.Field{Cluster: r.cluster, Rotten: map[int]bool{}}
+	field := &nemesis.Field{Cluster: r.cluster, Shop: r.shop, Rotten: map[int]bool{}}
 	r.places = r.cluster.NewLog()
 	if r.schedule != nil {
 		r.schedule.Field = field
@@ -159,7 +167,8 @@ func (r *runner) hurry() float64 {
 // well is false when the cluster did not recover.
 func (r *runner) round(ctx context.Context, length time.Duration) (_ time.Duration, well bool, err error) {
 	over := make(chan struct{})
-	env := &workload.Env{Client: r.cluster.Client(), Seed: r.options.seed, Round: r.rounds, Length: length, Vigour: r.options.vigour, Live: &workload.Live{}, Over: over}
+	env := &workload.Env{Client: r.cluster.Client(), Seed: r.options.seed, Round: r.rounds, Length: length, Vigour: r.options.vigour, Live: &workload.Live{},
+		Over: over, Shop: r.shopOf()}
 	r.rounds++
 	env.Began = time.Now()
 	var jobs []workload.Job
@@ -179,7 +188,7 @@ func (r *runner) round(ctx context.Context, length time.Duration) (_ time.Durati
 	}
 	if len(r.faults) > 0 && now() < length-lastCalm {
 		time.Sleep(lastCalm / 3)
-		length = now()
+		length, env.Cut = now(), true
 		close(over)
 	}
 	for _, j := range jobs {
@@ -193,11 +202,33 @@ func (r *runner) round(ctx context.Context, length time.Duration) (_ time.Durati
 	if sick != nil {
 		return length, false, nil
 	}
-	if sick = r.cluster.Await(patience); sick != nil {
+	if sick = r.cluster.Await(patience); sick == nil && r.shop != nil {
+		sick = r.shop.Await(patience)
+	}
+	if sick != nil {
 		r.violation("", check.Violation{Check: "liveness", Message: sick.Error()}, "")
 		return length, false, nil
 	}
 	return length, true, r.judge(ctx, env, jobs, faults)
+}
+
+// shopOf is the shop as workloads see it.
+func (r *runner) shopOf() *workload.Shop {
+	if r.shop == nil {
+		return nil
+	}
+	return &workload.Shop{Frontends: r.shop.Addresses(), Provider: r.shop.Provider(), Account: cluster.ShopAccount, Reconcile: r.shop.Reconcile,
+		Books: func() (all []history.Charge, err error) {
+			charges, err := r.shop.Books()
+			for _, c := range charges {
+				key, bad := payment.ParseKey(c.Key)
+				if err = errors.Join(err, bad); bad == nil {
+					all = append(all, history.Charge{Payment: c.Payment, Event: key.Event, Hold: key.Hold, Attempt: int(key.Attempt), Status: c.Status,
+						Captured: c.Captured, Refunded: c.Refunded})
+				}
+			}
+			return all, err
+		}}
 }
 
 // measure takes what happened into the figures: for how long nobody could buy, fault by fault.
@@ -207,7 +238,10 @@ func (r *runner) measure(env *workload.Env, faults []history.Fault, length time.
 		f := &faults[i]
 		r.result.Faults++
 		r.result.FaultS += (f.Healed - f.From).Seconds()
-		gap := answers.Gap(min(f.From, length), min(f.Until, length))
+		gap := time.Duration(0)
+		if len(answers) > 0 { // else no workload of this run sends commands itself
+			gap = answers.Gap(min(f.From, length), min(f.Until, length))
+		}
 		r.result.LongestAnyGapMs = max(r.result.LongestAnyGapMs, gap.Milliseconds())
 		if f.Single {
 			r.result.LongestGapMs = max(r.result.LongestGapMs, gap.Milliseconds())
@@ -249,7 +283,7 @@ func (r *runner) judge(ctx context.Context, env *workload.Env, jobs []workload.J
 	}
 	r.compare(reading)
 	for _, h := range all {
-		h.Final.Logged = logged && h.Final.Read.Index != 0
+		h.Final.Logged = logged && h.Final.Read.Index != 0 && len(h.Visits) == 0
 		for i := range h.Operations {
 			if at, ok := at[h.Operations[i].Command]; ok {
 				h.Operations[i].Decided = at

@@ -41,6 +41,10 @@ const lapseMax = 5 * time.Minute
 
 // Judge runs every check that a history has enough for.
 func Judge(h *history.History) []Violation {
+	if len(h.Visits) > 0 {
+		_, owners := owners(h.Final)
+		return slices.Concat(owners, Money(h), Fair(h))
+	}
 	rules, seen := Rules(&h.Head), slices.Clone(h.Operations)
 	search := rules
 	if search.HoldTTL > lapseMax {
@@ -192,22 +196,7 @@ func bySeat(operations []history.Operation) map[holdfast.SeatIndex][]porcupine.O
 // Durable checks the end against what clients were told: a sale that was acknowledged is there, for its buyer and
 // its seats; no seat is in two orders; the orders and the seats' states agree.
 func Durable(operations []history.Operation, final history.Final) (found []Violation) {
-	orders, owner := map[holdfast.OrderID]*history.Order{}, map[holdfast.SeatIndex]holdfast.OrderID{}
-	for i := range final.Orders {
-		o := &final.Orders[i]
-		orders[o.ID] = o
-		for _, s := range o.Seats {
-			if other, taken := owner[s]; taken {
-				found = append(found, Violation{"double_sell", fmt.Sprintf("seat %d is in %s and in %s", s, other, o.ID)})
-			}
-			owner[s] = o.ID
-		}
-	}
-	for s, state := range final.Seats {
-		if _, sold := owner[holdfast.SeatIndex(s)]; sold != (state == holdfast.Sold) {
-			found = append(found, Violation{"final", fmt.Sprintf("seat %d is %s, in an order: %v", s, state, sold)})
-		}
-	}
+	orders, found := owners(final)
 	asked := map[holdfast.OrderID]bool{}
 	for i := range operations {
 		o := &operations[i]
@@ -231,6 +220,28 @@ func Durable(operations []history.Operation, final history.Final) (found []Viola
 		}
 	}
 	return found
+}
+
+// owners gives the orders by id, and checks that no seat is in two of them and that the seats' states agree.
+func owners(final history.Final) (orders map[holdfast.OrderID]*history.Order, found []Violation) {
+	orders = map[holdfast.OrderID]*history.Order{}
+	owner := map[holdfast.SeatIndex]holdfast.OrderID{}
+	for i := range final.Orders {
+		o := &final.Orders[i]
+		orders[o.ID] = o
+		for _, s := range o.Seats {
+			if other, taken := owner[s]; taken {
+				found = append(found, Violation{"double_sell", fmt.Sprintf("seat %d is in %s and in %s", s, other, o.ID)})
+			}
+			owner[s] = o.ID
+		}
+	}
+	for s, state := range final.Seats {
+		if _, sold := owner[holdfast.SeatIndex(s)]; sold != (state == holdfast.Sold) {
+			found = append(found, Violation{"final", fmt.Sprintf("seat %d is %s, in an order: %v", s, state, sold)})
+		}
+	}
+	return orders, found
 }
 
 func sameSeats(a, b []holdfast.SeatIndex) bool {

@@ -49,6 +49,7 @@ type Cluster struct {
 	mu      sync.Mutex
 	exits   []Exit
 	excused map[int]bool // members that may end by themselves now
+	shop    *Shop        // nil: none was opened
 	minding sync.WaitGroup
 	closing chan struct{} // closed by Close
 }
@@ -150,6 +151,9 @@ func (c *Cluster) Close() (err error) {
 	close(c.closing)
 	if c.client != nil {
 		err = c.client.Close()
+	}
+	if c.shop != nil {
+		c.shop.close()
 	}
 	for i := range c.members {
 		c.Kill(i)

@@ -22,6 +22,10 @@ import (
 //	{"op": …}       one operation
 //	{"change": …}   one thing that a watcher was told
 //	{"sight": …}    one read of the whole house
+//	{"visit": …}    one buyer's way through a shop
+//	{"poll": …}     one look at a place in the line
+//	{"charge": …}   one payment in the provider's books
+//	{"differs": …}  one difference that the system's own comparison of books and orders found
 //	{"fault": …}    one thing that was done to the system
 //	{"final": …}    the end as it was read back, but for orders
 //	{"order": …}    one order of it
@@ -41,6 +45,10 @@ type line struct {
 	Op      *opLine    `json:"op,omitempty"`
 	Change  *Change    `json:"change,omitempty"`
 	Sight   *Sight     `json:"sight,omitempty"`
+	Visit   *Visit     `json:"visit,omitempty"`
+	Poll    *Poll      `json:"poll,omitempty"`
+	Charge  *Charge    `json:"charge,omitempty"`
+	Differs *string    `json:"differs,omitempty"`
 	Fault   *Fault     `json:"fault,omitempty"`
 	Final   *finalLine `json:"final,omitempty"`
 	Order   *orderLine `json:"order,omitempty"`
@@ -79,13 +87,17 @@ type finalLine struct {
 	Seats    states            `json:"seats"`
 	Revision holdfast.Revision `json:"revision"`
 	Read     holdfast.Stamp    `json:"read"`
+	Quiet    bool              `json:"quiet,omitempty"`
 	Logged   bool              `json:"logged"`
 }
 
 type orderLine struct {
-	ID    id                   `json:"id"`
-	Buyer id                   `json:"buyer"`
-	Seats []holdfast.SeatIndex `json:"seats"`
+	ID       id                   `json:"id"`
+	Buyer    id                   `json:"buyer"`
+	Seats    []holdfast.SeatIndex `json:"seats"`
+	Amount   int64                `json:"amount,omitempty"`
+	Captured int64                `json:"captured,omitempty"`
+	Refunded int64                `json:"refunded,omitempty"`
 }
 
 // id is sixteen bytes in hex; all zero is nothing.
@@ -170,12 +182,24 @@ func (h *History) Write(to io.Writer) error {
 	for i := range h.Sights {
 		put(line{Sight: &h.Sights[i]})
 	}
+	for i := range h.Visits {
+		put(line{Visit: &h.Visits[i]})
+	}
+	for i := range h.Polls {
+		put(line{Poll: &h.Polls[i]})
+	}
+	for i := range h.Charges {
+		put(line{Charge: &h.Charges[i]})
+	}
+	for i := range h.Differences {
+		put(line{Differs: &h.Differences[i]})
+	}
 	for i := range h.Faults {
 		put(line{Fault: &h.Faults[i]})
 	}
-	put(line{Final: &finalLine{h.Final.Clock, h.Final.Seats, h.Final.Revision, h.Final.Read, h.Final.Logged}})
+	put(line{Final: &finalLine{h.Final.Clock, h.Final.Seats, h.Final.Revision, h.Final.Read, h.Final.Quiet, h.Final.Logged}})
 	for _, o := range h.Final.Orders {
-		put(line{Order: &orderLine{idOf(o.ID), idOf(o.Buyer), o.Seats}})
+		put(line{Order: &orderLine{idOf(o.ID), idOf(o.Buyer), o.Seats, o.Amount, o.Captured, o.Refunded}})
 	}
 	put(line{End: &lines})
 	return errors.Join(err, buffer.Flush(), zip.Close())
@@ -278,18 +302,26 @@ func (h *History) take(n int, l *line) error {
 		h.Changes = append(h.Changes, *l.Change)
 	case l.Sight != nil:
 		h.Sights = append(h.Sights, *l.Sight)
+	case l.Visit != nil:
+		h.Visits = append(h.Visits, *l.Visit)
+	case l.Poll != nil:
+		h.Polls = append(h.Polls, *l.Poll)
+	case l.Charge != nil:
+		h.Charges = append(h.Charges, *l.Charge)
+	case l.Differs != nil:
+		h.Differences = append(h.Differences, *l.Differs)
 	case l.Fault != nil:
 		h.Faults = append(h.Faults, *l.Fault)
 	case l.Final != nil:
 		f := l.Final
-		h.Final = Final{Clock: f.Clock, Seats: f.Seats, Revision: f.Revision, Read: f.Read, Logged: f.Logged, Orders: h.Final.Orders}
+		h.Final = Final{Clock: f.Clock, Seats: f.Seats, Revision: f.Revision, Read: f.Read, Quiet: f.Quiet, Logged: f.Logged, Orders: h.Final.Orders}
 	case l.Order != nil:
 		order, err := l.Order.ID.bytes()
 		if err != nil {
 			return err
 		}
 		buyer, err := l.Order.Buyer.bytes()
-		h.Final.Orders = append(h.Final.Orders, Order{ID: order, Buyer: buyer, Seats: l.Order.Seats})
+		h.Final.Orders = append(h.Final.Orders, Order{ID: order, Buyer: buyer, Seats: l.Order.Seats, Amount: l.Order.Amount, Captured: l.Order.Captured, Refunded: l.Order.Refunded})
 		return err
 	default:
 		return errors.New("it is about nothing known")

@@ -98,8 +98,14 @@ type History struct {
 	Operations []Operation
 	Changes    []Change
 	Sights     []Sight
+	Visits     []Visit
+	Polls      []Poll
+	Charges    []Charge
 	Faults     []Fault
 	Final      Final
+	// Differences are what the system's own comparison of the provider's books with its orders found at the end; it is
+	// believed when it finds something.
+	Differences []string
 }
 
 // Head says what a history is about.
@@ -113,6 +119,7 @@ type Head struct {
 	HoldTTL, PayWindow, CoolDown time.Duration // 0: nothing lapses while the run lasts
 	SeatsPerBuyer                int           // 0: no limit
 	ManyHolds                    bool          // of one buyer at a time
+	Waited                       bool          // before the end was read, until the shop should have been quiet
 }
 
 // House is how units lie: blocks of neighbours, which are rows, or sections without seats.
@@ -157,6 +164,41 @@ type Sight struct {
 	States       []holdfast.SeatState
 }
 
+// Visit is one buyer's way through a shop: what he was told, by the frontends.
+type Visit struct {
+	Number  int
+	Place   int64 // in the line; -1: was told none
+	Hold    holdfast.HoldID
+	Seats   []holdfast.SeatIndex // that he was told he holds
+	Sold    bool                 // that he was told he has bought
+	Amount  int64                // that he was told to pay
+	Paid    bool                 // he has given his card for it
+	Told    string               // the last word, of a frontend
+	Began   time.Duration
+	Ended   time.Duration
+	Refused []string // what should not have been
+}
+
+// Poll is one look at a place in the line.
+type Poll struct {
+	Visit        int
+	Call, Return time.Duration
+	Place        int64
+	Position     int64 // -1: not told
+	State        string
+}
+
+// Charge is a payment in the provider's books.
+type Charge struct {
+	Payment  string
+	Event    holdfast.EventID
+	Hold     holdfast.HoldID // that it is for
+	Attempt  int
+	Status   string
+	Captured int64
+	Refunded int64
+}
+
 // Fault is what was done to the system meanwhile.
 type Fault struct {
 	Names  []string
@@ -173,6 +215,7 @@ type Final struct {
 	Seats    []holdfast.SeatState
 	Orders   []Order
 	Revision holdfast.Revision // of the event then
+	Quiet    bool              // nothing was in anybody's hands or owed any more when it was read
 	// Logged says that the log was read too: Decided of every operation is what it says.
 	Logged bool
 }
@@ -182,7 +225,11 @@ type Order struct {
 	ID    holdfast.OrderID
 	Buyer holdfast.BuyerID
 	Seats []holdfast.SeatIndex
+	// Of a sale through a shop: what it cost, and what was captured for it and given back, in the orders' own books.
+	Amount, Captured, Refunded int64
 }
 
 // Count is how many operations are in it, of clients and of watchers.
-func (h *History) Count() int { return len(h.Operations) + len(h.Sights) + len(h.Changes) }
+func (h *History) Count() int {
+	return len(h.Operations) + len(h.Sights) + len(h.Changes) + len(h.Visits) + len(h.Polls)
+}

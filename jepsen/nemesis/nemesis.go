@@ -36,12 +36,13 @@ const Lasts = 2 * time.Second
 
 // All are the faults.
 func All() []Fault {
-	return slices.Concat(kills, pauses, partitions, links, clocks, disks, syncs, rots, restarts, snapshots)
+	return slices.Concat(kills, pauses, partitions, links, clocks, disks, syncs, rots, restarts, snapshots, shops)
 }
 
 // Field is what faults are let loose on.
 type Field struct {
 	Cluster *cluster.Cluster
+	Shop    *cluster.Shop // nil: no workload needs one
 	// Rotten are members whose archives were damaged: an audit may say so.
 	Rotten map[int]bool
 }

@@ -25,7 +25,8 @@ type Workload struct {
 	Name string
 	What string // in a few words
 	// Start opens what it needs and lets its clients begin. They act for the length of e, or until ctx ends.
-	Start func(ctx context.Context, e *Env) (Job, error)
+	Start     func(ctx context.Context, e *Env) (Job, error)
+	NeedsShop bool
 	// Missing says why it cannot be run; nil when it can.
 	Missing func(e *Env) error
 }
@@ -39,7 +40,7 @@ type Job interface {
 }
 
 // All are the workloads.
-func All() []Workload { return []Workload{seats, lapses, best, places, limits, watch} }
+func All() []Workload { return []Workload{seats, lapses, best, places, limits, watch, line, checkout} }
 
 // Env is what a workload has.
 type Env struct {
@@ -50,6 +51,9 @@ type Env struct {
 	Length time.Duration // of the load
 	Vigour float64       // 1: as much as the workload does by itself
 	Live   *Live         // nil: nobody looks on
+	Shop   *Shop         // nil: there is none
+	// Cut says that the load ended before its time; it is set before Finish.
+	Cut bool
 	// Over ends the load before its time; nil: never.
 	Over <-chan struct{}
 }
@@ -364,7 +368,8 @@ func (c *crowd) Finish(ctx context.Context) (*history.History, error) {
 		if err != nil {
 			return h, err
 		}
-		f.Orders = append(f.Orders, history.Order{ID: o.ID, Buyer: o.Buyer, Seats: o.Seats})
+		f.Orders = append(f.Orders, history.Order{ID: o.ID, Buyer: o.Buyer, Seats: o.Seats,
+			Amount: o.Amount.AmountMinor, Captured: o.CapturedMinor, Refunded: o.RefundedMinor})
 	}
 	return h, c.fillIn(ctx, h)
 }
