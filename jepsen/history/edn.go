@@ -51,7 +51,7 @@ func ednOf(number int, o *Operation) []ednEvent {
 	if o.Outcome != holdfast.OK {
 		kind = "fail"
 	}
-	more := fmt.Sprintf(", :outcome :%s, :index %d, :slot %d", o.Outcome, o.Stamp.Index, o.Stamp.Slot)
+	more := fmt.Sprintf(", :outcome %d, :text %q, :index %d, :slot %d", o.Outcome, o.Outcome.String(), o.Stamp.Index, o.Stamp.Slot)
 	if o.Kind == Read {
 		var states []string
 		for _, s := range o.States {
