@@ -61,15 +61,15 @@ func Money(h *history.History) (found []Violation) {
 	return found
 }
 
-// Fair checks the line by what visitors were told: a place and a position have one visitor, and keep him; and nobody is
-// let in before somebody whose turn is earlier and who keeps asking. Frontends follow the line by a feed, so somebody
-// may be told for a moment yet to wait.
+// Fair checks the line by what visitors were told: a place has one visitor, and keeps him; positions are those that the
+// draw's public record gives; and nobody is let in before somebody whose turn is earlier and who keeps asking. Frontends
+// follow the line by a feed, so somebody may be told for a moment yet to wait.
 func Fair(h *history.History) (found []Violation) {
 	wrong := func(format string, args ...any) {
 		found = append(found, Violation{"fairness", fmt.Sprintf(format, args...)})
 	}
 	owner, place := map[int64]int{}, map[int]int64{}
-	position, deferred := map[int64]int{}, map[int]bool{}
+	deferred := map[int]bool{}
 	for _, p := range h.Polls {
 		if other, taken := owner[p.Place]; taken && other != p.Visit {
 			wrong("visitors %d and %d both have place %d", other, p.Visit, p.Place)
@@ -82,16 +82,7 @@ func Fair(h *history.History) (found []Violation) {
 			deferred[p.Visit] = true // he missed a turn, or lost it: his position may be another now
 		}
 	}
-	for _, p := range h.Polls {
-		if p.Position < 0 || deferred[p.Visit] {
-			continue
-		}
-		if other, taken := position[p.Position]; taken && other != p.Visit {
-			wrong("visitors %d and %d both have position %d", other, p.Visit, p.Position)
-		}
-		position[p.Position] = p.Visit
-	}
-	return append(found, overtaken(h.Polls, deferred)...)
+	return append(append(found, drawn(h, deferred)...), overtaken(h.Polls, deferred)...)
 }
 
 // What states of a place are called.

@@ -1,6 +1,10 @@
 package check
 
 import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"testing"
 	"time"
 
@@ -13,11 +17,26 @@ func shop() *history.History {
 	poll := func(visit int, at time.Duration, place, position int64, state string) history.Poll {
 		return history.Poll{Visit: visit, Call: at, Return: at + ms, Place: place, Position: position, State: state}
 	}
+	secret, chain := bytes.Repeat([]byte{7}, 32), bytes.Repeat([]byte{9}, 32)
+	commitment := sha256.Sum256(append([]byte{4, 0, 0, 0, 6}, secret...))
+	seed := hmac.New(sha256.New, secret)
+	seed.Write(append(append([]byte{}, chain...), 0, 0, 0, 2))
+	told := hex.EncodeToString(commitment[:])
+	// Keys of which the first draws position 1 of 2, and the second 0.
+	var keys [2]string
+	for n := byte(0); keys[0] == "" || keys[1] == ""; n++ {
+		key := bytes.Repeat([]byte{n}, 32)
+		lot := hmac.New(sha256.New, seed.Sum(nil))
+		lot.Write(key)
+		keys[1-lot.Sum(nil)[0]>>7] = hex.EncodeToString(key)
+	}
 	return &history.History{
 		Head: history.Head{Waited: true},
+		Draw: &history.Draw{Event: 6, Told: told, Commitment: told, Secret: hex.EncodeToString(secret), Chain: hex.EncodeToString(chain),
+			Seed: hex.EncodeToString(seed.Sum(nil)), Cohort: 2},
 		Visits: []history.Visit{
-			{Number: 1, Place: 0, Hold: id(1), Seats: seats{0, 1}, Paid: true, Sold: true, Amount: 100},
-			{Number: 2, Place: 1, Hold: id(2), Seats: seats{2}, Amount: 50},
+			{Number: 1, Place: 0, Key: keys[0], Hold: id(1), Seats: seats{0, 1}, Paid: true, Sold: true, Amount: 100},
+			{Number: 2, Place: 1, Key: keys[1], Hold: id(2), Seats: seats{2}, Amount: 50},
 			{Number: 3, Place: 2},
 		},
 		Polls: []history.Poll{
@@ -58,7 +77,11 @@ func TestEveryMutationOfAShopIsCaught(t *testing.T) {
 		}},
 		{"a place that two have", "fairness", func(h *history.History) { h.Polls[1].Place = 0 }},
 		{"a place that became another", "fairness", func(h *history.History) { h.Polls[5].Place = 7 }},
-		{"a position that two have", "fairness", func(h *history.History) { h.Polls[5].Position = 1 }},
+		{"a position that the draw does not give", "draw", func(h *history.History) { h.Polls[3].Position = 0 }},
+		{"a place behind the draw that is put before it", "draw", func(h *history.History) { h.Polls[5].Position = 0 }},
+		{"another secret than was committed to", "draw", func(h *history.History) { h.Draw.Secret = h.Draw.Chain }},
+		{"a commitment that was changed", "draw", func(h *history.History) { h.Draw.Told = h.Draw.Chain }},
+		{"a seed that does not follow", "draw", func(h *history.History) { h.Draw.Seed = h.Draw.Chain }},
 		{"somebody who was overtaken", "fairness", func(h *history.History) { h.Polls[5].Position, h.Polls[3].Position = 1, 3 }},
 	} {
 		t.Run(c.name, func(t *testing.T) {

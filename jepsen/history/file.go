@@ -25,6 +25,7 @@ import (
 //	{"visit": …}    one buyer's way through a shop
 //	{"poll": …}     one look at a place in the line
 //	{"charge": …}   one payment in the provider's books
+//	{"draw": …}     what is public about the order of a line
 //	{"differs": …}  one difference that the system's own comparison of books and orders found
 //	{"fault": …}    one thing that was done to the system
 //	{"final": …}    the end as it was read back, but for orders
@@ -48,6 +49,7 @@ type line struct {
 	Visit   *Visit     `json:"visit,omitempty"`
 	Poll    *Poll      `json:"poll,omitempty"`
 	Charge  *Charge    `json:"charge,omitempty"`
+	Draw    *Draw      `json:"draw,omitempty"`
 	Differs *string    `json:"differs,omitempty"`
 	Fault   *Fault     `json:"fault,omitempty"`
 	Final   *finalLine `json:"final,omitempty"`
@@ -191,6 +193,9 @@ func (h *History) Write(to io.Writer) error {
 	for i := range h.Charges {
 		put(line{Charge: &h.Charges[i]})
 	}
+	if h.Draw != nil {
+		put(line{Draw: h.Draw})
+	}
 	for i := range h.Differences {
 		put(line{Differs: &h.Differences[i]})
 	}
@@ -308,6 +313,8 @@ func (h *History) take(n int, l *line) error {
 		h.Polls = append(h.Polls, *l.Poll)
 	case l.Charge != nil:
 		h.Charges = append(h.Charges, *l.Charge)
+	case l.Draw != nil:
+		h.Draw = l.Draw
 	case l.Differs != nil:
 		h.Differences = append(h.Differences, *l.Differs)
 	case l.Fault != nil:

@@ -101,6 +101,7 @@ type History struct {
 	Visits     []Visit
 	Polls      []Poll
 	Charges    []Charge
+	Draw       *Draw // nil: there was none
 	Faults     []Fault
 	Final      Final
 	// Differences are what the system's own comparison of the provider's books with its orders found at the end; it is
@@ -167,7 +168,8 @@ type Sight struct {
 // Visit is one buyer's way through a shop: what he was told, by the frontends.
 type Visit struct {
 	Number  int
-	Place   int64 // in the line; -1: was told none
+	Place   int64  // in the line; -1: was told none
+	Key     string // under which he is in it, in hex
 	Hold    holdfast.HoldID
 	Seats   []holdfast.SeatIndex // that he was told he holds
 	Sold    bool                 // that he was told he has bought
@@ -177,6 +179,17 @@ type Visit struct {
 	Began   time.Duration
 	Ended   time.Duration
 	Refused []string // what should not have been
+}
+
+// Draw is what is public about the order of a line. All hashes are in hex.
+type Draw struct {
+	Event      holdfast.EventID
+	Told       string // the commitment, as it was told before anybody had joined
+	Commitment string // as it stands in the record
+	Secret     string
+	Chain      string // over all who take part
+	Seed       string
+	Cohort     uint32 // how many take part: the first places
 }
 
 // Poll is one look at a place in the line.

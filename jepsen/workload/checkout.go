@@ -2,6 +2,7 @@ package workload
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -62,6 +63,7 @@ const (
 type visits struct {
 	*crowd
 	http *http.Client
+	told string // the commitment, before anybody had joined
 
 	mu     sync.Mutex
 	visits []history.Visit
@@ -85,6 +87,11 @@ func startVisits(ctx context.Context, e *Env, name string, atATime int, inside f
 		return nil, err
 	}
 	j := &visits{crowd: c, http: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 2 * atATime}, Timeout: 10 * time.Second}}
+	before, err := e.Client.DrawRecord(ctx, c.event)
+	if err != nil {
+		return nil, err
+	}
+	j.told = hex.EncodeToString(before.Commitment[:])
 	c.working.Go(j.draw)
 	for i := range atATime {
 		c.working.Go(func() {
@@ -196,6 +203,7 @@ func (v *visit) queue() bool {
 }
 
 func (v *visit) polled(call time.Duration, p visitor.Place) {
+	v.seen.Key = strings.TrimPrefix(p.Key, "place_")
 	one := history.Poll{Visit: v.seen.Number, Call: call, Return: v.now(), Place: int64(p.Number), Position: -1, State: p.State}
 	if p.Position != nil {
 		one.Position = int64(*p.Position)
@@ -306,6 +314,9 @@ func (j *visits) Finish(ctx context.Context) (*history.History, error) {
 	if h.Differences, err = j.Shop.Reconcile(ctx, j.event.Name); err != nil {
 		return h, err
 	}
+	if h.Draw, err = j.record(ctx); err != nil {
+		return h, err
+	}
 	charges, err := j.Shop.Books()
 	for _, one := range charges {
 		if one.Event == j.event.ID {
@@ -313,6 +324,16 @@ func (j *visits) Finish(ctx context.Context) (*history.History, error) {
 		}
 	}
 	return h, err
+}
+
+// record reads what is public about the draw, if there was one.
+func (j *visits) record(ctx context.Context) (*history.Draw, error) {
+	r, err := j.Client.DrawRecord(ctx, j.event)
+	if err != nil || !r.Drawn {
+		return nil, err
+	}
+	hash := func(b [32]byte) string { return hex.EncodeToString(b[:]) }
+	return &history.Draw{Event: r.Event, Told: j.told, Commitment: hash(r.Commitment), Secret: hash(r.Secret), Chain: hash(r.Chain), Seed: hash(r.Seed), Cohort: r.Cohort}, nil
 }
 
 // quiet waits until no seat is in anybody's hands and nothing is owed to the provider.
