@@ -160,7 +160,7 @@ func (r *runner) hurry() float64 {
 	if need <= r.options.duration {
 		return 1
 	}
-	return max(0.2, float64(r.options.duration)/float64(need))
+	return max(0.15, float64(r.options.duration)/float64(need)/2)
 }
 
 // round is one history of every workload. It gives how long it was: it ends early when a member has lost its data for good.
