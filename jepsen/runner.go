@@ -199,6 +199,9 @@ func (r *runner) round(ctx context.Context, length time.Duration) (_ time.Durati
 	if err := r.cluster.Mend(); err != nil {
 		return length, false, err
 	}
+	if err := ctx.Err(); err != nil {
+		return length, false, err // interrupted: there is nothing to judge
+	}
 	if sick != nil {
 		return length, false, nil
 	}
