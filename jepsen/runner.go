@@ -35,6 +35,7 @@ type runner struct {
 	places    *cluster.Log
 	schedule  *nemesis.Schedule
 	began     time.Time
+	stall     stall
 	binary    string // that all clusters are of
 	lives     int    // clusters so far
 	rounds    int
@@ -75,6 +76,9 @@ func (r *runner) run(ctx context.Context) (_ *result, err error) {
 	if err := cluster.Build(r.binary); err != nil {
 		return nil, err
 	}
+	watching, end := context.WithCancel(ctx)
+	defer end()
+	go r.stall.watch(watching)
 	r.began = time.Now()
 	for done, well := time.Duration(0), true; well && done < r.options.duration && ctx.Err() == nil; {
 		if done, well, err = r.life(ctx, done); err != nil {
@@ -384,6 +388,7 @@ func (r *runner) finish() error {
 			r.result.NotRun = append(r.result.NotRun, notRunOut{f.Name, "the time was over before its turn"})
 		}
 	}
+	r.result.StallMs = time.Duration(r.stall.longest.Load()).Milliseconds()
 	r.result.Report = filepath.Join(r.options.dir, "report.html")
 	r.describe()
 	return r.page.Save(r.result.Report)
