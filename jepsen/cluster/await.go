@@ -92,13 +92,16 @@ func (c *Cluster) Whole() bool {
 	return true
 }
 
-// Leader is who leads the shard as far as those know that run and answer; -1 when nobody does.
+// Leader is who leads the shard as far as those know that run and answer; -1 when nobody does. It waits for an election,
+// if there are enough members for one.
 func (c *Cluster) Leader() int {
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(askEvery) {
+		able := 0
 		for i := range c.members {
 			if !c.answers(i) {
 				continue
 			}
+			able++
 			ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 			s, err := c.client.Status(ctx, c.Address(i))
 			cancel()
@@ -107,6 +110,9 @@ func (c *Cluster) Leader() int {
 					return i
 				}
 			}
+		}
+		if able <= len(c.members)/2 {
+			break
 		}
 	}
 	return -1
