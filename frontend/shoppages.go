@@ -231,6 +231,9 @@ func (s *Server) orderPage(w http.ResponseWriter, r *http.Request) {
 	if v.State == page.OrderCapturing {
 		v.Refresh = 3
 	}
+	if h, err := s.unpaidHold(r.Context(), c, order); err == nil && order.State == holdfast.OrderUnpaid {
+		v.PayAgain, v.PayAgainRemainingMs = &page.Link{Text: "Pay again", URL: s.orderPays(c.ref.ID, order.ID)}, h.Remaining.Milliseconds()
+	}
 	for _, l := range order.Lines {
 		line := page.Line{Text: lineTexts[l.Kind], Amount: g.money(l.AmountMinor)}
 		if l.Kind == holdfast.LineSeats {

@@ -213,14 +213,16 @@ oidc: {issuer: https://accounts.example.org, client_id: tickets, client_secret_f
 shops: [{issuer: https://shop.example.org, hmac_file: `+secret+`}]
 captcha: {verify_url: https://c.example.org, secret_file: `+secret+`, site_key: k, class: h-captcha}
 codes: {evening: {SESAME: friends}}
+beacons: [{key: `+strings.Repeat("0a", 32)+`, url: https://beacon.example.org/chain}]
 theme: {name: Town Hall, light: {accent: "#2f4bc0"}}
 limits: {connections: 7, frontends: 2}
 `))
 	if err != nil || c.OIDC.ClientSecret == "" || len(c.Shops) != 1 || c.Captcha.Class != "h-captcha" || c.Codes["evening"]["SESAME"] != "friends" ||
-		c.Theme.Light.Accent != "#2f4bc0" || c.Limits.ConnsMax != 7 || c.Limits.Frontends != 2 {
+		c.Theme.Light.Accent != "#2f4bc0" || len(c.Beacons) != 1 || c.Limits.ConnsMax != 7 || c.Limits.Frontends != 2 {
 		t.Errorf("%+v, %v", c, err)
 	}
-	for what, text := range map[string]string{"a misspelt field": "limit: {}", "a colour that is none": `theme: {light: {shade: "#000000"}}`,
+	for what, text := range map[string]string{"a misspelt field": "limit: {}", "a beacon of nobody": "beacons: [{url: https://beacon.example.org}]",
+		"a beacon from nowhere": "beacons: [{key: " + strings.Repeat("0a", 32) + "}]", "a colour that is none": `theme: {light: {shade: "#000000"}}`,
 		"a shop without a key": "shops: [{issuer: https://shop.example.org}]", "a secret that is not there": "captcha: {verify_url: https://c.example.org, secret_file: /nowhere}"} {
 		if err := new(Config).ReadSettings(write("bad", text)); err == nil {
 			t.Errorf("%s is taken", what)

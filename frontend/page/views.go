@@ -238,6 +238,8 @@ type CheckoutView struct {
 	PromoOK           bool // the code is applied: it is among the lines
 	Errors            map[string]string
 	Pay               Pay
+	// Confirm is where the page asks how the payment went; empty: at the hold.
+	Confirm string
 }
 
 // Pay is how the buyer pays.
@@ -285,7 +287,7 @@ type OrderView struct {
 	Refunded holdfast.Money
 	Mail     string // masked, as a…@example.org; may be empty
 	Tickets  []Ticket
-	// PayAgain leads to paying again, for OrderUnpaid, for PayAgainRemainingMs.
+	// PayAgain is where the form that begins to pay again is posted, for OrderUnpaid, for PayAgainRemainingMs.
 	PayAgain            *Link
 	PayAgainRemainingMs int64
 	BoughtMs            int64 // when it was sold, Unix milliseconds
