@@ -41,8 +41,9 @@ const (
 	comeBackMin   = 100 * time.Millisecond // to look again for seats that are in other hands
 	comeBackMax   = 500 * time.Millisecond
 	rounds        = 3               // of looking for all that one would take
-	reloads       = 4               // everybody reloads the page so many times as often as it asks for
+	reloads       = 2               // everybody reloads the page so many times as often as it asks for
 	reloadMin     = time.Second     // but not more often than that
+	openingMax    = 2 * time.Second // and everybody who waits for the opening does within this time after it
 	stayMin       = 5 * time.Second // how long somebody stays in line who is told that hardly anything will be left
 	stayMax       = 12 * time.Second
 	buyerPatience = 30 * time.Second // with a system that does not answer
@@ -303,7 +304,7 @@ func (b *buyer) queue(ctx context.Context) ending {
 		case now.Sub(hopeless) > stay:
 			return discouraged
 		}
-		if time.Now().After(deadline) || !pause(ctx, max(time.Duration(place.NextPollMs)*time.Millisecond/reloads, reloadMin)) {
+		if time.Now().After(deadline) || !b.idle(ctx, max(time.Duration(place.NextPollMs)*time.Millisecond/reloads, reloadMin)) {
 			return dropped
 		}
 		if err := b.ask(ctx, func(ctx context.Context) (err error) { place, err = b.Place(ctx); return err }); err != nil {
@@ -311,6 +312,25 @@ func (b *buyer) queue(ctx context.Context) ending {
 		}
 	}
 	return stillHere
+}
+
+// idle waits between two polls. At the opening everybody reloads, whatever the page asked for.
+func (b *buyer) idle(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-b.opened:
+		return pause(ctx, d)
+	default:
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-b.opened:
+		return pause(ctx, b.sometime(openingMax))
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // given notes a place that was given out.

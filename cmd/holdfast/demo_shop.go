@@ -55,8 +55,8 @@ func bankOf(seed uint64) sandbox.Config {
 		RefundAfter: time.Second, Webhooks: sandbox.Webhooks{Spread: 300 * time.Millisecond, DuplicatesPerMille: 50, LostPerMille: 20}}
 }
 
-// startShop starts the sandbox and the frontends of a cluster, with their files in dir.
-func startShop(ctx context.Context, dir string, cluster *localCluster, bank sandbox.Config) (s *shop, err error) {
+// startShop starts the sandbox and the frontends of a cluster, with their files in dir, and waits until they show the event.
+func startShop(ctx context.Context, dir string, cluster *localCluster, event string, bank sandbox.Config) (s *shop, err error) {
 	ports, err := freePorts(shopFrontends)
 	if err != nil {
 		return nil, err
@@ -90,7 +90,7 @@ func startShop(ctx context.Context, dir string, cluster *localCluster, bank sand
 		}
 		s.frontends = append(s.frontends, m)
 	}
-	return s, s.ready(ctx)
+	return s, s.ready(ctx, event)
 }
 
 func randomHex() string {
@@ -138,12 +138,12 @@ func (s *shop) openBank(cfg sandbox.Config, keys shopKeys) (err error) {
 	return err
 }
 
-// ready waits until all frontends serve.
-func (s *shop) ready(ctx context.Context) error {
+// ready waits until all frontends serve and show the event: a member that they ask may not have heard of it yet.
+func (s *shop) ready(ctx context.Context, event string) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	for i, address := range s.addresses {
-		for !serves(ctx, address) {
+		for !serves(ctx, address+"/readyz") || !serves(ctx, address+"/api/v1/events/"+event) {
 			if m := s.frontends[i]; !m.running() {
 				return fmt.Errorf("%s ended by itself; its log ends with:\n%s", m.name, m.lastWords())
 			}
@@ -156,7 +156,7 @@ func (s *shop) ready(ctx context.Context) error {
 }
 
 func serves(ctx context.Context, address string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/readyz", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return false
 	}
