@@ -280,8 +280,11 @@ func TestAPlaceIsComeBackToByMail(t *testing.T) {
 		t.Errorf("%d mails", len(box.all()))
 	}
 	newBrowser(t).do("GET", two.base+"/e/evening/line?place=hf1.AAAA.AAAA.AAAA", nil).want(303)
-	if _, ok := one.openAddress(one.sealAddress("ann@example.org")[1:]); ok {
+	if _, ok := one.openAddress(account{}, one.sealAddress(account{}, "ann@example.org")[1:]); ok {
 		t.Error("an altered address is believed")
+	}
+	if _, ok := one.openAddress(account{hash: [32]byte{1}}, one.sealAddress(account{}, "ann@example.org")); ok {
+		t.Error("another identity's address is believed")
 	}
 }
 

@@ -337,7 +337,7 @@ func (s *Server) placeOut(q *placeRequest, st standing) placeOut {
 	out.Room = room.String()
 	var ahead uint64
 	if l := v.line; l != nil {
-		out.Issued, out.Served, out.Paused = l.issued, uint32(l.served), l.paused
+		out.Issued, out.Served, out.Paused = max(l.issued, out.Number+1), uint32(l.served), l.paused
 		if l.chain != [32]byte{} {
 			out.Chain = hex.EncodeToString(l.chain[:])
 		}
