@@ -93,7 +93,7 @@ func (s *Server) joining(w http.ResponseWriter, r *http.Request, in *joinIn) (j 
 // enter gives the visitor's place: the one they have, also when its token has run out, or a new one.
 func (s *Server) enter(ctx context.Context, r *http.Request, j *joining, in *joinIn) (placeRequest, error) {
 	q := placeRequest{room: j.room, visitor: j.visitor, token: j.token, text: j.text}
-	if j.had && j.token.fresh(s.now()) {
+	if j.had && (j.token.fresh(s.now()) || j.room.over(s.now())) {
 		return q, nil
 	}
 	if j.had {
@@ -269,7 +269,14 @@ func (s *Server) postLine(w http.ResponseWriter, r *http.Request) {
 		s.failIn(w, r, err, j.room.ref.ID)
 		return
 	}
-	out := s.placeOut(&q, stand(q.room.board.line.Load(), &q.token))
+	st := stand(q.room.board.line.Load(), &q.token)
+	if q.room.over(s.now()) {
+		if st, _, err = s.advance(ctx, &q); err != nil {
+			s.failIn(w, r, err, j.room.ref.ID)
+			return
+		}
+	}
+	out := s.placeOut(&q, st)
 	out.Token = s.reissue(w, r, &q)
 	if q.given {
 		s.mailWayBack(r, &q, out.Token)

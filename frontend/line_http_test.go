@@ -313,6 +313,77 @@ func TestTheChallengeComesBeforeTheLine(t *testing.T) {
 	slow.api(s, "POST", path, joinIn{Delay: c.Delay}).want(200)
 }
 
+// TestEveryPlaceHasItsOneOutcomeUntilADayAfterTheSale: also with a token that has run out, at another frontend.
+func TestEveryPlaceHasItsOneOutcomeUntilADayAfterTheSale(t *testing.T) {
+	g := newGround(t, lined("evening"))
+	one, two := g.serve(), g.serve()
+	const crowd = 12
+	people := make([]*browser, crowd)
+	for i := range people {
+		people[i] = newBrowser(t)
+		people[i].join(one)
+	}
+	gone := newBrowser(t) // and gives it up; the token is kept
+	text := gone.join(one).Token
+	gone.api(one, "DELETE", "/api/v1/events/evening/line/place", nil, "Authorization", "Place "+text).want(204)
+	g.draw()
+	one.sees("the line is drawn", func(l *lineNow) bool { return l.drawn })
+	var buyer *browser // one is called, comes and buys; some never come, and some are never called
+	for buyer == nil {
+		g.cluster.Admit(g.event, 1)
+		line, err := g.client.Line(t.Context(), g.event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one.sees("somebody is called", func(l *lineNow) bool { return l.served >= line.Served })
+		for _, b := range people {
+			if b.poll(one).State == "admitted" {
+				buyer = b
+			}
+		}
+	}
+	h := buyer.api(one, "POST", "/api/v1/events/evening/holds", holdIn{General: &generalIn{Section: 2, Count: 1}}).want(201).hold()
+	buyer.api(one, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"}).want(200)
+	g.cluster.Admit(g.event, 2)
+	g.cluster.Advance(command.CallMsDefault*time.Millisecond + time.Second)
+	if err := g.client.CloseSale(t.Context(), g.event); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*site{one, two} {
+		until(t, "the end is told", func() bool { c, err := s.rooms.named(t.Context(), "evening"); return err == nil && c.over(s.now()) })
+	}
+	outcome := func(s *site, b *browser, headers ...string) string {
+		p := b.api(s, "POST", "/api/v1/events/evening/line", map[string]any{}, headers...).place()
+		if q := b.api(s, "GET", "/api/v1/events/evening/line/place", nil, headers...).place(); q.State != p.State {
+			t.Errorf("asked in two ways: %s and %s", p.State, q.State)
+		}
+		return p.State
+	}
+	for _, away := range []time.Duration{0, 20 * time.Hour} {
+		g.clock.advance(away)
+		g.cluster.SetWall(g.cluster.Wall().Add(away))
+		told := map[string]int{}
+		for _, b := range people {
+			if away > 0 {
+				b.move(one, two)
+			}
+			state := outcome(map[bool]*site{false: one, true: two}[away > 0], b)
+			told[state]++
+			if b == buyer && state != "finished" {
+				t.Errorf("who bought is told %s", state)
+			}
+		}
+		if told["finished"] != 1 || told["missed"] == 0 || told["waiting"] == 0 || told["finished"]+told["missed"]+told["waiting"] != crowd {
+			t.Errorf("after %v: %v", away, told)
+		}
+		if away == 0 {
+			if p := gone.api(one, "GET", "/api/v1/events/evening/line/place", nil, "Authorization", "Place "+text).place(); p.State != "left" || p.Room != "left" {
+				t.Errorf("who left is told %s", p.State)
+			}
+		}
+	}
+}
+
 // TestATurnThatWasMissedIsAPlaceALittleBehind: told at once, and kept in the token.
 func TestATurnThatWasMissedIsAPlaceALittleBehind(t *testing.T) {
 	g := newGround(t, lined("evening"))
