@@ -344,7 +344,7 @@ func TestEveryPlaceHasItsOneOutcomeUntilADayAfterTheSale(t *testing.T) {
 	}
 	h := buyer.api(one, "POST", "/api/v1/events/evening/holds", holdIn{General: &generalIn{Section: 2, Count: 1}}).want(201).hold()
 	buyer.api(one, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"}).want(200)
-	g.cluster.Admit(g.event, 2)
+	g.cluster.Admit(g.event, 4)
 	g.cluster.Advance(command.CallMsDefault*time.Millisecond + time.Second)
 	if err := g.client.CloseSale(t.Context(), g.event); err != nil {
 		t.Fatal(err)
