@@ -19,7 +19,7 @@ import (
 type Payments interface {
 	// Public says what the browser needs to know of the provider.
 	Public() PaymentPublic
-	// Begin makes the payment, or finds it.
+	// Begin makes the payment, or finds it. The error wraps errAttemptOver when no money can come of the attempt any more.
 	Begin(ctx context.Context, p PaymentBegin) (clientSecret string, err error)
 	// Look asks the provider, and tells the shard.
 	Look(ctx context.Context, event client.EventRef, hold client.Hold, since time.Time) (PaymentVerdict, error)
@@ -153,8 +153,10 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 	if b.quote, err = s.quote(ctx, o.room, h, in.Promo); err != nil {
 		return b, err
 	}
-	if err := s.keepPerson(ctx, o.room.ref, id, address, in.Name); err != nil {
-		return b, err
+	if h.State == holdfast.HoldOpen { // from then on who pays is frozen with what is paid
+		if err := s.keepPerson(ctx, o.room.ref, id, address, in.Name); err != nil {
+			return b, err
+		}
 	}
 	if b.quote.Total.AmountMinor == 0 && h.State == holdfast.HoldOpen {
 		order, err := s.cfg.Client.Sell(ctx, client.SellRequest{Event: o.room.ref, Hold: id, As: command.SaleFree, Amount: b.quote.Total})
@@ -169,6 +171,15 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 		if err != nil {
 			return b, err
 		}
+	}
+	b.secret, err = s.cfg.Payments.Begin(ctx, s.paymentOf(o.room, b.hold))
+	if !errors.Is(err, errAttemptOver) {
+		return b, err
+	}
+	// Nothing came of the attempt, and the hold lasts: another one. Its deadline stays.
+	b.hold, err = s.cfg.Client.BeginPayment(ctx, s.paymentRequest(o, b.hold, b.quote.Total, address, in.Promo))
+	if err != nil {
+		return b, err
 	}
 	b.secret, err = s.cfg.Payments.Begin(ctx, s.paymentOf(o.room, b.hold))
 	return b, err
@@ -244,16 +255,21 @@ func (s *Server) confirm(ctx context.Context, o owner, id holdfast.HoldID) (conf
 			return confirmOut{}, err
 		}
 	}
-	out := confirmOut{State: "pending", RemainingMs: h.Remaining.Milliseconds(), NextPollMs: confirmPoll.Milliseconds()}
+	return s.confirmOf(o.room, id, h.Remaining, verdict), nil
+}
+
+// confirmOf says how an attempt stands.
+func (s *Server) confirmOf(c *room, id holdfast.HoldID, remaining time.Duration, verdict PaymentVerdict) confirmOut {
+	out := confirmOut{State: "pending", RemainingMs: remaining.Milliseconds(), NextPollMs: confirmPoll.Milliseconds()}
 	switch {
 	case verdict.State == PaymentSold:
-		out = confirmOut{State: "sold", Order: orderName(o.room.ref.ID, id.Order()), URL: s.orderURL(o.room.ref.ID, id.Order())}
+		out = confirmOut{State: "sold", Order: orderName(c.ref.ID, id.Order()), URL: s.orderURL(c.ref.ID, id.Order())}
 	case verdict.State == PaymentFailed:
 		out.State, out.Message, out.NextPollMs = "failed", "The payment did not go through. Nothing was taken.", 0
 	case verdict.Declined != "":
 		out.State, out.Message, out.NextPollMs = "declined", "The card was declined ("+verdict.Declined+"). Nothing was taken. Try another one.", 0
 	}
-	return out, nil
+	return out
 }
 
 func (s *Server) postConfirm(w http.ResponseWriter, r *http.Request) {

@@ -228,7 +228,7 @@ func TestAPlaceSurvivesTheBrowser(t *testing.T) {
 // TestAnEventAsksForTheIdentityThatItCountsOn: and for no other.
 func TestAnEventAsksForTheIdentityThatItCountsOn(t *testing.T) {
 	spec := lined("evening")
-	spec.Line.Who = command.ByLink
+	spec.Line.Who, spec.Rules.SeatsPerBuyer = command.ByLink, 4
 	g := newGround(t, spec)
 	s := g.serve(func(c *Config) { c.PublicURL = "http://shop.test"; c.Mail = &mailbox{} })
 	b := newBrowser(t)
@@ -238,6 +238,9 @@ func TestAnEventAsksForTheIdentityThatItCountsOn(t *testing.T) {
 	open := func(b *browser, address string) {
 		link := s.mailLink(address, "/e/evening/line")
 		b.do("GET", s.base+link[len("http://shop.test"):], nil).want(303)
+	}
+	if a := b.do("GET", s.base+"/e/evening", nil); !strings.Contains(string(a.body), "4 for one buyer in all. The limit counts mail addresses") {
+		t.Errorf("the page does not say what its limit counts: %s", a.body)
 	}
 	open(b, "ann@example.org")
 	p := b.join(s)

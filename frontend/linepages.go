@@ -276,6 +276,9 @@ func (s *Server) returnsPage(w http.ResponseWriter, r *http.Request) {
 	if q, ok := g.current(); ok {
 		v.Joinable = true
 		place, err := s.cfg.Client.Place(r.Context(), q.ref(), client.AllowStale())
+		if err == nil && q.token.State == tokenListed && !place.Returns {
+			place, err = s.cfg.Client.Place(r.Context(), q.ref()) // that member may not have heard that they joined the list
+		}
 		if err == nil {
 			v.Joined, v.Ahead, v.AheadKnown = place.Returns, int(place.Rank), place.Returns
 			if place.State == holdfast.PlaceOffered {

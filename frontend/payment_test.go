@@ -7,9 +7,12 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
+	"github.com/holdfast-db/holdfast/frontend/person"
 	"github.com/holdfast-db/holdfast/frontend/settle"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/payment"
@@ -132,6 +135,55 @@ func TestSeatsArePaidFor(t *testing.T) {
 	b.api(two, "GET", "/api/v1/orders/"+k.Order+"/tickets", nil).want(200).into(&tickets)
 	if len(tickets.Tickets) != 2 || !tickets.Tickets[0].Valid {
 		t.Errorf("%+v", tickets)
+	}
+}
+
+// countedKeys counts the keys under which people are kept.
+type countedKeys struct {
+	*client.Client
+	put atomic.Int64
+}
+
+func (k *countedKeys) PutPersonKey(ctx context.Context, key holdfast.PersonKey) error {
+	k.put.Add(1)
+	return k.Client.PutPersonKey(ctx, key)
+}
+
+// TestABuyerMayTryAgainForAsLongAsTheProviderIsDown: each try goes on with the same attempt, costs nothing that runs out, and pays at last.
+func TestABuyerMayTryAgainForAsLongAsTheProviderIsDown(t *testing.T) {
+	g := newGround(t, priced())
+	money := newBank(g)
+	settlement, keys := money.settlement(), &countedKeys{Client: g.cluster.Client()}
+	s := g.serve(func(c *Config) {
+		c.Payments, c.Limits.AddressPaysPerHour = settlement, 1000
+		c.Persons = person.NewVault(person.RandomMasters(), keys)
+	})
+	b := newBrowser(t)
+	h := b.api(s, "POST", "/api/v1/events/evening/holds", holdIn{Best: &bestIn{Count: 2}}).want(201).hold()
+	if err := money.SetFaults(sandbox.Fault{Do: sandbox.Unavailable}); err != nil {
+		t.Fatal(err)
+	}
+	checkout := func() answer {
+		return b.api(s, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"})
+	}
+	for range 10 {
+		if a := checkout().want(503); a.code() != "payment_unknown" {
+			t.Fatalf("%s", a.body)
+		}
+	}
+	if err := money.SetFaults(); err != nil {
+		t.Fatal(err)
+	}
+	var c checkoutOut
+	checkout().want(200).into(&c)
+	if n := keys.put.Load(); c.Attempt != 1 || n != 1 {
+		t.Errorf("attempt %d, and %d keys to who buys: a hold may have eight", c.Attempt, n)
+	}
+	money.pay(c.ClientSecret, "pm_card_visa")
+	var k confirmOut
+	b.api(s, "POST", "/api/v1/holds/"+h.ID+"/confirm", nil).want(200).into(&k)
+	if k.State != "sold" {
+		t.Errorf("%+v", k)
 	}
 }
 

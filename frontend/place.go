@@ -302,6 +302,10 @@ func (q *placeRequest) ref() client.PlaceRef {
 // the ceiling at most.
 func (s *Server) inside(ctx context.Context, q *placeRequest, st standing) (standing, error) {
 	v, err := s.cfg.Client.Visitor(ctx, q.room.ref, q.token.Key.Buyer(), client.AllowStale())
+	if errors.Is(err, holdfast.NotFound) || err == nil && notLetIn(v.State) {
+		// The token says that they were let in. That member has not heard of it; the leader has.
+		v, err = s.cfg.Client.Visitor(ctx, q.room.ref, q.token.Key.Buyer())
+	}
 	if err != nil {
 		return st, err
 	}
@@ -313,6 +317,10 @@ func (s *Server) inside(ctx context.Context, q *placeRequest, st standing) (stan
 		st.hold = v.Holds[0]
 	}
 	return st, nil
+}
+
+func notLetIn(state holdfast.PlaceState) bool {
+	return state == holdfast.PlaceWaiting || state == holdfast.PlaceCalled
 }
 
 // offered asks a member whether seats that came back are held for somebody who waits for them. Only who is on that list
@@ -359,6 +367,7 @@ func (s *Server) placeOut(q *placeRequest, st standing) placeOut {
 	out.Room = room.String()
 	var ahead uint64
 	if l := v.line; l != nil {
+		// The feed may not have said yet that this place was given out.
 		out.Issued, out.Served, out.Paused = max(l.issued, out.Number+1), uint32(l.served), l.paused
 		if l.chain != [32]byte{} {
 			out.Chain = hex.EncodeToString(l.chain[:])

@@ -49,6 +49,8 @@ func (s *Server) apiRoutes() []route {
 		{"POST /api/v1/holds/{hold}/confirm", holder, s.postConfirm},
 		{"GET /api/v1/orders/{order}", holder, s.getOrder},
 		{"GET /api/v1/orders/{order}/tickets", holder, s.getTickets},
+		{"POST /api/v1/orders/{order}/pay", holder, s.postPayAgain},
+		{"POST /api/v1/orders/{order}/confirm", holder, s.postConfirmAgain},
 	}
 }
 

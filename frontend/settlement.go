@@ -68,8 +68,14 @@ func (m *Settlement) Begin(ctx context.Context, b PaymentBegin) (clientSecret st
 	if err != nil {
 		return "", sayPayment(err)
 	}
-	err = m.client.AttachPayment(ctx, client.AttemptRef{Event: b.Event, Hold: b.Hold, Attempt: b.Attempt, Payment: string(p.Ref)})
-	if err != nil {
+	ref := client.AttemptRef{Event: b.Event, Hold: b.Hold, Attempt: b.Attempt, Payment: string(p.Ref)}
+	if p.Status == payment.StatusCancelled {
+		if err := m.client.FailPayment(ctx, ref); err != nil {
+			return "", err
+		}
+		return "", errAttemptOver
+	}
+	if err := m.client.AttachPayment(ctx, ref); err != nil {
 		return "", err
 	}
 	return p.ClientSecret.Reveal(), nil

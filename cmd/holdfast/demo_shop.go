@@ -55,8 +55,9 @@ func bankOf(seed uint64) sandbox.Config {
 		RefundAfter: time.Second, Webhooks: sandbox.Webhooks{Spread: 300 * time.Millisecond, DuplicatesPerMille: 50, LostPerMille: 20}}
 }
 
-// startShop starts the sandbox and the frontends of a cluster, with their files in dir.
-func startShop(ctx context.Context, dir string, cluster *localCluster, bank sandbox.Config) (s *shop, err error) {
+// startShop starts the sandbox and the frontends of a cluster, with their files in dir. mailConfig says how mails go; empty:
+// none goes.
+func startShop(ctx context.Context, dir string, cluster *localCluster, bank sandbox.Config, mailConfig string) (s *shop, err error) {
 	ports, err := freePorts(shopFrontends)
 	if err != nil {
 		return nil, err
@@ -78,6 +79,9 @@ func startShop(ctx context.Context, dir string, cluster *localCluster, bank sand
 	files, err := keys.write(filepath.Join(dir, "shop"))
 	if err != nil {
 		return s, err
+	}
+	if mailConfig != "" {
+		files = append(files, "--mail-config", mailConfig)
 	}
 	for i := range ports {
 		name := fmt.Sprintf("f%d", i+1)
@@ -155,8 +159,24 @@ func (s *shop) ready(ctx context.Context) error {
 	return nil
 }
 
-func serves(ctx context.Context, address string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/readyz", nil)
+// knows waits until all frontends show an event: members hear of a new one a moment after it was made.
+func (s *shop) knows(ctx context.Context, event string) error {
+	ctx, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	for _, address := range s.addresses {
+		for !answers(ctx, address+"/e/"+event) {
+			if !pause(ctx, 100*time.Millisecond) {
+				return &holdfast.Error{Kind: holdfast.Unavailable, Op: "start", Message: "a frontend does not know the event", Err: ctx.Err()}
+			}
+		}
+	}
+	return nil
+}
+
+func serves(ctx context.Context, address string) bool { return answers(ctx, address+"/readyz") }
+
+func answers(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false
 	}
