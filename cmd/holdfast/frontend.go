@@ -44,6 +44,7 @@ type frontendFlags struct {
 	tlsCert        string
 	tlsKey         string
 	publishableKey string
+	settlement     []string
 	mailConfig     string
 	notifyConfig   string
 	settings       string
@@ -92,6 +93,7 @@ What has keys of others (sign-in, shops, captcha, codes, limits, look) stands in
 	flags.StringVar(&f.tlsKey, "tls-key", "", "its key")
 	f.provider.add(c)
 	flags.StringVar(&f.publishableKey, "publishable-key", "", "the provider's public key, which browsers are told")
+	flags.StringSliceVar(&f.settlement, "settlement", nil, "make this an edge without the provider's secret key: ask these frontends, as https://settle-1.internal:8443, for what needs it")
 	flags.StringVar(&f.mailConfig, "mail-config", "", "a file that says through which server mails go; without it no mail is sent")
 	flags.StringVar(&f.notifyConfig, "notify-config", "", "a file that says which webhooks of organizers are told of orders; without it this frontend tells none")
 	flags.StringVar(&f.settings, "settings", "", "a file with sign-in, shops, captcha, codes, limits and look")
@@ -189,6 +191,9 @@ func (f *frontendFlags) settle(cmd *cobra.Command, c *client.Client) (stop func(
 	if f.provider.payments == paymentsNone {
 		return func() {}, nil
 	}
+	if len(f.settlement) > 0 {
+		return func() {}, f.edge(cmd)
+	}
 	p, err := f.provider.open(cmd, true)
 	if err != nil {
 		return nil, err
@@ -207,6 +212,21 @@ func (f *frontendFlags) settle(cmd *cobra.Command, c *client.Client) (stop func(
 		}
 	}()
 	return func() { cancel(); <-done; worker.Close() }, nil
+}
+
+// edge makes this a frontend without the provider's key: others settle for it.
+func (f *frontendFlags) edge(cmd *cobra.Command) error {
+	if err := f.provider.keyless(cmd); err != nil {
+		return err
+	}
+	public := f.public()
+	public.TestMode = frontend.TestMode(f.publishableKey)
+	edge, err := frontend.NewEdge(f.Secret, f.settlement, public)
+	if err != nil {
+		return usage(cmd, "--settlement: %v", err)
+	}
+	f.Payments = edge
+	return nil
 }
 
 // carriers tell buyers and organizers what became of their orders.
