@@ -195,6 +195,7 @@ func (s *Server) leaveForm(w http.ResponseWriter, r *http.Request) {
 			g.refuse(err, "/line")
 			return
 		}
+		s.mayComeAgain(w, &g.visitor, g.room.ref.ID)
 		s.dropCookie(w, cookiePlace+strconv.FormatUint(uint64(g.room.ref.ID), 10))
 		s.setNotice(w, page.NoticeInfo, "You left the line.")
 	}
@@ -236,7 +237,10 @@ func (s *Server) delayPage(w http.ResponseWriter, r *http.Request) {
 		g.refuse(err, "/line")
 		return
 	}
-	s.reissue(w, r, &q)
+	text := s.reissue(w, r, &q)
+	if q.given {
+		s.mailWayBack(r, &q, text)
+	}
 	g.see("/line")
 }
 
