@@ -53,7 +53,7 @@ func TestWhatIsServedIsWhatIsDescribed(t *testing.T) {
 	}
 	var e eventOut
 	b.api(s, "GET", "/api/v1/events/evening", nil).into(&e)
-	if e.Free != 46 || e.Total != 46 || e.Line == nil || e.Line.State != "open" || e.Line.Commitment == "" || *e.Tiers[0].Free != 20 || *e.Sections[2].Free != 20 || e.Strength == "" {
+	if e.Free != 44 || e.Total != 46 || e.Line == nil || e.Line.State != "open" || e.Line.Commitment == "" || *e.Tiers[0].Free != 18 || *e.Sections[2].Free != 20 || e.Strength == "" {
 		t.Errorf("%+v", e)
 	}
 }

@@ -19,7 +19,7 @@ import (
 type Payments interface {
 	// Public says what the browser needs to know of the provider.
 	Public() PaymentPublic
-	// Begin makes the payment, or finds it.
+	// Begin makes the payment, or finds it. The error wraps errAttemptOver when no money can come of the attempt any more.
 	Begin(ctx context.Context, p PaymentBegin) (clientSecret string, err error)
 	// Look asks the provider, and tells the shard.
 	Look(ctx context.Context, event client.EventRef, hold client.Hold, since time.Time) (PaymentVerdict, error)
@@ -129,6 +129,7 @@ func (in *checkoutIn) check() (address string, err error) {
 // begun is a payment under way, or an order that needed none.
 type begun struct {
 	hold   client.Hold
+	until  time.Time // when it ends: what the shard said of it, from when it was asked
 	quote  quoteOut
 	secret string
 	order  *client.Order
@@ -141,6 +142,7 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 	if err != nil {
 		return begun{}, err
 	}
+	asked := s.now()
 	h, err := s.ownHold(ctx, o, id)
 	if err != nil {
 		return begun{}, err
@@ -149,12 +151,14 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 		order, err := s.cfg.Client.GetOrder(ctx, o.room.ref, id.Order())
 		return begun{hold: h, order: &order}, err
 	}
-	b := begun{hold: h}
+	b := begun{hold: h, until: asked.Add(h.Remaining)}
 	if b.quote, err = s.quote(ctx, o.room, h, in.Promo); err != nil {
 		return b, err
 	}
-	if err := s.keepPerson(ctx, o.room.ref, id, address, in.Name); err != nil {
-		return b, err
+	if h.State == holdfast.HoldOpen { // from then on who pays is frozen with what is paid
+		if err := s.keepPerson(ctx, o.room.ref, id, address, in.Name); err != nil {
+			return b, err
+		}
 	}
 	if b.quote.Total.AmountMinor == 0 && h.State == holdfast.HoldOpen {
 		order, err := s.cfg.Client.Sell(ctx, client.SellRequest{Event: o.room.ref, Hold: id, As: command.SaleFree, Amount: b.quote.Total})
@@ -165,10 +169,21 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 		return b, errNoPayments
 	}
 	if h.State == holdfast.HoldOpen {
+		asked = s.now()
 		b.hold, err = s.cfg.Client.BeginPayment(ctx, s.paymentRequest(o, h, b.quote.Total, address, in.Promo))
 		if err != nil {
 			return b, err
 		}
+		b.until = asked.Add(b.hold.Remaining)
+	}
+	b.secret, err = s.cfg.Payments.Begin(ctx, s.paymentOf(o.room, b.hold))
+	if !errors.Is(err, errAttemptOver) {
+		return b, err
+	}
+	// Nothing came of the attempt, and the hold lasts: another one. Its deadline stays.
+	b.hold, err = s.cfg.Client.BeginPayment(ctx, s.paymentRequest(o, b.hold, b.quote.Total, address, in.Promo))
+	if err != nil {
+		return b, err
 	}
 	b.secret, err = s.cfg.Payments.Begin(ctx, s.paymentOf(o.room, b.hold))
 	return b, err
@@ -211,7 +226,7 @@ func (s *Server) postCheckout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	public := s.cfg.Payments.Public()
-	out.Attempt, out.ClientSecret, out.RemainingMs = uint32(b.hold.Attempt), b.secret, b.hold.Remaining.Milliseconds()
+	out.Attempt, out.ClientSecret, out.RemainingMs = uint32(b.hold.Attempt), b.secret, s.left(b.until).Milliseconds()
 	out.Provider, out.PublishableKey, out.TestMode = public.Provider, public.PublishableKey, public.TestMode
 	s.json(w, http.StatusOK, out)
 }
@@ -225,8 +240,13 @@ func (s *Server) payable(r *http.Request) error {
 	return nil
 }
 
+// left is how long it is until an instant. The provider may take its time to answer, and buyers are told what is left
+// after that, not before.
+func (s *Server) left(until time.Time) time.Duration { return max(until.Sub(s.now()), 0) }
+
 // confirm looks how the payment of a hold stands.
 func (s *Server) confirm(ctx context.Context, o owner, id holdfast.HoldID) (confirmOut, error) {
+	asked := s.now()
 	h, err := s.ownHold(ctx, o, id)
 	if err != nil {
 		return confirmOut{}, err
@@ -244,16 +264,21 @@ func (s *Server) confirm(ctx context.Context, o owner, id holdfast.HoldID) (conf
 			return confirmOut{}, err
 		}
 	}
-	out := confirmOut{State: "pending", RemainingMs: h.Remaining.Milliseconds(), NextPollMs: confirmPoll.Milliseconds()}
+	return s.confirmOf(o.room, id, s.left(asked.Add(h.Remaining)), verdict), nil
+}
+
+// confirmOf says how an attempt stands.
+func (s *Server) confirmOf(c *room, id holdfast.HoldID, remaining time.Duration, verdict PaymentVerdict) confirmOut {
+	out := confirmOut{State: "pending", RemainingMs: remaining.Milliseconds(), NextPollMs: confirmPoll.Milliseconds()}
 	switch {
 	case verdict.State == PaymentSold:
-		out = confirmOut{State: "sold", Order: orderName(o.room.ref.ID, id.Order()), URL: s.orderURL(o.room.ref.ID, id.Order())}
+		out = confirmOut{State: "sold", Order: orderName(c.ref.ID, id.Order()), URL: s.orderURL(c.ref.ID, id.Order())}
 	case verdict.State == PaymentFailed:
 		out.State, out.Message, out.NextPollMs = "failed", "The payment did not go through. Nothing was taken.", 0
 	case verdict.Declined != "":
 		out.State, out.Message, out.NextPollMs = "declined", "The card was declined ("+verdict.Declined+"). Nothing was taken. Try another one.", 0
 	}
-	return out, nil
+	return out
 }
 
 func (s *Server) postConfirm(w http.ResponseWriter, r *http.Request) {

@@ -104,16 +104,14 @@ func (g *guest) checkout(v page.CheckoutView, h client.Hold) {
 		v.Total = h.Amount
 	}
 	if v.Total.AmountMinor > 0 && s.cfg.Payments != nil {
-		public := s.cfg.Payments.Public()
-		v.Pay = page.Pay{Provider: public.Provider, PublishableKey: public.PublishableKey, TestMode: public.TestMode, SandboxURL: public.SandboxURL,
-			ReturnURL: s.cfg.PublicURL + "/e/" + g.room.ref.Name + "/checkout"}
-		for _, m := range public.Methods {
-			v.Pay.Methods = append(v.Pay.Methods, page.SandboxMethod{ID: m.ID, Text: m.Text})
-		}
+		v.Pay = s.pagePay(s.cfg.PublicURL + "/e/" + g.room.ref.Name + "/checkout")
 		if v.State == page.CheckoutPaying {
 			// The payment is the attempt's, whoever asks for it again.
 			v.Pay.ClientSecret, err = s.cfg.Payments.Begin(g.r.Context(), s.paymentOf(g.room, h))
-			if err != nil {
+			if errors.Is(err, errAttemptOver) {
+				v.State = page.CheckoutDetails // the next press of Pay is another attempt
+				v.Total = quote.Total
+			} else if err != nil {
 				s.log.Warn("a payment cannot be shown", "err", err)
 			}
 		}
@@ -136,7 +134,7 @@ func (s *Server) checkoutForm(w http.ResponseWriter, r *http.Request) {
 	}
 	in := checkoutIn{Mail: r.PostFormValue("mail"), Name: r.PostFormValue("name"), Promo: r.PostFormValue("promo")}
 	v := page.CheckoutView{State: page.CheckoutDetails, Mail: in.Mail, Name: in.Name, Promo: in.Promo}
-	if r.PostFormValue("action") == "promo" || h.State != holdfast.HoldOpen {
+	if r.PostFormValue("action") == "promo" || h.State != holdfast.HoldOpen && h.State != holdfast.HoldPaying {
 		g.checkout(v, h)
 		return
 	}

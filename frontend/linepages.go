@@ -190,6 +190,7 @@ func (s *Server) leaveForm(w http.ResponseWriter, r *http.Request) {
 			g.refuse(err, "/line")
 			return
 		}
+		s.mayComeAgain(w, &g.visitor, g.room.ref.ID)
 		s.dropCookie(w, cookiePlace+strconv.FormatUint(uint64(g.room.ref.ID), 10))
 		s.setNotice(w, page.NoticeInfo, "You left the line.")
 	}
@@ -231,7 +232,10 @@ func (s *Server) delayPage(w http.ResponseWriter, r *http.Request) {
 		g.refuse(err, "/line")
 		return
 	}
-	s.reissue(w, r, &q)
+	text := s.reissue(w, r, &q)
+	if q.given {
+		s.mailWayBack(r, &q, text)
+	}
 	g.see("/line")
 }
 
@@ -272,6 +276,9 @@ func (s *Server) returnsPage(w http.ResponseWriter, r *http.Request) {
 	if q, ok := g.current(); ok {
 		v.Joinable = true
 		place, err := s.cfg.Client.Place(r.Context(), q.ref(), client.AllowStale())
+		if err == nil && q.token.State == tokenListed && !place.Returns {
+			place, err = s.cfg.Client.Place(r.Context(), q.ref()) // that member may not have heard that they joined the list
+		}
 		if err == nil {
 			v.Joined, v.Ahead, v.AheadKnown = place.Returns, int(place.Rank), place.Returns
 			if place.State == holdfast.PlaceOffered {

@@ -32,6 +32,8 @@ func (s *Server) pageRoutes() []route {
 		{"GET /e/{event}/draw", viewer, s.drawPage},
 		{"GET /e/{event}/delay", waiter, s.delayPage},
 		{"GET /o/{order}", holder, s.orderPage},
+		{"GET /o/{order}/pay", holder, s.payAgainPage},
+		{"POST /o/{order}/pay", holder, s.payAgainForm},
 		{"GET /find", viewer, s.findPage},
 		{"POST /find", viewer, s.findForm},
 		{"GET /signin/oidc", waiter, s.signIn.begin},

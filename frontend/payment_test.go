@@ -7,9 +7,13 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
+	"github.com/holdfast-db/holdfast/frontend/person"
 	"github.com/holdfast-db/holdfast/frontend/settle"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/payment"
@@ -135,6 +139,55 @@ func TestSeatsArePaidFor(t *testing.T) {
 	}
 }
 
+// countedKeys counts the keys under which people are kept.
+type countedKeys struct {
+	*client.Client
+	put atomic.Int64
+}
+
+func (k *countedKeys) PutPersonKey(ctx context.Context, key holdfast.PersonKey) error {
+	k.put.Add(1)
+	return k.Client.PutPersonKey(ctx, key)
+}
+
+// TestABuyerMayTryAgainForAsLongAsTheProviderIsDown: each try goes on with the same attempt, costs nothing that runs out, and pays at last.
+func TestABuyerMayTryAgainForAsLongAsTheProviderIsDown(t *testing.T) {
+	g := newGround(t, priced())
+	money := newBank(g)
+	settlement, keys := money.settlement(), &countedKeys{Client: g.cluster.Client()}
+	s := g.serve(func(c *Config) {
+		c.Payments, c.Limits.AddressPaysPerHour = settlement, 1000
+		c.Persons = person.NewVault(person.RandomMasters(), keys)
+	})
+	b := newBrowser(t)
+	h := b.api(s, "POST", "/api/v1/events/evening/holds", holdIn{Best: &bestIn{Count: 2}}).want(201).hold()
+	if err := money.SetFaults(sandbox.Fault{Do: sandbox.Unavailable}); err != nil {
+		t.Fatal(err)
+	}
+	checkout := func() answer {
+		return b.api(s, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"})
+	}
+	for range 10 {
+		if a := checkout().want(503); a.code() != "payment_unknown" {
+			t.Fatalf("%s", a.body)
+		}
+	}
+	if err := money.SetFaults(); err != nil {
+		t.Fatal(err)
+	}
+	var c checkoutOut
+	checkout().want(200).into(&c)
+	if n := keys.put.Load(); c.Attempt != 1 || n != 1 {
+		t.Errorf("attempt %d, and %d keys to who buys: a hold may have eight", c.Attempt, n)
+	}
+	money.pay(c.ClientSecret, "pm_card_visa")
+	var k confirmOut
+	b.api(s, "POST", "/api/v1/holds/"+h.ID+"/confirm", nil).want(200).into(&k)
+	if k.State != "sold" {
+		t.Errorf("%+v", k)
+	}
+}
+
 // TestSomebodyWithoutJavaScriptPays: the form begins the payment, the sandbox's own form pays it, and the checkout's page
 // finds out.
 func TestSomebodyWithoutJavaScriptPays(t *testing.T) {
@@ -188,5 +241,43 @@ func TestAProvidersFailuresAreSaidInTheShopsWords(t *testing.T) {
 	}
 	if err := errors.New("x"); sayPayment(err) != err {
 		t.Error("what the provider did not say is changed")
+	}
+}
+
+// slow is a settlement whose provider takes its time.
+type slow struct {
+	Payments
+	clock *movable
+}
+
+func (s slow) Begin(ctx context.Context, p PaymentBegin) (string, error) {
+	s.clock.advance(4 * time.Second)
+	return s.Payments.Begin(ctx, p)
+}
+
+func (s slow) Look(ctx context.Context, event client.EventRef, h client.Hold, since time.Time) (PaymentVerdict, error) {
+	s.clock.advance(4 * time.Second)
+	return s.Payments.Look(ctx, event, h, since)
+}
+
+// TestWhatIsLeftIsSaidAfterTheProviderAnswered: the countdown on the page never shows time that passed while the provider
+// was asked.
+func TestWhatIsLeftIsSaidAfterTheProviderAnswered(t *testing.T) {
+	spec := priced()
+	spec.Rules.PayWindowMs = 10_000
+	g := newGround(t, spec)
+	settlement := newBank(g).settlement()
+	s := g.serve(func(c *Config) { c.Payments = slow{settlement, g.clock} })
+	b := newBrowser(t)
+	h := b.api(s, "POST", "/api/v1/events/evening/holds", holdIn{Seats: []holdfast.SeatIndex{2}}).want(201).hold()
+	var c checkoutOut
+	b.api(s, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"}).want(200).into(&c)
+	if c.RemainingMs > 6000 || c.RemainingMs < 4000 {
+		t.Errorf("of 10 s, 4 s after the payment began, %d ms are left", c.RemainingMs)
+	}
+	var k confirmOut
+	b.api(s, "POST", "/api/v1/holds/"+h.ID+"/confirm", nil).want(200).into(&k)
+	if k.State != "pending" || k.RemainingMs > 6000 { // the shard's clock stood still
+		t.Errorf("4 s later: %+v", k)
 	}
 }

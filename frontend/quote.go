@@ -83,7 +83,8 @@ func (s *Server) contact(event holdfast.EventID, address string) holdfast.Contac
 }
 
 // keepPerson keeps who buys, encrypted under a key of their own, with the hold. Without a vault nobody is kept: the order
-// can then be found by its link only.
+// can then be found by its link only. Who comes with the same details again, as after an answer that got lost, is kept
+// already: each keeping costs a key, and a hold may have a few only.
 func (s *Server) keepPerson(ctx context.Context, event client.EventRef, hold holdfast.HoldID, address, name string) error {
 	if s.cfg.Persons == nil {
 		return nil
@@ -91,6 +92,9 @@ func (s *Server) keepPerson(ctx context.Context, event client.EventRef, hold hol
 	p, err := person.Clean(person.Person{Name: name, Mail: address})
 	if err != nil {
 		return err
+	}
+	if kept, found, err := s.cfg.Persons.Find(ctx, s.cfg.Client, event, hold); err == nil && found && kept == p {
+		return nil
 	}
 	blob, err := s.cfg.Persons.Seal(ctx, event.ID, hold, p)
 	if err != nil {

@@ -51,7 +51,7 @@ func (s *Server) eventPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := page.EventView{Event: g.head(), Sale: g.view.sum(s.now()), Tiers: g.tiers(), HasLine: g.view.event.Spec.Line.Enabled,
-		PerBuyer: int(g.view.event.Spec.Rules.SeatsPerBuyer), PerHold: g.perHold(), Draw: g.draw()}
+		PerBuyer: int(g.view.event.Spec.Rules.SeatsPerBuyer), BuyerIs: identityStrength[g.view.event.Spec.Line.Who], PerHold: g.perHold(), Draw: g.draw()}
 	if q, ok := g.place(); ok && v.HasLine {
 		v.InLine = true
 		v.Admitted = stand(g.view.line, &q.token).state == holdfast.PlaceAdmitted
@@ -230,6 +230,9 @@ func (s *Server) orderPage(w http.ResponseWriter, r *http.Request) {
 	}
 	if v.State == page.OrderCapturing {
 		v.Refresh = 3
+	}
+	if h, err := s.unpaidHold(r.Context(), c, order); err == nil && order.State == holdfast.OrderUnpaid {
+		v.PayAgain, v.PayAgainRemainingMs = &page.Link{Text: "Pay again", URL: s.orderPays(c.ref.ID, order.ID)}, h.Remaining.Milliseconds()
 	}
 	for _, l := range order.Lines {
 		line := page.Line{Text: lineTexts[l.Kind], Amount: g.money(l.AmountMinor)}

@@ -56,7 +56,8 @@ func bankOf(seed uint64) sandbox.Config {
 }
 
 // startShop starts the sandbox and the frontends of a cluster, with their files in dir, and waits until they show the event.
-func startShop(ctx context.Context, dir string, cluster *localCluster, event string, bank sandbox.Config) (s *shop, err error) {
+// mailConfig says how mails go; empty: none goes.
+func startShop(ctx context.Context, dir string, cluster *localCluster, event string, bank sandbox.Config, mailConfig string) (s *shop, err error) {
 	ports, err := freePorts(shopFrontends)
 	if err != nil {
 		return nil, err
@@ -78,6 +79,9 @@ func startShop(ctx context.Context, dir string, cluster *localCluster, event str
 	files, err := keys.write(filepath.Join(dir, "shop"))
 	if err != nil {
 		return s, err
+	}
+	if mailConfig != "" {
+		files = append(files, "--mail-config", mailConfig)
 	}
 	for i := range ports {
 		name := fmt.Sprintf("f%d", i+1)
@@ -155,8 +159,9 @@ func (s *shop) ready(ctx context.Context, event string) error {
 	return nil
 }
 
-func serves(ctx context.Context, address string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+// serves reports whether a page is there.
+func serves(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false
 	}

@@ -66,6 +66,8 @@ type EventView struct {
 	Hold                      *Hold // the visitor's open hold; may be nil
 	// PerBuyer and PerHold are the most seats one may have; 0: no limit.
 	PerBuyer, PerHold int
+	// BuyerIs says what PerBuyer counts, and so how strong it is, as "counts browsers: …".
+	BuyerIs string
 }
 
 // RoomState is what the waiting room has to say first.
@@ -238,6 +240,8 @@ type CheckoutView struct {
 	PromoOK           bool // the code is applied: it is among the lines
 	Errors            map[string]string
 	Pay               Pay
+	// Confirm is where the page asks how the payment went; empty: at the hold.
+	Confirm string
 }
 
 // Pay is how the buyer pays.
@@ -285,7 +289,7 @@ type OrderView struct {
 	Refunded holdfast.Money
 	Mail     string // masked, as a…@example.org; may be empty
 	Tickets  []Ticket
-	// PayAgain leads to paying again, for OrderUnpaid, for PayAgainRemainingMs.
+	// PayAgain is where the form that begins to pay again is posted, for OrderUnpaid, for PayAgainRemainingMs.
 	PayAgain            *Link
 	PayAgainRemainingMs int64
 	BoughtMs            int64 // when it was sold, Unix milliseconds

@@ -59,7 +59,8 @@ func TestABacklogDrainsAtTheBudgetsRate(t *testing.T) {
 		var running sync.WaitGroup
 		var all []*settle.Worker
 		for i := range workers {
-			w, err := settle.New(ctx, settle.Config{Client: c, Provider: bank, Name: fmt.Sprint("w", i), Limits: payment.Limits{ReadsPerSecond: rate, WritesPerSecond: rate}})
+			w, err := settle.New(ctx, settle.Config{Client: c, Provider: bank, Name: fmt.Sprint("w", i), ReconcileEvery: -1,
+				Limits: payment.Limits{ReadsPerSecond: rate, WritesPerSecond: rate}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -2,6 +2,7 @@ package settle
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -15,7 +16,7 @@ import (
 // without being asked for: without the directory's quorum only changes stop, not payments.
 type Grants struct {
 	client  *client.Client
-	account string
+	account func() string // empty while it is not known
 	limits  payment.Limits
 	ctx     context.Context // ends with Close
 	cancel  context.CancelFunc
@@ -41,6 +42,10 @@ const (
 
 // NewGrants makes the grants of a process for one account.
 func NewGrants(c *client.Client, account string, limits payment.Limits) *Grants {
+	return newGrants(c, func() string { return account }, limits)
+}
+
+func newGrants(c *client.Client, account func() string, limits payment.Limits) *Grants {
 	limits = withDefaults(limits)
 	g := &Grants{client: c, account: account, limits: limits, spare: payment.NewBudget(payment.Limits{
 		ReadsPerSecond: max(limits.ReadsPerSecond/sparePart, 1), WritesPerSecond: max(limits.WritesPerSecond/sparePart, 1)})}
@@ -121,10 +126,7 @@ func (g *Grants) ask() {
 		if !ok {
 			return
 		}
-		ctx, cancel := context.WithTimeout(g.ctx, grantPatience)
-		given, err := g.client.GrantActs(ctx, client.GrantRequest{Account: g.account, ReadsPerSecond: g.limits.ReadsPerSecond,
-			WritesPerSecond: g.limits.WritesPerSecond, Burst: g.limits.Burst, Want: want[:], Limited: limited})
-		cancel()
+		given, err := g.grant(client.GrantRequest{Want: want[:], Limited: limited})
 		var acts payment.Acts
 		copy(acts[:], given.Acts)
 		if err != nil {
@@ -185,8 +187,18 @@ func (g *Grants) hand(acts payment.Acts) (back payment.Acts) {
 
 // giveBack returns acts; if that fails the cluster is a little slower than it might be.
 func (g *Grants) giveBack(back payment.Acts) {
+	_, _ = g.grant(client.GrantRequest{Back: back[:]})
+}
+
+// grant asks the directory. Until the account is known there is no budget to draw from but the spare.
+func (g *Grants) grant(q client.GrantRequest) (client.Grant, error) {
+	if q.Account = g.account(); q.Account == "" {
+		return client.Grant{}, errNoAccount
+	}
 	ctx, cancel := context.WithTimeout(g.ctx, grantPatience)
 	defer cancel()
-	_, _ = g.client.GrantActs(ctx, client.GrantRequest{Account: g.account, ReadsPerSecond: g.limits.ReadsPerSecond,
-		WritesPerSecond: g.limits.WritesPerSecond, Burst: g.limits.Burst, Back: back[:]})
+	q.ReadsPerSecond, q.WritesPerSecond, q.Burst = g.limits.ReadsPerSecond, g.limits.WritesPerSecond, g.limits.Burst
+	return g.client.GrantActs(ctx, q)
 }
+
+var errNoAccount = errors.New("the account is not known yet")

@@ -134,9 +134,13 @@ func (w *Worker) judge(ctx context.Context, a attempt, p payment.Payment) (Verdi
 
 // sell sells for money that is there, or reports it as stray.
 func (w *Worker) sell(ctx context.Context, a attempt, held holdfast.Money, p payment.Payment, v Verdict) (Verdict, error) {
-	err := w.command(ctx, "sell", func(ctx context.Context) error {
+	account, err := w.whose(ctx)
+	if err != nil {
+		return v, err
+	}
+	err = w.command(ctx, "sell", func(ctx context.Context) error {
 		order, err := w.client().Sell(ctx, client.SellRequest{Event: a.Event, Hold: a.Key.Hold, As: command.SalePaid, Attempt: a.Key.Attempt,
-			Amount: held, Payment: string(a.Ref), Mode: p.Mode, Account: w.account})
+			Amount: held, Payment: string(a.Ref), Mode: p.Mode, Account: account})
 		if err == nil {
 			v.Order = &order
 		}
@@ -151,7 +155,7 @@ func (w *Worker) sell(ctx context.Context, a attempt, held holdfast.Money, p pay
 	}
 	v.Refused = refused.Outcome
 	err = w.command(ctx, "stray", func(ctx context.Context) error {
-		return w.client().StrayMoney(ctx, client.Stray{AttemptRef: a.refer(), Amount: held, Captured: p.Status == payment.StatusCaptured, Mode: p.Mode, Account: w.account})
+		return w.client().StrayMoney(ctx, client.Stray{AttemptRef: a.refer(), Amount: held, Captured: p.Status == payment.StatusCaptured, Mode: p.Mode, Account: account})
 	})
 	switch {
 	case err == nil:

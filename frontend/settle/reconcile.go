@@ -432,6 +432,10 @@ func (w *Worker) reconcileNowAndThen(ctx context.Context) {
 
 // ReconcileAll reconciles every event whose payments are the worker's account's, and counts the differences.
 func (w *Worker) ReconcileAll(ctx context.Context) (differences int, err error) {
+	account, err := w.whose(ctx)
+	if err != nil {
+		return 0, err
+	}
 	events, err := w.client().Events(ctx)
 	if err != nil {
 		return 0, err
@@ -442,7 +446,7 @@ func (w *Worker) ReconcileAll(ctx context.Context) (differences int, err error) 
 		if err != nil {
 			return differences, err
 		}
-		if c := event.Spec.Checkout; !c.Given() || c.Account != w.account || c.Mode != w.mode {
+		if c := event.Spec.Checkout; !c.Given() || c.Account != account || c.Mode != w.mode {
 			continue
 		}
 		if listed == nil {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
@@ -52,24 +53,28 @@ const (
 	shardsEvery  = 30 * time.Second      // how often new shards are looked for
 	commandMax   = 10 * time.Second      // for one command to the shard
 	nameBytesMax = 128                   // of a process's name in a worker's
+	accountEvery = 2 * time.Second       // between two questions whose account it is
 	troublePause = time.Second           // before the cluster is asked again after it failed
 )
 
 // Worker carries out effects. It is safe for concurrent use.
 type Worker struct {
-	cfg     Config
-	log     *slog.Logger
-	grants  *Grants
-	name    string // unique
-	account string // whose payments it may touch: the provider's account
-	mode    holdfast.PaymentMode
-	slots   chan struct{} // one token for each effect under way
-	stats   Stats
+	cfg    Config
+	log    *slog.Logger
+	grants *Grants
+	name   string // unique
+	mode   holdfast.PaymentMode
+	slots  chan struct{} // one token for each effect under way
+	stats  Stats
+
+	asking  chan struct{}          // one token: who has it asks the provider for the account
+	account atomic.Pointer[string] // whose payments it may touch: the provider's account; nil until the provider has told
 
 	identities sync.Map // of client.Identity by holdfast.ShardID: as of the last lease
 }
 
-// New makes a worker. It asks the provider whose account it is, so that payments of another are never touched.
+// New makes a worker. It asks the provider whose account it is, so that payments of another are never touched. A provider
+// that does not answer is no reason not to start: lines and holds go on without it, and Run asks again.
 func New(ctx context.Context, cfg Config) (*Worker, error) {
 	refuse := func(field, message string) error {
 		return &holdfast.Error{Kind: holdfast.Invalid, Op: "settlement", Field: field, Message: message}
@@ -88,22 +93,69 @@ func New(ctx context.Context, cfg Config) (*Worker, error) {
 	if cfg.Step == nil {
 		cfg.Step = func(ctx context.Context, _ string) error { return ctx.Err() }
 	}
-	w := &Worker{cfg: cfg, log: cfg.Logger, mode: cfg.Provider.Mode(), slots: make(chan struct{}, cfg.Calls),
+	w := &Worker{cfg: cfg, log: cfg.Logger, mode: cfg.Provider.Mode(), slots: make(chan struct{}, cfg.Calls), asking: make(chan struct{}, 1),
 		name: cfg.Name[:min(len(cfg.Name), nameBytesMax)] + "/" + rand.Text()}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
 	}
-	account, err := cfg.Provider.Account(ctx)
-	if err != nil {
-		return nil, &holdfast.Error{Kind: holdfast.Unavailable, Op: "settlement", Message: "the payment provider does not say whose account the keys are; nothing was done", Err: err}
+	w.grants = newGrants(cfg.Client, w.known, cfg.Limits)
+	switch _, err := w.whose(ctx); {
+	case err != nil && (ctx.Err() != nil || !payment.KindOf(err).Again()):
+		w.grants.Close()
+		return nil, err
+	case err != nil:
+		w.log.Error("the payment provider does not answer; nothing is paid until it does", "error", err)
 	}
-	w.account = account
-	w.grants = NewGrants(cfg.Client, account, cfg.Limits)
 	return w, nil
 }
 
-// Account is the provider's account that the worker's keys belong to, and whether its money is real.
-func (w *Worker) Account() (string, holdfast.PaymentMode) { return w.account, w.mode }
+// Account is the provider's account that the worker's keys belong to, empty until the provider has told, and whether its
+// money is real.
+func (w *Worker) Account() (string, holdfast.PaymentMode) { return w.known(), w.mode }
+
+// known is the account as far as it is known.
+func (w *Worker) known() string {
+	if account := w.account.Load(); account != nil {
+		return *account
+	}
+	return ""
+}
+
+// whose gives the account that the keys belong to. The provider is asked until it has told it once.
+func (w *Worker) whose(ctx context.Context) (string, error) {
+	if account := w.known(); account != "" {
+		return account, nil
+	}
+	select {
+	case w.asking <- struct{}{}:
+		defer func() { <-w.asking }()
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	if account := w.known(); account != "" {
+		return account, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.CallTimeout)
+	defer cancel()
+	account, err := w.cfg.Provider.Account(ctx)
+	if err != nil {
+		return "", &holdfast.Error{Kind: holdfast.Unavailable, Op: "settlement", Message: "the payment provider does not say whose account the keys are; nothing was done", Err: err}
+	}
+	w.account.Store(&account)
+	return account, nil
+}
+
+// awaitAccount asks until the provider has told whose account it is.
+func (w *Worker) awaitAccount(ctx context.Context) {
+	for ctx.Err() == nil {
+		_, err := w.whose(ctx)
+		if err == nil {
+			return
+		}
+		w.log.Warn("the payment provider does not say whose account the keys are", "error", err)
+		_ = pause(ctx, accountEvery)
+	}
+}
 
 // Grants are this process's part of the provider's limits, for whoever else calls the provider here.
 func (w *Worker) Grants() *Grants { return w.grants }
@@ -125,6 +177,7 @@ func (w *Worker) kinds() []holdfast.EffectKind {
 func (w *Worker) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
+	w.awaitAccount(ctx)
 	if w.cfg.ReconcileEvery > 0 {
 		running.Go(func() { w.reconcileNowAndThen(ctx) })
 	}
@@ -260,7 +313,7 @@ func (w *Worker) lease(ctx context.Context, shard holdfast.ShardID, h *hand, fre
 		}
 	}()
 	w.stats.Leases.Add(1)
-	lease, err := asked(waiting, client.LeaseRequest{Shard: shard, Worker: w.name, Number: h.next(), Kinds: w.kinds(), Account: w.account, Mode: w.mode,
+	lease, err := asked(waiting, client.LeaseRequest{Shard: shard, Worker: w.name, Number: h.next(), Kinds: w.kinds(), Account: w.known(), Mode: w.mode,
 		Max: free, Have: h.ids(), Wait: leaseWait})
 	if err != nil && errors.Is(context.Cause(waiting), errAgain) {
 		return client.Lease{}, nil
@@ -278,7 +331,7 @@ func (w *Worker) client() *client.Client { return w.cfg.Client }
 func (w *Worker) giveBack(shard holdfast.ShardID, h *hand) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	_, _ = w.client().LeaseEffects(ctx, client.LeaseRequest{Shard: shard, Worker: w.name, Number: h.next(), Account: w.account, Mode: w.mode, Have: h.ids()})
+	_, _ = w.client().LeaseEffects(ctx, client.LeaseRequest{Shard: shard, Worker: w.name, Number: h.next(), Account: w.known(), Mode: w.mode, Have: h.ids()})
 }
 
 // work carries out one effect in its turn. One that was not acknowledged is kept in hand for a while: it would come back

@@ -131,23 +131,18 @@ func (h hookTransport) RoundTrip(r *http.Request) (*http.Response, error) {
 func (w *world) start() {
 	w.t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	var worker *settle.Worker
-	for {
-		var err error
-		worker, err = settle.New(ctx, settle.Config{Client: w.client, Provider: w.provider, Name: "w" + time.Now().Format("150405.000000"), Calls: 16, Logger: testLog(), ReconcileEvery: w.reconcileEvery,
-			Step: func(ctx context.Context, step string) error {
-				w.mu.Lock()
-				hook := w.step
-				w.mu.Unlock()
-				if hook == nil {
-					return ctx.Err()
-				}
-				return hook(ctx, step)
-			}})
-		if err == nil {
-			break
-		}
-		time.Sleep(time.Second) // a provider that is down keeps it from starting
+	worker, err := settle.New(ctx, settle.Config{Client: w.client, Provider: w.provider, Name: "w" + time.Now().Format("150405.000000"), Calls: 16, Logger: testLog(), ReconcileEvery: w.reconcileEvery,
+		Step: func(ctx context.Context, step string) error {
+			w.mu.Lock()
+			hook := w.step
+			w.mu.Unlock()
+			if hook == nil {
+				return ctx.Err()
+			}
+			return hook(ctx, step)
+		}})
+	if err != nil {
+		w.t.Fatal(err)
 	}
 	var running sync.WaitGroup
 	running.Go(func() { _ = worker.Run(ctx) })

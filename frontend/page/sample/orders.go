@@ -59,7 +59,7 @@ func orders() []State {
 			}
 		}),
 		order("unpaid", func(v *page.OrderView) {
-			v.State, v.PayAgain, v.PayAgainRemainingMs = page.OrderUnpaid, &page.Link{Text: "Pay again", URL: "/e/moonlight/checkout?order=1"}, 3_500_000
+			v.State, v.PayAgain, v.PayAgainRemainingMs = page.OrderUnpaid, &page.Link{Text: "Pay again", URL: "/o/ord_12340000000000000000000000000000ff.1/pay?t=1"}, 3_500_000
 			void(v, "not paid")
 		}),
 		order("refunded", func(v *page.OrderView) { v.State, v.Refunded = page.OrderRefunded, euros(18_200); void(v, "refunded") }),

@@ -68,7 +68,7 @@ async function confirmSandbox(secret, method) {
 async function ask() {
   say('We are asking the bank how it went.');
   for (;;) {
-    const r = await api('POST', `${hold}/confirm`, {});
+    const r = await api('POST', data.confirm, {});
     if (r.body.order) return location.assign(r.body.url || `/o/${r.body.order}`);
     if (r.body.state === 'failed') begun = asking = null; // the attempt is over; after a declined card it is not
     if (/failed|declined/.test(r.body.state)) return fail(r.body.message);
