@@ -28,6 +28,7 @@ const (
 	demoIdle      = 5 * time.Second
 	demoCall      = 24 * time.Second // in which a turn waits for a crowd that reloads every few seconds
 	demoCeiling   = 12_000           // sessions at a time
+	demoRate      = 500              // called in a second: as many as two cores sell to
 
 	// lobbyDefault is how long the line is open before the draw.
 	lobbyDefault = 3 * time.Second
@@ -214,7 +215,7 @@ func (f demoFlags) spec() (command.EventSpec, error) {
 	}
 	spec.Rules.HoldTTLMs = uint32(demoHoldTTL / time.Millisecond)
 	spec.Rules.PayWindowMs = uint32(demoPayWindow / time.Millisecond)
-	spec.Line = command.LineRules{Enabled: true, CeilingMax: demoCeiling, SessionMs: uint32(demoSession / time.Millisecond), IdleMs: uint32(demoIdle / time.Millisecond),
+	spec.Line = command.LineRules{Enabled: true, CeilingMax: demoCeiling, RateMax: demoRate, SessionMs: uint32(demoSession / time.Millisecond), IdleMs: uint32(demoIdle / time.Millisecond),
 		CallMs: uint32(demoCall / time.Millisecond)}
 	return spec, nil
 }
@@ -255,10 +256,7 @@ func (d *demonstration) open(ctx context.Context) (err error) {
 	if err := d.client.OpenLine(ctx, d.event.EventRef); err != nil {
 		return err
 	}
-	if d.shop, err = startShop(ctx, d.dir, d.cluster, bankOf(d.seed), d.mailConfig); err != nil {
-		return err
-	}
-	if err := d.shop.knows(ctx, d.spec.Name); err != nil {
+	if d.shop, err = startShop(ctx, d.dir, d.cluster, d.spec.Name, bankOf(d.seed), d.mailConfig); err != nil {
 		return err
 	}
 	d.view.say("%s: %d places, and a line before the door", d.spec.Title, d.spec.Units()-d.blocked)
