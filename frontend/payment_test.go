@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
@@ -138,6 +139,65 @@ func TestSeatsArePaidFor(t *testing.T) {
 	}
 }
 
+// TestAnEventOfAnotherModeIsNotPaidFor: with test keys nobody's card is asked for an event that sells for real money, nor for one of another
+// account.
+func TestAnEventOfAnotherModeIsNotPaidFor(t *testing.T) {
+	for what, change := range map[string]func(*command.Checkout){
+		"live":            func(c *command.Checkout) { c.Mode = holdfast.ModeLive },
+		"another account": func(c *command.Checkout) { c.Account = "acct_other" },
+	} {
+		spec := priced()
+		change(&spec.Checkout)
+		g := newGround(t, spec)
+		money := newBank(g)
+		settlement := money.settlement()
+		s := g.serve(func(c *Config) { c.Payments = settlement })
+		b := newBrowser(t)
+		h := b.api(s, "POST", "/api/v1/events/evening/holds", holdIn{Best: &bestIn{Count: 1}}).want(201).hold()
+		if a := b.api(s, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"}).want(503); a.code() != errNoPayments.code {
+			t.Errorf("%s: %s", what, a.body)
+		}
+		if n := len(money.Books()); n != 0 {
+			t.Errorf("%s: %d payments were made", what, n)
+		}
+	}
+}
+
+// TestABuyersPollsMakeNoPayments: how often somebody asks how it went, the provider is asked for one reading each time, and not to make
+// the payment again, which would come before captures in the budget.
+func TestABuyersPollsMakeNoPayments(t *testing.T) {
+	g := newGround(t, priced())
+	money := newBank(g)
+	settlement := money.settlement()
+	s := g.serve(func(c *Config) { c.Payments = settlement })
+	b := newBrowser(t)
+	h := b.api(s, "POST", "/api/v1/events/evening/holds", holdIn{Best: &bestIn{Count: 1}}).want(201).hold()
+	var c checkoutOut
+	b.api(s, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"}).want(200).into(&c)
+	before := money.Counts()
+	for range 5 {
+		var k confirmOut
+		if b.api(s, "POST", "/api/v1/holds/"+h.ID+"/confirm", nil).want(200).into(&k); k.State != "pending" {
+			t.Errorf("%+v", k)
+		}
+	}
+	if after := money.Counts(); after.Replayed != before.Replayed || after.Requests != before.Requests+5 {
+		t.Errorf("before five polls %+v, behind them %+v", before, after)
+	}
+}
+
+func TestTheMemoryOfReferencesIsBounded(t *testing.T) {
+	var r refMemory
+	for n := range uint32(3 * refsMax) {
+		r.keep(attemptName{attempt: holdfast.Attempt(n)}, "pi")
+	}
+	_, first := r.of(attemptName{attempt: 0})
+	_, last := r.of(attemptName{attempt: 3*refsMax - 1})
+	if n := len(r.young) + len(r.old); n > 2*refsMax || first || !last {
+		t.Errorf("%d references; the first is there: %t, the last: %t", n, first, last)
+	}
+}
+
 // countedKeys counts the keys under which people are kept.
 type countedKeys struct {
 	*client.Client
@@ -240,5 +300,43 @@ func TestAProvidersFailuresAreSaidInTheShopsWords(t *testing.T) {
 	}
 	if err := errors.New("x"); sayPayment(err) != err {
 		t.Error("what the provider did not say is changed")
+	}
+}
+
+// slow is a settlement whose provider takes its time.
+type slow struct {
+	Payments
+	clock *movable
+}
+
+func (s slow) Begin(ctx context.Context, p PaymentBegin) (string, error) {
+	s.clock.advance(4 * time.Second)
+	return s.Payments.Begin(ctx, p)
+}
+
+func (s slow) Look(ctx context.Context, event client.EventRef, h client.Hold, since time.Time) (PaymentVerdict, error) {
+	s.clock.advance(4 * time.Second)
+	return s.Payments.Look(ctx, event, h, since)
+}
+
+// TestWhatIsLeftIsSaidAfterTheProviderAnswered: the countdown on the page never shows time that passed while the provider
+// was asked.
+func TestWhatIsLeftIsSaidAfterTheProviderAnswered(t *testing.T) {
+	spec := priced()
+	spec.Rules.PayWindowMs = 10_000
+	g := newGround(t, spec)
+	settlement := newBank(g).settlement()
+	s := g.serve(func(c *Config) { c.Payments = slow{settlement, g.clock} })
+	b := newBrowser(t)
+	h := b.api(s, "POST", "/api/v1/events/evening/holds", holdIn{Seats: []holdfast.SeatIndex{2}}).want(201).hold()
+	var c checkoutOut
+	b.api(s, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"}).want(200).into(&c)
+	if c.RemainingMs > 6000 || c.RemainingMs < 4000 {
+		t.Errorf("of 10 s, 4 s after the payment began, %d ms are left", c.RemainingMs)
+	}
+	var k confirmOut
+	b.api(s, "POST", "/api/v1/holds/"+h.ID+"/confirm", nil).want(200).into(&k)
+	if k.State != "pending" || k.RemainingMs > 6000 { // the shard's clock stood still
+		t.Errorf("4 s later: %+v", k)
 	}
 }

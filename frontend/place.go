@@ -213,6 +213,20 @@ func (s *Server) reissue(w http.ResponseWriter, r *http.Request, q *placeRequest
 // else now.
 func (s *Server) advance(ctx context.Context, q *placeRequest) (st standing, changed bool, err error) {
 	st = stand(q.room.board.line.Load(), &q.token)
+	before, over := q.token, q.room.over(s.now())
+	if before.State != tokenAdmitted && over {
+		st, err = s.outcome(ctx, q, st)
+		return st, false, err
+	}
+	if st.state == holdfast.PlaceAdmitted {
+		if st, err = s.inside(ctx, q, st); err != nil || over {
+			return st, false, err
+		}
+		if st.state == holdfast.PlaceCalled {
+			// What they had inside is over, and it is their turn again.
+			q.token.State, q.token.Position = tokenDeferred, st.position
+		}
+	}
 	switch st.state {
 	case holdfast.PlaceCalled:
 		// It matters: the signature is checked, and the shard checks the path.
@@ -220,15 +234,14 @@ func (s *Server) advance(ctx context.Context, q *placeRequest) (st standing, cha
 			return st, false, err
 		}
 		st, err = s.redeem(ctx, q, st)
-	case holdfast.PlaceAdmitted:
-		st, err = s.inside(ctx, q, st)
-	default:
-		if q.token.State == tokenListed {
+	case holdfast.PlaceWaiting, holdfast.PlaceDeferred:
+		if before.State == tokenListed {
 			st, err = s.offered(ctx, q, st)
 		}
-		return st, false, err
+		if before.State != tokenAdmitted {
+			return st, false, err
+		}
 	}
-	before := q.token
 	switch st.state {
 	case holdfast.PlaceAdmitted, holdfast.PlaceOffered:
 		q.token.State = tokenAdmitted
@@ -236,6 +249,24 @@ func (s *Server) advance(ctx context.Context, q *placeRequest) (st standing, cha
 		q.token.State, q.token.Position = tokenDeferred, st.position
 	}
 	return st, before.State != q.token.State || before.Position != q.token.Position, err
+}
+
+// over reports whether nobody is called any more, for good.
+func (c *room) over(now time.Time) bool {
+	v := c.board.glance(now)
+	return v.sale == holdfast.SaleClosed || v.line != nil && v.line.state == holdfast.LineOver
+}
+
+// outcome asks what became of a place in the end: from the feed alone that cannot be told.
+func (s *Server) outcome(ctx context.Context, q *placeRequest, st standing) (standing, error) {
+	place, err := s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
+	if errors.Is(err, holdfast.NotFound) {
+		return st, errTokenInvalid
+	} else if err != nil {
+		return st, err
+	}
+	st.state, st.position = place.State, place.Position
+	return st, nil
 }
 
 // redeem asks the shard to let the visitor in.

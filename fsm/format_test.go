@@ -20,7 +20,7 @@ import (
 // Beside it stands what was in it, in words, so that nothing is read as something else that is written back the same.
 // When queries answer with more than they did, write the words again with -rewrite-payments, and read the diff.
 func TestTheFormatStaysReadable(t *testing.T) {
-	file, words := filepath.Join("testdata", "format-2.snapshot"), filepath.Join("testdata", "format-2.txt")
+	file, words := filepath.Join("testdata", "format-2.snapshot"), filepath.Join("testdata", "format-2.words")
 	kept, err := os.ReadFile(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		kept = snapshot(t, aCrowdMuddle(t, 5, 260).m)

@@ -67,7 +67,7 @@ func (m *Machine) forgetPersonOf(hold holdfast.HoldID) {
 // letGo forgets the person behind a hold that is gone for good. One that a late payment may still rescue becomes an
 // order, and its buyer gets a mail.
 func (m *Machine) letGo(hold holdfast.HoldID) {
-	if m.findPerson(hold) != 0 && m.findHold(hold) == 0 && m.hopeOf(hold) == 0 {
+	if m.byPerson.len() > 0 && m.findPerson(hold) != 0 && m.findHold(hold) == 0 && m.hopeOf(hold) == 0 {
 		m.forgetPersonOf(hold)
 	}
 }

@@ -27,9 +27,9 @@ const (
 	earlyShare    = 40 // are in line before the draw
 	clickShare    = 30 // choose seats on the map: the front rows, like everybody
 	generalShare  = 20 // want to stand
-	leaveShare    = 6  // give their hold back
-	vanishShare   = 6  // close the page: their hold lapses
-	abandonShare  = 6  // begin to pay, and close the page then
+	leaveShare    = 8  // give their hold back
+	vanishShare   = 4  // close the page: their hold lapses
+	abandonShare  = 4  // begin to pay, and close the page then
 	declineShare  = 10 // have their first card declined
 	actionShare   = 5  // are sent to their bank's page
 	refuseShare   = 20 // of those say no there, and do not come back
@@ -41,10 +41,11 @@ const (
 	comeBackMin   = 100 * time.Millisecond // to look again for seats that are in other hands
 	comeBackMax   = 500 * time.Millisecond
 	rounds        = 3               // of looking for all that one would take
-	reloads       = 4               // everybody reloads the page so many times as often as it asks for
+	reloads       = 2               // everybody reloads the page so many times as often as it asks for
 	reloadMin     = time.Second     // but not more often than that
-	stayMin       = 5 * time.Second // how long somebody stays in line who is told that hardly anything will be left
-	stayMax       = 12 * time.Second
+	openingMax    = 2 * time.Second // and everybody who waits for the opening does within this time after it
+	stayMin       = 3 * time.Second // how long somebody stays in line who is told that hardly anything will be left
+	stayMax       = 8 * time.Second
 	buyerPatience = 30 * time.Second // with a system that does not answer
 	linePatience  = 5 * time.Minute  // with a line that does not move
 )
@@ -114,7 +115,12 @@ type crowd struct {
 
 // liveCounts are for who watches.
 type liveCounts struct {
-	arrived, inLine, inside, soldSeats, acked atomic.Int64
+	arrived, inLine, inside, acked atomic.Int64
+	orders, paidMinor              atomic.Int64 // that buyers were told of
+}
+
+func (c *liveCounts) paid(currency holdfast.Currency) string {
+	return formatMinor(c.paidMinor.Load(), currency)
 }
 
 // holdSample is one Hold: when it was asked for, and how long the answer took.
@@ -161,7 +167,7 @@ func (w *crowd) run(ctx context.Context) {
 			}
 			w.live.arrived.Add(1)
 			how := b.visit(ctx)
-			if (how == gaveUp || how == soldOut || how == discouraged) && !b.chance(closeShare) {
+			if how == discouraged || (how == gaveUp || how == soldOut) && !b.chance(closeShare) {
 				how = b.goHome(ctx, how)
 			}
 			w.leave(how)
@@ -303,7 +309,7 @@ func (b *buyer) queue(ctx context.Context) ending {
 		case now.Sub(hopeless) > stay:
 			return discouraged
 		}
-		if time.Now().After(deadline) || !pause(ctx, max(time.Duration(place.NextPollMs)*time.Millisecond/reloads, reloadMin)) {
+		if time.Now().After(deadline) || !b.idle(ctx, max(time.Duration(place.NextPollMs)*time.Millisecond/reloads, reloadMin)) {
 			return dropped
 		}
 		if err := b.ask(ctx, func(ctx context.Context) (err error) { place, err = b.Place(ctx); return err }); err != nil {
@@ -311,6 +317,25 @@ func (b *buyer) queue(ctx context.Context) ending {
 		}
 	}
 	return stillHere
+}
+
+// idle waits between two polls. At the opening everybody reloads, whatever the page asked for.
+func (b *buyer) idle(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-b.opened:
+		return pause(ctx, d)
+	default:
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-b.opened:
+		return pause(ctx, b.sometime(openingMax))
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // given notes a place that was given out.
@@ -341,91 +366,6 @@ func (b *buyer) goHome(ctx context.Context, how ending) ending {
 		return b.noAnswer(err, how)
 	}
 	return how
-}
-
-// find looks for seats: first what the buyer likes, then what there is, and again when something may come back.
-func (b *buyer) find(ctx context.Context) (heldUnits, ending) {
-	count := []int{1, 2, 2, 2, 2, 3, 4, 4}[b.rng.IntN(8)]
-	how := soldOut
-	for range rounds {
-		how = soldOut
-		for _, want := range b.wishes(count) {
-			hold, no := b.take(ctx, want)
-			switch {
-			case no == stillHere || no == dropped || no == shownOut:
-				return hold, no
-			case no == gaveUp:
-				how = gaveUp // some seats that were not to be had may return
-			}
-		}
-		if how == soldOut {
-			break
-		}
-		if !pause(ctx, comeBackMin+b.sometime(comeBackMax-comeBackMin)) {
-			return heldUnits{}, dropped
-		}
-	}
-	return heldUnits{}, how
-}
-
-// take asks for one wish, and for what the answer offers in its place: stillHere says that it was had, soldOut that it is
-// sold, gaveUp that it is in other hands.
-func (b *buyer) take(ctx context.Context, want visitor.Want) (heldUnits, ending) {
-	for first := true; ; first = false {
-		hold, err := b.hold(ctx, want)
-		var no *visitor.Problem
-		switch {
-		case err == nil:
-			return hold, stillHere
-		case !errors.As(err, &no):
-			return hold, dropped
-		case no.Code == holdfast.SessionRequired.String():
-			return hold, shownOut
-		case no.Code == holdfast.SoldOut.String() || no.Code == holdfast.SeatNotForYou.String() || no.Code == holdfast.SeatSold.String():
-			return hold, soldOut
-		case !first || len(want.Seats) == 0 || len(no.Near) != len(want.Seats):
-			return hold, gaveUp
-		}
-		want = visitor.Want{Seats: no.Near}
-	}
-}
-
-// wishes are what the buyer asks for, one after the other: what they like best, the same number anywhere, and fewer.
-func (b *buyer) wishes(count int) (wants []visitor.Want) {
-	stand := func(count int) {
-		for _, i := range b.rng.Perm(len(b.general)) {
-			wants = append(wants, visitor.Want{General: &visitor.General{Section: int(b.general[i]), Count: count}})
-		}
-	}
-	best := func(count int, tier *int, apart bool) {
-		wants = append(wants, visitor.Want{Best: &visitor.Best{Count: count, Tier: tier, Apart: apart}})
-	}
-	switch kind := b.rng.IntN(100); {
-	case kind < clickShare && len(b.rows) > 0:
-		wants = append(wants, b.click(count))
-	case kind < clickShare+generalShare:
-		stand(count)
-	default:
-		tier := b.rng.IntN(len(b.event.Spec.Tiers))
-		best(count, &tier, false)
-	}
-	best(count, nil, false)
-	for ; count > 0; count /= 2 {
-		best(count, nil, true)
-		stand(count)
-	}
-	return wants
-}
-
-// click chooses seats side by side on the map. The nearer to the front a row is, the more want it.
-func (b *buyer) click(count int) (want visitor.Want) {
-	r := b.rows[int(float64(len(b.rows))*b.rng.Float64()*b.rng.Float64())]
-	count = min(count, r.seats)
-	from := uint32(r.first) + uint32(b.rng.IntN(r.seats-count+1))
-	for i := range count {
-		want.Seats = append(want.Seats, from+uint32(i))
-	}
-	return want
 }
 
 func (b *buyer) hold(ctx context.Context, want visitor.Want) (hold heldUnits, err error) {

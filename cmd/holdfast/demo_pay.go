@@ -138,7 +138,8 @@ func (b *buyer) tell(hold heldUnits, c visitor.Checkout, order string) ending {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.told = append(b.told, t)
-	b.live.soldSeats.Add(int64(len(hold.Seats)))
+	b.live.orders.Add(1)
+	b.live.paidMinor.Add(t.Amount.AmountMinor)
 	return bought
 }
 

@@ -55,9 +55,9 @@ func bankOf(seed uint64) sandbox.Config {
 		RefundAfter: time.Second, Webhooks: sandbox.Webhooks{Spread: 300 * time.Millisecond, DuplicatesPerMille: 50, LostPerMille: 20}}
 }
 
-// startShop starts the sandbox and the frontends of a cluster, with their files in dir. mailConfig says how mails go; empty:
-// none goes.
-func startShop(ctx context.Context, dir string, cluster *localCluster, bank sandbox.Config, mailConfig string) (s *shop, err error) {
+// startShop starts the sandbox and the frontends of a cluster, with their files in dir, and waits until they show the event.
+// mailConfig says how mails go; empty: none goes.
+func startShop(ctx context.Context, dir string, cluster *localCluster, event string, bank sandbox.Config, mailConfig string) (s *shop, err error) {
 	ports, err := freePorts(shopFrontends)
 	if err != nil {
 		return nil, err
@@ -94,7 +94,7 @@ func startShop(ctx context.Context, dir string, cluster *localCluster, bank sand
 		}
 		s.frontends = append(s.frontends, m)
 	}
-	return s, s.ready(ctx)
+	return s, s.ready(ctx, event)
 }
 
 func randomHex() string {
@@ -142,12 +142,12 @@ func (s *shop) openBank(cfg sandbox.Config, keys shopKeys) (err error) {
 	return err
 }
 
-// ready waits until all frontends serve.
-func (s *shop) ready(ctx context.Context) error {
+// ready waits until all frontends serve and show the event: a member that they ask may not have heard of it yet.
+func (s *shop) ready(ctx context.Context, event string) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	for i, address := range s.addresses {
-		for !serves(ctx, address) {
+		for !serves(ctx, address+"/readyz") || !serves(ctx, address+"/api/v1/events/"+event) {
 			if m := s.frontends[i]; !m.running() {
 				return fmt.Errorf("%s ended by itself; its log ends with:\n%s", m.name, m.lastWords())
 			}
@@ -159,23 +159,8 @@ func (s *shop) ready(ctx context.Context) error {
 	return nil
 }
 
-// knows waits until all frontends show an event: members hear of a new one a moment after it was made.
-func (s *shop) knows(ctx context.Context, event string) error {
-	ctx, cancel := context.WithTimeout(ctx, startPatience)
-	defer cancel()
-	for _, address := range s.addresses {
-		for !answers(ctx, address+"/e/"+event) {
-			if !pause(ctx, 100*time.Millisecond) {
-				return &holdfast.Error{Kind: holdfast.Unavailable, Op: "start", Message: "a frontend does not know the event", Err: ctx.Err()}
-			}
-		}
-	}
-	return nil
-}
-
-func serves(ctx context.Context, address string) bool { return answers(ctx, address+"/readyz") }
-
-func answers(ctx context.Context, url string) bool {
+// serves reports whether a page is there.
+func serves(ctx context.Context, url string) bool {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false
