@@ -4,8 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,50 +22,27 @@ import (
 type Settlement struct {
 	client   *client.Client
 	provider payment.Provider
-	worker   atomic.Pointer[settle.Worker] // nil: the provider has not answered yet
+	worker   *settle.Worker
 	public   PaymentPublic
+	log      *slog.Logger
+	refs     refMemory
 }
 
-// NewSettlement puts a worker behind a checkout. public is what browsers are told. Without a worker nothing can be paid
-// until Work brings one.
+// NewSettlement puts a worker behind a checkout. public is what browsers are told.
 func NewSettlement(c *client.Client, p payment.Provider, w *settle.Worker, public PaymentPublic) *Settlement {
 	public.TestMode = p.Mode() != holdfast.ModeLive
-	m := &Settlement{client: c, provider: p, public: public}
-	m.worker.Store(w)
-	return m
+	return &Settlement{client: c, provider: p, worker: w, public: public, log: w.Logger()}
 }
 
-// Work brings the worker.
-func (m *Settlement) Work(w *settle.Worker) { m.worker.Store(w) }
-
-// Collectors are the worker's counters for a scraper, as soon as there is one.
-func (m *Settlement) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{lateCounters{m}}
-}
-
-// lateCounters describes nothing beforehand, so that the worker may come later.
-type lateCounters struct{ m *Settlement }
-
-func (lateCounters) Describe(chan<- *prometheus.Desc) {}
-
-func (l lateCounters) Collect(all chan<- prometheus.Metric) {
-	if w := l.m.worker.Load(); w != nil {
-		for _, c := range w.Collectors() {
-			c.Collect(all)
-		}
-	}
-}
+// Collectors are the worker's counters for a scraper.
+func (m *Settlement) Collectors() []prometheus.Collector { return m.worker.Collectors() }
 
 // Public says what browsers need to know of the provider.
 func (m *Settlement) Public() PaymentPublic { return m.public }
 
 // Begin makes the provider's payment for an attempt, or finds it, and notes its reference in the shard.
 func (m *Settlement) Begin(ctx context.Context, b PaymentBegin) (clientSecret string, err error) {
-	w := m.worker.Load()
-	if w == nil {
-		return "", errNoPayments
-	}
-	p, _, err := m.create(ctx, w, b)
+	p, _, err := m.create(ctx, b)
 	if err != nil {
 		return "", sayPayment(err)
 	}
@@ -78,16 +56,56 @@ func (m *Settlement) Begin(ctx context.Context, b PaymentBegin) (clientSecret st
 	if err := m.client.AttachPayment(ctx, ref); err != nil {
 		return "", err
 	}
+	m.refs.keep(attemptName{b.Hold, b.Attempt}, p.Ref)
 	return p.ClientSecret.Reveal(), nil
 }
 
+// refMemory remembers what payments attempts have, so that a buyer's polls read one payment each and make none. It forgets
+// the older half when it is full; what is forgotten is found by making it again.
+type refMemory struct {
+	mu         sync.Mutex
+	young, old map[attemptName]payment.Ref
+}
+
+type attemptName struct {
+	hold    holdfast.HoldID
+	attempt holdfast.Attempt
+}
+
+const refsMax = 1 << 15 // of either half
+
+func (r *refMemory) keep(name attemptName, ref payment.Ref) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.young == nil || len(r.young) >= refsMax {
+		r.young, r.old = map[attemptName]payment.Ref{}, r.young
+	}
+	r.young[name] = ref
+}
+
+func (r *refMemory) of(name attemptName) (payment.Ref, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ref, ok := r.young[name]
+	if !ok {
+		ref, ok = r.old[name]
+	}
+	return ref, ok
+}
+
 // create makes the payment, or finds the one that was made: the key is the attempt's, so there is one.
-func (m *Settlement) create(ctx context.Context, w *settle.Worker, b PaymentBegin) (payment.Payment, client.Identity, error) {
+func (m *Settlement) create(ctx context.Context, b PaymentBegin) (payment.Payment, client.Identity, error) {
 	q, err := m.client.Quote(ctx, b.Event, b.Hold, holdfast.PromoCode{})
 	if err != nil {
 		return payment.Payment{}, client.Identity{}, err
 	}
-	if err := w.Grants().Take(ctx, payment.Creating); err != nil {
+	if account, mode := m.worker.Account(); account != "" && q.Mode != 0 && (q.Mode != mode || q.Account != account) {
+		// The shard would give no seats for it, so no card is asked for.
+		m.log.Error("an event's payments belong to another account or mode than the keys; nobody can pay for it here", "event", b.Event.Name, "event_mode", q.Mode.String(), "event_account", q.Account,
+			"keys_mode", mode.String(), "keys_account", account)
+		return payment.Payment{}, q.Identity, errNoPayments
+	}
+	if err := m.worker.Grants().Take(ctx, payment.Creating); err != nil {
 		return payment.Payment{}, q.Identity, err
 	}
 	p, err := m.provider.Create(ctx, payment.Intent{
@@ -96,17 +114,31 @@ func (m *Settlement) create(ctx context.Context, w *settle.Worker, b PaymentBegi
 	return p, q.Identity, err
 }
 
+// find gives the reference of an attempt's payment: from memory, or by making it again, which finds it.
+func (m *Settlement) find(ctx context.Context, b PaymentBegin) (payment.Ref, client.Identity, error) {
+	name := attemptName{b.Hold, b.Attempt}
+	if ref, ok := m.refs.of(name); ok {
+		event, err := m.client.Locate(ctx, b.Event)
+		if err != nil {
+			return "", client.Identity{}, err
+		}
+		id, err := m.worker.Identity(ctx, event.Shard)
+		return ref, id, err
+	}
+	p, id, err := m.create(ctx, b)
+	if err == nil {
+		m.refs.keep(name, p.Ref)
+	}
+	return p.Ref, id, err
+}
+
 // Look asks the provider how an attempt stands, and lets that decide in the shard.
 func (m *Settlement) Look(ctx context.Context, event client.EventRef, h client.Hold, since time.Time) (PaymentVerdict, error) {
-	w := m.worker.Load()
-	if w == nil {
-		return PaymentVerdict{}, errNoPayments
-	}
-	p, id, err := m.create(ctx, w, PaymentBegin{Event: event, Hold: h.ID, Attempt: h.Attempt, Amount: h.Amount, Since: since})
+	ref, id, err := m.find(ctx, PaymentBegin{Event: event, Hold: h.ID, Attempt: h.Attempt, Amount: h.Amount, Since: since})
 	if err != nil {
 		return PaymentVerdict{}, sayPayment(err)
 	}
-	v, err := w.Look(ctx, p.Ref, id)
+	v, err := m.worker.Look(ctx, ref, id)
 	switch {
 	case err != nil:
 		return PaymentVerdict{}, sayPayment(err)
@@ -131,13 +163,9 @@ func orElse(s, otherwise string) string {
 
 // Hint takes a webhook.
 func (m *Settlement) Hint(ctx context.Context, body []byte, signature string) error {
-	w := m.worker.Load()
-	if w == nil {
-		return errNoPayments // 503: the provider sends it again
-	}
 	ctx, cancel := context.WithTimeout(ctx, hintPatience)
 	defer cancel()
-	return sayPayment(w.Hint(ctx, body, signature))
+	return sayPayment(m.worker.Hint(ctx, body, signature))
 }
 
 // hintPatience is how long a webhook may wait for its commit: the provider sends it again.
@@ -156,6 +184,8 @@ func sayPayment(err error) error {
 	case payment.Limited, payment.Busy:
 		said.message = "many people pay at this moment; nothing was charged, and your seats stay yours: try again"
 		said.retry = max(failure.RetryAfter, time.Second)
+	case payment.Invalid, payment.WrongAccount, payment.Reused, payment.Missing, payment.WrongState:
+		said.message = "this cannot be paid here at the moment; nothing was charged that would not go back, and your seats stay yours until their time is over"
 	case payment.Forged:
 		said = &refusal{http.StatusBadRequest, "payment_forged", "the signature is wrong", "", 0}
 	}
