@@ -27,7 +27,7 @@ func (b *buyer) pay(ctx context.Context, hold heldUnits) ending {
 	key, sent := visitor.NewKey(), time.Now()
 	var c visitor.Checkout
 	who := visitor.Buyer{Mail: fmt.Sprintf("buyer-%d@example.org", b.number), Name: fmt.Sprintf("Buyer %d", b.number)}
-	err := b.ask(ctx, func(ctx context.Context) (err error) {
+	err := b.claim(ctx, func(ctx context.Context) (err error) {
 		sent = time.Now()
 		c, err = b.Checkout(ctx, key, hold.ID, who)
 		return err
