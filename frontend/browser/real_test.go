@@ -77,7 +77,7 @@ func TestAFrontendThatDiesBetweenHoldAndCheckoutLosesNothing(t *testing.T) {
 	back := s.kill("f1")
 	v.base = s.Addresses[1] // as a balancer does: cookies do not know ports
 	v.open("/e/rows/checkout")
-	v.shoot("real-other-frontend")
+	v.look("real-other-frontend")
 	if held := v.text("#checkout"); !strings.Contains(held, "Stalls, row A, seat 1") {
 		t.Errorf("the other frontend shows %q", held)
 	}
@@ -140,7 +140,7 @@ func TestTheCardsOfTheBank(t *testing.T) {
 		}
 		v.payWith("pm_card_visa_chargeDeclined", "ada@example.org")
 		v.untilText("it is declined", "#pay-said", "declined")
-		v.shoot("real-declined")
+		v.look("real-declined")
 		v.do("another card", chromedp.Click(chromedp.CSS(`#pay input[value=pm_card_visa]`)), chromedp.Click(chromedp.CSS(`#pay button.large`)),
 			chromedp.WaitVisible(chromedp.CSS(".ticket")))
 		v.wellBehaved()
@@ -153,7 +153,7 @@ func TestTheCardsOfTheBank(t *testing.T) {
 		v.payWith("pm_card_authenticationRequired", "ada@example.org")
 		v.until("the bank's page", `location.origin === '`+s.Sandbox+`'`)
 		v.do("say yes", chromedp.WaitVisible(chromedp.CSS("button[value=yes]")))
-		v.shoot("real-bank")
+		v.look("real-bank")
 		v.do("say yes", chromedp.Click(chromedp.CSS("button[value=yes]")), chromedp.WaitVisible(chromedp.CSS(".ticket")))
 		v.wellBehaved()
 	})
@@ -165,7 +165,7 @@ func TestTheCardsOfTheBank(t *testing.T) {
 		v.payWith("pm_card_authenticationRequired", "ada@example.org")
 		v.until("the bank's page", `location.origin === '`+s.Sandbox+`'`)
 		v.do("say no", chromedp.Click(chromedp.CSS("button[value=no]")), chromedp.WaitVisible(chromedp.CSS("#pay-again")))
-		v.shoot("real-refused-at-bank")
+		v.look("real-refused-at-bank")
 		v.do("another card", chromedp.Click(chromedp.CSS(`#pay-again input[value=pm_card_visa]`)), chromedp.Click(chromedp.CSS(`#pay-again button.large`)),
 			chromedp.WaitVisible(chromedp.CSS(".ticket")))
 		v.wellBehaved()
@@ -194,7 +194,7 @@ func TestAnOrderSaysWhatBecameOfItsMoney(t *testing.T) {
 	v.untilText("it is paid", "h1", "Your tickets")
 	s.must("order", "refund", "rows", order)
 	v.reloadUntil("the refund is said", "h1", "This order was refunded")
-	v.shoot("real-refunded")
+	v.look("real-refunded")
 	if page := v.text("main"); !strings.Contains(page, "€20.00 goes back to you") {
 		t.Errorf("the page says %q", page)
 	}
@@ -205,7 +205,7 @@ func TestAnOrderSaysWhatBecameOfItsMoney(t *testing.T) {
 	other.untilText("it is paid", "h1", "Your tickets")
 	s.dispute(dir)
 	other.reloadUntil("the dispute is said", "h1", "This order is disputed")
-	other.shoot("real-disputed")
+	other.look("real-disputed")
 }
 
 // dispute lets the sandbox's bank dispute the one payment that is captured and not refunded.
@@ -274,15 +274,15 @@ func TestSoldOutLeadsToTheWaitingListAndItsOffer(t *testing.T) {
 	order := first.buy("pm_card_visa", "ada@example.org")
 	second.open("/e/pair")
 	second.reloadUntil("sold out is said", "main", "Every seat is sold")
-	second.shoot("real-sold-out")
+	second.look("real-sold-out")
 	second.open("/e/pair/returns")
-	second.shoot("real-returns")
+	second.look("real-returns")
 	second.do("join the waiting list", chromedp.Click(chromedp.CSS(`form[action$="/returns"] button.main`)))
 	second.untilText("it is said", "main", "You are next")
-	second.shoot("real-returns-joined")
+	second.look("real-returns-joined")
 	s.must("order", "refund", "pair", order)
 	second.reloadUntil("the offer", "main", "These seats are offered to you")
-	second.shoot("real-offer")
+	second.look("real-offer")
 	second.do("take it", chromedp.Click(chromedp.CSS(`.turn a.main`)), chromedp.WaitVisible(chromedp.CSS("#pay")))
 	second.payWith("pm_card_visa", "bob@example.org")
 	second.do("the tickets", chromedp.WaitVisible(chromedp.CSS(".tickets .ticket")))
@@ -299,10 +299,10 @@ func TestAHoldThatRunsOutIsSaidByItself(t *testing.T) {
 	v.hold()
 	v.do("go to the checkout", chromedp.Click(chromedp.CSS(`#held a[href$="/checkout"]`)), chromedp.WaitVisible(chromedp.CSS("#pay")))
 	v.untilText("the end of the hold, without a hand", "main", "Your hold ran out")
-	v.shoot("real-lapsed")
+	v.look("real-lapsed")
 	v.open("/e/hasty/line")
 	v.until("nobody else waits, so the turn comes again, and the visitor is in", `document.querySelector('#room a.main[href$="/seats"]')`)
-	v.shoot("real-in-again")
+	v.look("real-in-again")
 	v.do("choose again", chromedp.Click(chromedp.CSS(`#room a.main`)))
 	v.until("the map is to be used", `document.body.dataset.ready === 'seats' && !('readonly' in document.querySelector('#seats').dataset)`)
 	v.wellBehaved()
@@ -336,12 +336,15 @@ func TestThePublicDrawIsVerifiedInTheBrowserAndByTheOperator(t *testing.T) {
 		positions[position] = true
 		v.wellBehaved()
 	}
-	crowd[0].shoot("real-draw")
-	if len(positions) != 3 || !positions["1"] || !positions["2"] || !positions["3"] {
-		t.Errorf("three people have the positions %v", positions)
+	crowd[0].look("real-draw")
+	for position := range positions { // two may share one: then the number decides
+		if position != "1" && position != "2" && position != "3" {
+			t.Errorf("of three people one has position %q", position)
+		}
 	}
-	out := s.must("queue", "verify-draw", "rows")
-	t.Log(out)
+	if out := s.must("queue", "verify-draw", "rows"); !strings.Contains(out, "the draw holds") {
+		t.Errorf("the operator's verification says %s", out)
+	}
 	record, err := http.Get(s.Addresses[0] + "/api/v1/events/rows/draw")
 	if err != nil {
 		t.Fatal(err)
@@ -380,7 +383,7 @@ func TestTheWaitingRoomSaysWithinTwoSecondsWhatHappens(t *testing.T) {
 		}
 	}
 	within("the pause is said", `document.querySelector('#room .notice')?.textContent.includes('paused')`, func() { s.must("queue", "pause", "rows") })
-	v.shoot("real-paused")
+	v.look("real-paused")
 	within("its end is said", `!document.querySelector('#room .notice')`, func() { s.must("queue", "resume", "rows") })
 	leader := s.leader("rows")
 	var goOn []func()
@@ -390,7 +393,7 @@ func TestTheWaitingRoomSaysWithinTwoSecondsWhatHappens(t *testing.T) {
 			goOn = append(goOn, s.stall(member))
 		}
 	})
-	v.shoot("real-leaderless")
+	v.look("real-leaderless")
 	for _, f := range goOn {
 		f()
 	}
@@ -433,7 +436,7 @@ func TestAnOrderIsFoundByMail(t *testing.T) {
 	stranger.untilText("it is refused", ".wrong", "not a mail address")
 	stranger.do("ask", chromedp.SetValue(chromedp.CSS("#mail"), "ada@example.org"), chromedp.Click(chromedp.CSS("form button.main")))
 	stranger.untilText("where to look is said", ".notice", "Look into your mail")
-	stranger.shoot("real-find")
+	stranger.look("real-find")
 	var link string
 	s.until("a mail with a link to the order", func() bool {
 		for _, m := range s.mails.Mails() {

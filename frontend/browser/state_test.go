@@ -18,10 +18,6 @@ func TestEveryStateIsAccessible(t *testing.T) {
 	if *axe == "" {
 		t.Skip("-axe does not say where axe.min.js is: .ci/browser does")
 	}
-	script, err := os.ReadFile(*axe)
-	if err != nil {
-		t.Fatal(err)
-	}
 	_, url := shop(t)
 	dark := desk
 	dark.dark = true
@@ -30,7 +26,7 @@ func TestEveryStateIsAccessible(t *testing.T) {
 		for _, state := range sample.All() {
 			v.open("/state/" + state.Name)
 			v.shoot("state-" + state.Name)
-			for _, found := range v.violations(string(script)) {
+			for _, found := range v.violations() {
 				t.Errorf("%s at %s (dark: %t): %s", state.Name, s.name, s.dark, found)
 			}
 			v.faults = nil // samples name servers that are not there
@@ -44,24 +40,36 @@ func TestTheSeatMapIsAccessible(t *testing.T) {
 	if *axe == "" {
 		t.Skip("-axe does not say where axe.min.js is: .ci/browser does")
 	}
-	script, err := os.ReadFile(*axe)
-	if err != nil {
-		t.Fatal(err)
-	}
 	v := visit(t, address(t), phone)
 	v.joinAndWait()
 	v.openSection()
 	v.do("hold a seat", chromedp.Click(chromedp.CSS(".plan .seat.free")))
 	v.until("it is held", `!document.querySelector('#held').hidden`)
-	for _, found := range v.violations(string(script)) {
+	for _, found := range v.violations() {
 		t.Error(found)
 	}
 }
 
-// violations gives what axe-core finds that is serious or critical.
-func (v *visitor) violations(script string) (found []string) {
+// look takes a picture of a page, and lets axe-core look at it, where there is one.
+func (v *visitor) look(name string) {
 	v.t.Helper()
-	eval[string](v, script+";''")
+	v.shoot(name)
+	if *axe == "" {
+		return
+	}
+	for _, found := range v.violations() {
+		v.t.Errorf("%s: %s", name, found)
+	}
+}
+
+// violations gives what axe-core finds that is serious or critical.
+func (v *visitor) violations() (found []string) {
+	v.t.Helper()
+	script, err := os.ReadFile(*axe)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	eval[string](v, string(script)+";''")
 	report := eval[string](v, `axe.run({runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice']}).then(r => JSON.stringify(r.violations.map(v => ({id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.map(n => n.html.slice(0, 160) + ' ' + (n.any[0]?.message || ''))}))))`)
 	var violations []struct {
 		ID, Impact, Help string

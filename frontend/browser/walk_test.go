@@ -16,20 +16,20 @@ func TestABuyerGetsATicket(t *testing.T) {
 			v := visit(t, address(t), s)
 			v.joinAndWait()
 			v.openSection()
-			v.shoot("walk-4-section")
+			v.look("walk-4-section")
 			v.do("press a free seat", chromedp.Click(chromedp.CSS(".plan .seat.free")))
 			v.until("the seat is held", `!document.querySelector('#held').hidden && document.querySelectorAll('.plan .seat.mine').length === 1`)
 			v.until("the countdown runs", `/^\d+:\d\d$/.test(document.querySelector('#held .left').textContent)`)
-			v.shoot("walk-5-hold")
+			v.look("walk-5-hold")
 			v.wellBehaved()
 			v.do("go to the checkout", chromedp.Click(chromedp.CSS(`#held a[href$="/checkout"]`)), chromedp.WaitVisible(chromedp.CSS("#pay")))
-			v.shoot("walk-6-checkout")
+			v.look("walk-6-checkout")
 			v.do("fill in and pay",
 				chromedp.SendKeys(chromedp.CSS("#mail"), "ada@example.org"),
 				chromedp.SendKeys(chromedp.CSS("#name"), "Ada Lovelace"),
 				chromedp.Click(chromedp.CSS(`#pay button.large`)),
 				chromedp.WaitVisible(chromedp.CSS(".tickets .ticket")))
-			v.shoot("walk-7-ticket")
+			v.look("walk-7-ticket")
 			v.wellBehaved()
 			if where := eval[string](v, `location.pathname`); !strings.HasPrefix(where, "/o/") {
 				t.Errorf("the walk ends at %s, not at an order", where)
@@ -42,17 +42,17 @@ func TestABuyerGetsATicket(t *testing.T) {
 func (v *visitor) joinAndWait() {
 	v.t.Helper()
 	v.open("/e/" + *event)
-	v.shoot("walk-1-event")
+	v.look("walk-1-event")
 	v.wellBehaved()
 	v.do("join the line", chromedp.Click(chromedp.CSS(`form#join button, a.main[href$="/line"], a.main[href$="/seats"]`)))
 	v.until("the waiting room, or the seats", `document.querySelector('#room, #seats') !== null`)
-	v.shoot("walk-2-wait")
+	v.look("walk-2-wait")
 	v.wellBehaved()
 	v.until("it is the visitor's turn", `document.querySelector('#seats, a.main[href$="/seats"], #room form[action$="/line"] button.large') !== null`)
 	v.shoot("walk-3-turn")
 	v.eval("go in, where there is a door", `void document.querySelector('a.main[href$="/seats"], #room form[action$="/line"] button.large')?.click()`)
 	v.until("the seat map is ready", `document.body.dataset.ready === 'seats'`)
-	v.shoot("walk-3-map")
+	v.look("walk-3-map")
 	v.wellBehaved()
 }
 
