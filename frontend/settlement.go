@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,50 +20,25 @@ import (
 type Settlement struct {
 	client   *client.Client
 	provider payment.Provider
-	worker   atomic.Pointer[settle.Worker] // nil: the provider has not answered yet
+	worker   *settle.Worker
 	public   PaymentPublic
 }
 
-// NewSettlement puts a worker behind a checkout. public is what browsers are told. Without a worker nothing can be paid
-// until Work brings one.
+// NewSettlement puts a worker behind a checkout. public is what browsers are told.
 func NewSettlement(c *client.Client, p payment.Provider, w *settle.Worker, public PaymentPublic) *Settlement {
 	public.TestMode = p.Mode() != holdfast.ModeLive
-	m := &Settlement{client: c, provider: p, public: public}
-	m.worker.Store(w)
-	return m
+	return &Settlement{client: c, provider: p, worker: w, public: public}
 }
 
-// Work brings the worker.
-func (m *Settlement) Work(w *settle.Worker) { m.worker.Store(w) }
-
-// Collectors are the worker's counters for a scraper, as soon as there is one.
-func (m *Settlement) Collectors() []prometheus.Collector {
-	return []prometheus.Collector{lateCounters{m}}
-}
-
-// lateCounters describes nothing beforehand, so that the worker may come later.
-type lateCounters struct{ m *Settlement }
-
-func (lateCounters) Describe(chan<- *prometheus.Desc) {}
-
-func (l lateCounters) Collect(all chan<- prometheus.Metric) {
-	if w := l.m.worker.Load(); w != nil {
-		for _, c := range w.Collectors() {
-			c.Collect(all)
-		}
-	}
-}
+// Collectors are the worker's counters for a scraper.
+func (m *Settlement) Collectors() []prometheus.Collector { return m.worker.Collectors() }
 
 // Public says what browsers need to know of the provider.
 func (m *Settlement) Public() PaymentPublic { return m.public }
 
 // Begin makes the provider's payment for an attempt, or finds it, and notes its reference in the shard.
 func (m *Settlement) Begin(ctx context.Context, b PaymentBegin) (clientSecret string, err error) {
-	w := m.worker.Load()
-	if w == nil {
-		return "", errNoPayments
-	}
-	p, _, err := m.create(ctx, w, b)
+	p, _, err := m.create(ctx, b)
 	if err != nil {
 		return "", sayPayment(err)
 	}
@@ -82,12 +56,12 @@ func (m *Settlement) Begin(ctx context.Context, b PaymentBegin) (clientSecret st
 }
 
 // create makes the payment, or finds the one that was made: the key is the attempt's, so there is one.
-func (m *Settlement) create(ctx context.Context, w *settle.Worker, b PaymentBegin) (payment.Payment, client.Identity, error) {
+func (m *Settlement) create(ctx context.Context, b PaymentBegin) (payment.Payment, client.Identity, error) {
 	q, err := m.client.Quote(ctx, b.Event, b.Hold, holdfast.PromoCode{})
 	if err != nil {
 		return payment.Payment{}, client.Identity{}, err
 	}
-	if err := w.Grants().Take(ctx, payment.Creating); err != nil {
+	if err := m.worker.Grants().Take(ctx, payment.Creating); err != nil {
 		return payment.Payment{}, q.Identity, err
 	}
 	p, err := m.provider.Create(ctx, payment.Intent{
@@ -98,15 +72,11 @@ func (m *Settlement) create(ctx context.Context, w *settle.Worker, b PaymentBegi
 
 // Look asks the provider how an attempt stands, and lets that decide in the shard.
 func (m *Settlement) Look(ctx context.Context, event client.EventRef, h client.Hold, since time.Time) (PaymentVerdict, error) {
-	w := m.worker.Load()
-	if w == nil {
-		return PaymentVerdict{}, errNoPayments
-	}
-	p, id, err := m.create(ctx, w, PaymentBegin{Event: event, Hold: h.ID, Attempt: h.Attempt, Amount: h.Amount, Since: since})
+	p, id, err := m.create(ctx, PaymentBegin{Event: event, Hold: h.ID, Attempt: h.Attempt, Amount: h.Amount, Since: since})
 	if err != nil {
 		return PaymentVerdict{}, sayPayment(err)
 	}
-	v, err := w.Look(ctx, p.Ref, id)
+	v, err := m.worker.Look(ctx, p.Ref, id)
 	switch {
 	case err != nil:
 		return PaymentVerdict{}, sayPayment(err)
@@ -131,13 +101,9 @@ func orElse(s, otherwise string) string {
 
 // Hint takes a webhook.
 func (m *Settlement) Hint(ctx context.Context, body []byte, signature string) error {
-	w := m.worker.Load()
-	if w == nil {
-		return errNoPayments // 503: the provider sends it again
-	}
 	ctx, cancel := context.WithTimeout(ctx, hintPatience)
 	defer cancel()
-	return sayPayment(w.Hint(ctx, body, signature))
+	return sayPayment(m.worker.Hint(ctx, body, signature))
 }
 
 // hintPatience is how long a webhook may wait for its commit: the provider sends it again.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +17,6 @@ import (
 	"github.com/holdfast-db/holdfast/frontend/person"
 	"github.com/holdfast-db/holdfast/frontend/settle"
 	"github.com/holdfast-db/holdfast/frontend/statement"
-	"github.com/holdfast-db/holdfast/payment"
 	"github.com/holdfast-db/holdfast/payment/sandbox"
 )
 
@@ -47,47 +45,22 @@ func (f *frontendFlags) settle(cmd *cobra.Command, c *client.Client) (stop func(
 	if err != nil {
 		return nil, err
 	}
-	cfg := settle.Config{Client: c, Provider: p, Name: f.Name, Limits: f.provider.limits(), Carriers: carriers, Logger: f.Logger}
-	worker, err := settle.New(cmd.Context(), cfg)
-	if err != nil && !payment.KindOf(err).Again() { // a wrong key, for example: no time mends it
+	worker, err := settle.New(cmd.Context(), settle.Config{Client: c, Provider: p, Name: f.Name, Limits: f.provider.limits(), Carriers: carriers, Logger: f.Logger})
+	if err != nil {
 		closeCarriers()
 		return nil, err
 	}
-	if err != nil {
-		f.Logger.Error("the payment provider does not answer; this frontend serves without it, and asks again", "err", err)
-	}
-	checkout := frontend.NewSettlement(c, p, worker, f.public())
-	f.Payments = checkout
+	f.Payments = frontend.NewSettlement(c, p, worker, f.public())
 	ctx, cancel := context.WithCancel(context.WithoutCancel(cmd.Context()))
 	var beside sync.WaitGroup
-	beside.Go(func() { f.work(ctx, cfg, worker, checkout) })
+	beside.Go(func() {
+		if err := worker.Run(ctx); err != nil && ctx.Err() == nil {
+			f.Logger.Error("the settlement worker has ended", "err", err)
+		}
+	})
 	sweeper := person.Sweeper{Client: c, Logger: f.Logger}
 	beside.Go(func() { sweeper.Run(ctx) })
-	return func() { cancel(); beside.Wait(); closeCarriers() }, nil
-}
-
-// providerAgain is how long after a provider that did not answer it is asked again.
-const providerAgain = 3 * time.Second
-
-// work runs the worker until ctx ends. A provider that is down when the frontend starts is waited for: the line and the
-// map do not need it.
-func (f *frontendFlags) work(ctx context.Context, cfg settle.Config, worker *settle.Worker, checkout *frontend.Settlement) {
-	for worker == nil {
-		if !pause(ctx, providerAgain) {
-			return
-		}
-		var err error
-		if worker, err = settle.New(ctx, cfg); err != nil {
-			f.Logger.Warn("the payment provider does not answer yet", "err", err)
-			continue
-		}
-		f.Logger.Info("the payment provider answers")
-		checkout.Work(worker)
-	}
-	defer worker.Close()
-	if err := worker.Run(ctx); err != nil && ctx.Err() == nil {
-		f.Logger.Error("the settlement worker has ended", "err", err)
-	}
+	return func() { cancel(); beside.Wait(); worker.Close(); closeCarriers() }, nil
 }
 
 // outbox opens the way for mails. Links to sign in with, and to find orders by, are offered only if mails do go out.
