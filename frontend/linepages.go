@@ -45,9 +45,14 @@ func (g *guest) current() (placeRequest, bool) {
 // standOn is stand for a page: it lets nobody in, since a page may be fetched by whoever looks at links first.
 func (g *guest) standOn(ctx context.Context, q *placeRequest) (standing, error) {
 	st := stand(g.view.line, &q.token)
+	if st.state == holdfast.PlaceAdmitted {
+		// What they had inside may be over, and their turn have come again.
+		var err error
+		if st, err = g.s.inside(ctx, q, st); err != nil || st.state != holdfast.PlaceCalled {
+			return st, err
+		}
+	}
 	switch st.state {
-	case holdfast.PlaceAdmitted:
-		return g.s.inside(ctx, q, st)
 	case holdfast.PlaceCalled:
 		p, err := g.s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
 		if err != nil {

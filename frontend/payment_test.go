@@ -139,6 +139,30 @@ func TestSeatsArePaidFor(t *testing.T) {
 	}
 }
 
+// TestAnEventOfAnotherModeIsNotPaidFor: with test keys nobody's card is asked for an event that sells for real money, nor for one of another
+// account.
+func TestAnEventOfAnotherModeIsNotPaidFor(t *testing.T) {
+	for what, change := range map[string]func(*command.Checkout){
+		"live":            func(c *command.Checkout) { c.Mode = holdfast.ModeLive },
+		"another account": func(c *command.Checkout) { c.Account = "acct_other" },
+	} {
+		spec := priced()
+		change(&spec.Checkout)
+		g := newGround(t, spec)
+		money := newBank(g)
+		settlement := money.settlement()
+		s := g.serve(func(c *Config) { c.Payments = settlement })
+		b := newBrowser(t)
+		h := b.api(s, "POST", "/api/v1/events/evening/holds", holdIn{Best: &bestIn{Count: 1}}).want(201).hold()
+		if a := b.api(s, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"}).want(503); a.code() != errNoPayments.code {
+			t.Errorf("%s: %s", what, a.body)
+		}
+		if n := len(money.Books()); n != 0 {
+			t.Errorf("%s: %d payments were made", what, n)
+		}
+	}
+}
+
 // countedKeys counts the keys under which people are kept.
 type countedKeys struct {
 	*client.Client

@@ -213,9 +213,19 @@ func (s *Server) reissue(w http.ResponseWriter, r *http.Request, q *placeRequest
 // else now.
 func (s *Server) advance(ctx context.Context, q *placeRequest) (st standing, changed bool, err error) {
 	st = stand(q.room.board.line.Load(), &q.token)
-	if q.token.State != tokenAdmitted && q.room.over(s.now()) {
+	before, over := q.token, q.room.over(s.now())
+	if before.State != tokenAdmitted && over {
 		st, err = s.outcome(ctx, q, st)
 		return st, false, err
+	}
+	if st.state == holdfast.PlaceAdmitted {
+		if st, err = s.inside(ctx, q, st); err != nil || over {
+			return st, false, err
+		}
+		if st.state == holdfast.PlaceCalled {
+			// What they had inside is over, and it is their turn again.
+			q.token.State, q.token.Position = tokenDeferred, st.position
+		}
 	}
 	switch st.state {
 	case holdfast.PlaceCalled:
@@ -224,15 +234,14 @@ func (s *Server) advance(ctx context.Context, q *placeRequest) (st standing, cha
 			return st, false, err
 		}
 		st, err = s.redeem(ctx, q, st)
-	case holdfast.PlaceAdmitted:
-		st, err = s.inside(ctx, q, st)
-	default:
-		if q.token.State == tokenListed {
+	case holdfast.PlaceWaiting, holdfast.PlaceDeferred:
+		if before.State == tokenListed {
 			st, err = s.offered(ctx, q, st)
 		}
-		return st, false, err
+		if before.State != tokenAdmitted {
+			return st, false, err
+		}
 	}
-	before := q.token
 	switch st.state {
 	case holdfast.PlaceAdmitted, holdfast.PlaceOffered:
 		q.token.State = tokenAdmitted

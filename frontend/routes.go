@@ -19,6 +19,7 @@ type route struct {
 func (s *Server) routes() []route {
 	return slices.Concat(s.apiRoutes(), s.pageRoutes(), []route{
 		{"POST /webhooks/stripe", keeping, s.webhook},
+		{"POST " + edgePath + "{what}", keeping, s.edgeRequest},
 		{"GET /livez", keeping, s.livez},
 		{"GET /readyz", keeping, s.readyz},
 		{"GET /metrics", keeping, s.metrics.serve},
@@ -98,7 +99,7 @@ func methodsAt(known *http.ServeMux, r *http.Request) string {
 
 // forPeople reports whether the answer is for a browser's window, not for a program.
 func forPeople(r *http.Request) bool {
-	return !strings.HasPrefix(r.URL.Path, "/api/") && !strings.HasPrefix(r.URL.Path, "/webhooks/") && r.URL.Path != "/metrics" &&
+	return !strings.HasPrefix(r.URL.Path, "/api/") && !strings.HasPrefix(r.URL.Path, "/webhooks/") && !strings.HasPrefix(r.URL.Path, edgePath) && r.URL.Path != "/metrics" &&
 		r.URL.Path != "/livez" && r.URL.Path != "/readyz"
 }
 

@@ -75,6 +75,7 @@ const (
 	forTickets     purpose = "ticket"      // MACs of order links
 	forTicketCodes purpose = "ticket code" // seeds of the keys that sign tickets
 	forAddresses   purpose = "address"     // encryption of a mail address that a visitor carries
+	forFleet       purpose = "fleet"       // MACs of what edges ask settlement frontends for
 	forMailLinks   purpose = "mail link"   // MACs of links that prove a mail address
 )
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"time"
 
@@ -22,12 +23,13 @@ type Settlement struct {
 	provider payment.Provider
 	worker   *settle.Worker
 	public   PaymentPublic
+	log      *slog.Logger
 }
 
 // NewSettlement puts a worker behind a checkout. public is what browsers are told.
 func NewSettlement(c *client.Client, p payment.Provider, w *settle.Worker, public PaymentPublic) *Settlement {
 	public.TestMode = p.Mode() != holdfast.ModeLive
-	return &Settlement{client: c, provider: p, worker: w, public: public}
+	return &Settlement{client: c, provider: p, worker: w, public: public, log: w.Logger()}
 }
 
 // Collectors are the worker's counters for a scraper.
@@ -60,6 +62,12 @@ func (m *Settlement) create(ctx context.Context, b PaymentBegin) (payment.Paymen
 	q, err := m.client.Quote(ctx, b.Event, b.Hold, holdfast.PromoCode{})
 	if err != nil {
 		return payment.Payment{}, client.Identity{}, err
+	}
+	if account, mode := m.worker.Account(); account != "" && (q.Mode != mode || q.Account != account) {
+		// The shard would give no seats for it, so no card is asked for.
+		m.log.Error("an event's payments belong to another account or mode than the keys; nobody can pay for it here", "event", b.Event.Name, "event_mode", q.Mode.String(), "event_account", q.Account,
+			"keys_mode", mode.String(), "keys_account", account)
+		return payment.Payment{}, q.Identity, errNoPayments
 	}
 	if err := m.worker.Grants().Take(ctx, payment.Creating); err != nil {
 		return payment.Payment{}, q.Identity, err
@@ -122,6 +130,8 @@ func sayPayment(err error) error {
 	case payment.Limited, payment.Busy:
 		said.message = "many people pay at this moment; nothing was charged, and your seats stay yours: try again"
 		said.retry = max(failure.RetryAfter, time.Second)
+	case payment.Invalid, payment.WrongAccount, payment.Reused, payment.Missing, payment.WrongState:
+		said.message = "this cannot be paid here at the moment; nothing was charged that would not go back, and your seats stay yours until their time is over"
 	case payment.Forged:
 		said = &refusal{http.StatusBadRequest, "payment_forged", "the signature is wrong", "", 0}
 	}

@@ -149,10 +149,12 @@ type result struct {
 	Violations int         `json:"violations"`
 	Unknown    int         `json:"unknown_checks"`
 	// LongestGapMs is how long no command was answered at most after a fault that struck one member.
-	LongestGapMs    int64    `json:"longest_write_gap_ms"`
-	LongestAnyGapMs int64    `json:"longest_write_gap_any_fault_ms"`
-	Found           []string `json:"found,omitempty"` // the first violations
-	Report          string   `json:"report"`
+	LongestGapMs    int64 `json:"longest_write_gap_ms"`
+	LongestAnyGapMs int64 `json:"longest_write_gap_any_fault_ms"`
+	// StallMs is how long the harness itself was held up at most: a computer that has other work makes gaps of its own.
+	StallMs int64    `json:"longest_stall_ms"`
+	Found   []string `json:"found,omitempty"` // the first violations
+	Report  string   `json:"report"`
 }
 
 type struckOut struct {
@@ -177,7 +179,8 @@ func (r *result) print(to io.Writer, form string) error {
 	for _, n := range r.NotRun {
 		fmt.Fprintf(to, "  %-18s not run: %s\n", n.Name, n.Why)
 	}
-	fmt.Fprintf(to, "longest write gap: %d ms after a fault of one member, %d ms after any\n", r.LongestGapMs, r.LongestAnyGapMs)
+	fmt.Fprintf(to, "longest write gap: %d ms after a fault of one member, %d ms after any; the computer itself was held up for %d ms at most\n",
+		r.LongestGapMs, r.LongestAnyGapMs, r.StallMs)
 	fmt.Fprintf(to, "%d violations, %d checks without an answer\nreport: %s\n", r.Violations, r.Unknown, r.Report)
 	for _, f := range r.Found {
 		fmt.Fprintf(to, "  %s\n", f)

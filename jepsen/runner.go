@@ -35,6 +35,7 @@ type runner struct {
 	places    *cluster.Log
 	schedule  *nemesis.Schedule
 	began     time.Time
+	stall     stall
 	binary    string // that all clusters are of
 	lives     int    // clusters so far
 	rounds    int
@@ -75,6 +76,9 @@ func (r *runner) run(ctx context.Context) (_ *result, err error) {
 	if err := cluster.Build(r.binary); err != nil {
 		return nil, err
 	}
+	watching, end := context.WithCancel(ctx)
+	defer end()
+	go r.stall.watch(watching)
 	r.began = time.Now()
 	for done, well := time.Duration(0), true; well && done < r.options.duration && ctx.Err() == nil; {
 		if done, well, err = r.life(ctx, done); err != nil {
@@ -160,7 +164,7 @@ func (r *runner) hurry() float64 {
 	if need <= r.options.duration {
 		return 1
 	}
-	return max(0.2, float64(r.options.duration)/float64(need))
+	return max(0.15, float64(r.options.duration)/float64(need)/2)
 }
 
 // round is one history of every workload. It gives how long it was: it ends early when a member has lost its data for good.
@@ -198,6 +202,9 @@ func (r *runner) round(ctx context.Context, length time.Duration) (_ time.Durati
 	r.measure(env, faults, length)
 	if err := r.cluster.Mend(); err != nil {
 		return length, false, err
+	}
+	if err := ctx.Err(); err != nil {
+		return length, false, err // interrupted: there is nothing to judge
 	}
 	if sick != nil {
 		return length, false, nil
@@ -381,6 +388,7 @@ func (r *runner) finish() error {
 			r.result.NotRun = append(r.result.NotRun, notRunOut{f.Name, "the time was over before its turn"})
 		}
 	}
+	r.result.StallMs = time.Duration(r.stall.longest.Load()).Milliseconds()
 	r.result.Report = filepath.Join(r.options.dir, "report.html")
 	r.describe()
 	return r.page.Save(r.result.Report)

@@ -80,11 +80,16 @@ func TestSecretsComeFromAFileOrTheEnvironment(t *testing.T) {
 		}
 		return path
 	}
+	open := write("open", "sk_test_file\n")
+	if err := os.Chmod(open, 0o640); err != nil {
+		t.Fatal(err)
+	}
 	t.Setenv("PAYMENT_TEST_SECRET", "sk_test_env")
 	for _, c := range []struct{ file, variable, want string }{
 		{write("good", "sk_test_file\n"), "PAYMENT_TEST_SECRET", "sk_test_file"},
 		{"", "PAYMENT_TEST_SECRET", "sk_test_env"},
 		{"", "PAYMENT_TEST_NOTHING", ""},
+		{open, "PAYMENT_TEST_SECRET", ""},
 		{write("empty", "\n"), "PAYMENT_TEST_SECRET", ""},
 		{write("two", "sk_test_a\nsk_test_b\n"), "", ""},
 		{write("large", strings.Repeat("x", 5000)), "", ""},

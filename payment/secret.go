@@ -39,7 +39,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 func (s Secret) LogValue() slog.Value         { return slog.StringValue(s.String()) }
 
 // ReadSecret reads a secret from the file, or from the environment's variable when file is empty. Neither its value
-// nor a part of it is in the error.
+// nor a part of it is in the error. A file that others may read is refused.
 func ReadSecret(file, variable string) (Secret, error) {
 	fail := func(message string, err error) (Secret, error) {
 		return Secret{}, &Error{Kind: Invalid, Op: "read secret", Message: message, Err: err}
@@ -53,6 +53,9 @@ func ReadSecret(file, variable string) (Secret, error) {
 		}
 		if info.Mode().IsRegular() && info.Size() > secretBytesMax {
 			return fail(fmt.Sprintf("%s is larger than %d bytes: is it the right file?", file, secretBytesMax), nil)
+		}
+		if info.Mode().IsRegular() && info.Mode().Perm()&0o077 != 0 {
+			return fail(fmt.Sprintf("%s may be read by others (mode %04o); chmod 600 it", file, info.Mode().Perm()), nil)
 		}
 		raw, err := os.ReadFile(file)
 		if err != nil {

@@ -27,11 +27,11 @@ const (
 	demoSession   = 2 * time.Minute
 	demoIdle      = 5 * time.Second
 	demoCall      = 24 * time.Second // in which a turn waits for a crowd that reloads every few seconds
-	demoCeiling   = 12_000           // sessions at a time
-	demoRate      = 500              // called in a second: as many as two cores sell to
+	demoCeiling   = 4000             // sessions at a time, or four fifths of the buyers if those are more
+	demoRate      = 200              // called in a second, or a thirtieth of the buyers: about as many as two cores sell to
 
 	// lobbyDefault is how long the line is open before the draw.
-	lobbyDefault = 3 * time.Second
+	lobbyDefault = 2 * time.Second
 
 	// down is how long the killed leader stays away: long enough to see the others go on without it.
 	down = 2 * time.Second
@@ -215,8 +215,8 @@ func (f demoFlags) spec() (command.EventSpec, error) {
 	}
 	spec.Rules.HoldTTLMs = uint32(demoHoldTTL / time.Millisecond)
 	spec.Rules.PayWindowMs = uint32(demoPayWindow / time.Millisecond)
-	spec.Line = command.LineRules{Enabled: true, CeilingMax: demoCeiling, RateMax: demoRate, SessionMs: uint32(demoSession / time.Millisecond), IdleMs: uint32(demoIdle / time.Millisecond),
-		CallMs: uint32(demoCall / time.Millisecond)}
+	spec.Line = command.LineRules{Enabled: true, CeilingMax: uint32(max(demoCeiling, f.buyers/5*4)), RateMax: uint32(max(demoRate, f.buyers/30)),
+		SessionMs: uint32(demoSession / time.Millisecond), IdleMs: uint32(demoIdle / time.Millisecond), CallMs: uint32(demoCall / time.Millisecond)}
 	return spec, nil
 }
 

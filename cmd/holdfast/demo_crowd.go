@@ -27,9 +27,9 @@ const (
 	earlyShare    = 40 // are in line before the draw
 	clickShare    = 30 // choose seats on the map: the front rows, like everybody
 	generalShare  = 20 // want to stand
-	leaveShare    = 6  // give their hold back
-	vanishShare   = 6  // close the page: their hold lapses
-	abandonShare  = 6  // begin to pay, and close the page then
+	leaveShare    = 8  // give their hold back
+	vanishShare   = 4  // close the page: their hold lapses
+	abandonShare  = 4  // begin to pay, and close the page then
 	declineShare  = 10 // have their first card declined
 	actionShare   = 5  // are sent to their bank's page
 	refuseShare   = 20 // of those say no there, and do not come back
@@ -167,7 +167,7 @@ func (w *crowd) run(ctx context.Context) {
 			}
 			w.live.arrived.Add(1)
 			how := b.visit(ctx)
-			if (how == gaveUp || how == soldOut || how == discouraged) && !b.chance(closeShare) {
+			if how == discouraged || (how == gaveUp || how == soldOut) && !b.chance(closeShare) {
 				how = b.goHome(ctx, how)
 			}
 			w.leave(how)

@@ -35,6 +35,7 @@ type frontendFlags struct {
 	tlsKey         string
 	publishableKey string
 	mailWay        string
+	settlement     []string
 	mailConfig     string
 	notifyConfig   string
 	settings       string
@@ -83,6 +84,7 @@ What has keys of others (sign-in, shops, captcha, codes, limits, look) stands in
 	flags.StringVar(&f.tlsKey, "tls-key", "", "its key")
 	f.provider.add(c)
 	flags.StringVar(&f.publishableKey, "publishable-key", "", "the provider's public key, which browsers are told")
+	flags.StringSliceVar(&f.settlement, "settlement", nil, "make this an edge without the provider's secret key: ask these frontends, as https://settle-1.internal:8443, for what needs it")
 	flags.StringVar(&f.mailWay, "mail", "", "how mails go out: smtp, through the server of --mail-config; log, which only notes that there was one; none (default: smtp with --mail-config, else none)")
 	flags.StringVar(&f.mailConfig, "mail-config", "", "a file that says through which server mails go")
 	flags.StringVar(&f.notifyConfig, "notify-config", "", "a file that says which webhooks of organizers are told of orders; without it nobody is told")

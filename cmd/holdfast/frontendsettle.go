@@ -37,6 +37,9 @@ func (f *frontendFlags) settle(cmd *cobra.Command, c *client.Client) (stop func(
 	if f.provider.payments == paymentsNone {
 		return func() {}, nil
 	}
+	if len(f.settlement) > 0 {
+		return func() {}, f.edge(cmd)
+	}
 	p, err := f.provider.open(cmd, true)
 	if err != nil {
 		return nil, err
@@ -61,6 +64,21 @@ func (f *frontendFlags) settle(cmd *cobra.Command, c *client.Client) (stop func(
 	sweeper := person.Sweeper{Client: c, Logger: f.Logger}
 	beside.Go(func() { sweeper.Run(ctx) })
 	return func() { cancel(); beside.Wait(); worker.Close(); closeCarriers() }, nil
+}
+
+// edge makes this a frontend without the provider's key: others settle for it.
+func (f *frontendFlags) edge(cmd *cobra.Command) error {
+	if err := f.provider.keyless(cmd); err != nil {
+		return err
+	}
+	public := f.public()
+	public.TestMode = frontend.TestMode(f.publishableKey)
+	edge, err := frontend.NewEdge(f.Secret, f.settlement, public)
+	if err != nil {
+		return usage(cmd, "--settlement: %v", err)
+	}
+	f.Payments = edge
+	return nil
 }
 
 // outbox opens the way for mails. Links to sign in with, and to find orders by, are offered only if mails do go out.

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -15,7 +16,7 @@ import (
 
 func (a *app) orderCommand() *cobra.Command {
 	c := &cobra.Command{Use: "order", Short: "Look at orders, find them, refund them"}
-	c.AddCommand(a.orderShow(), a.orderList(), a.orderFind(), a.orderRefund())
+	c.AddCommand(a.orderShow(), a.orderList(), a.orderFind(), a.orderRefund(), a.orderInvoice())
 	return c
 }
 
@@ -217,14 +218,16 @@ func (o ordersOut) table(w io.Writer) {
 }
 
 func (a *app) orderFind() *cobra.Command {
-	var contact, payment, buyer string
+	var contact, payment, buyer, keys string
+	var mail bool
 	c := &cobra.Command{
-		Use:   "find EVENT --contact CONTACT | --payment REFERENCE | --buyer BUYER",
+		Use:   "find EVENT --mail | --contact CONTACT | --payment REFERENCE | --buyer BUYER",
 		Short: "Find orders by who bought them or how they were paid",
-		Long: `Find orders by the keyed hash of the buyer's mail address, as receipts and the frontend's log show it; by the payment
-provider's reference; or by the buyer that limits count on. The shard knows no mail address: a frontend with the keys
-finds by that.`,
-		Example: `  holdfast order find harbour-arena-last-night --payment pi_3Mt1abc
+		Long: `Find orders by the buyer's mail address, which is read from standard input, so that it stands in no list of processes; by
+the keyed hash of one, as order show prints it; by the payment provider's reference; or by the buyer that limits count on.
+The shard knows no mail address: for --mail the frontends' master keys are needed.`,
+		Example: `  holdfast order find harbour-arena-last-night --mail --person-keys /etc/holdfast/fleet < address.txt
+  holdfast order find harbour-arena-last-night --payment pi_3Mt1abc
   holdfast order find harbour-arena-last-night --contact contact_5f0c2b7d9a1e4c3f8b6d0e2a4c6f8091 -o json`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -234,8 +237,11 @@ finds by that.`,
 					given++
 				}
 			}
+			if mail {
+				given++
+			}
 			if given != 1 {
-				return usage(cmd, "give one of --contact, --payment and --buyer")
+				return usage(cmd, "give one of --mail, --contact, --payment and --buyer")
 			}
 			var id holdfast.ContactID
 			if contact != "" {
@@ -244,11 +250,19 @@ finds by that.`,
 					return err
 				}
 			}
+			if mail {
+				var err error
+				if id, err = a.contactOfMail(cmd, args[0], keys); err != nil {
+					return err
+				}
+			}
 			return a.printOrders(cmd, args[0], id, func(o client.Order) bool {
-				return contact != "" || payment != "" && o.Payment == payment || buyer != "" && o.Buyer == buyerArg(buyer)
+				return mail || contact != "" || payment != "" && o.Payment == payment || buyer != "" && o.Buyer == buyerArg(buyer)
 			})
 		},
 	}
+	c.Flags().BoolVar(&mail, "mail", false, "the address that is read from standard input")
+	c.Flags().StringVar(&keys, "person-keys", os.Getenv(personKeysEnv), "file with the master keys, for --mail; also from "+personKeysEnv)
 	c.Flags().StringVar(&contact, "contact", "", "the keyed hash of a mail address")
 	c.Flags().StringVar(&payment, "payment", "", "the payment provider's reference")
 	c.Flags().StringVar(&buyer, "buyer", "", "the buyer, as for hold create")

@@ -72,6 +72,39 @@ have not: they hear of it from the others when they are back, and the same comma
 	return c
 }
 
+// mailFrom reads a mail address off a stream, where no list of processes shows it.
+func mailFrom(in io.Reader) (string, error) {
+	mail, err := bufio.NewReader(io.LimitReader(in, 1<<10)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", err
+	}
+	return strings.TrimSpace(mail), nil
+}
+
+// contactOfMail gives the keyed hash of the address on standard input, by which an event's orders are found.
+func (a *app) contactOfMail(cmd *cobra.Command, event, keys string) (id holdfast.ContactID, err error) {
+	masters, err := person.ReadMasters(keys)
+	if err != nil {
+		return id, err
+	}
+	mail, err := mailFrom(cmd.InOrStdin())
+	if err != nil {
+		return id, err
+	}
+	c, err := a.connect()
+	if err != nil {
+		return id, err
+	}
+	ref, err := c.Locate(cmd.Context(), eventArg(event))
+	if err != nil {
+		return id, err
+	}
+	if id = person.NewVault(masters, c).Contact(ref.ID, mail); id == (holdfast.ContactID{}) {
+		return id, usage(cmd, "--mail: what stands on standard input is no mail address")
+	}
+	return id, nil
+}
+
 // find gives the holds to forget.
 func (f forgetFlags) find(cmd *cobra.Command, c *client.Client, event client.EventRef, orders []string) (holds []holdfast.HoldID, err error) {
 	ways := 0
@@ -88,11 +121,11 @@ func (f forgetFlags) find(cmd *cobra.Command, c *client.Client, event client.Eve
 		if err != nil {
 			return nil, err
 		}
-		mail, err := bufio.NewReader(io.LimitReader(cmd.InOrStdin(), 1<<10)).ReadString('\n')
-		if err != nil && !errors.Is(err, io.EOF) {
+		mail, err := mailFrom(cmd.InOrStdin())
+		if err != nil {
 			return nil, err
 		}
-		return person.NewVault(masters, c).OfMail(ctx, c, event, strings.TrimSpace(mail))
+		return person.NewVault(masters, c).OfMail(ctx, c, event, mail)
 	case f.abandoned:
 		return person.Abandoned(ctx, c, event, client.PersonHoldsMax)
 	case f.everybody:

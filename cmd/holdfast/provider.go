@@ -2,6 +2,7 @@ package main
 
 import (
 	"cmp"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -42,6 +43,17 @@ func (f *providerFlags) add(c *cobra.Command) {
 // limits are what the cluster may ask of the account.
 func (f *providerFlags) limits() payment.Limits {
 	return payment.Limits{ReadsPerSecond: f.readsPerSecond, WritesPerSecond: f.writesPerSecond}
+}
+
+// keyless refuses a secret key where none must be, and a provider that nobody knows.
+func (f *providerFlags) keyless(cmd *cobra.Command) error {
+	switch {
+	case f.payments != providerStripe && f.payments != providerSandbox:
+		return usage(cmd, "--payments stripe or --payments sandbox: say who moves the money")
+	case f.keyFile != "" || os.Getenv(stripeKeyEnv) != "":
+		return usage(cmd, "--settlement: an edge must not have the provider's secret key: take --payments-key-file and %s away", stripeKeyEnv)
+	}
+	return nil
 }
 
 // open makes the provider that the flags name. webhooks says whether it has to verify webhooks.

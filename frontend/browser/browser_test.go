@@ -125,7 +125,22 @@ func onlyFixture(t testing.TB) {
 func visit(t testing.TB, url string, s screen) *visitor {
 	t.Helper()
 	v := &visitor{t: t, base: url, screen: s}
-	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext(), chromedp.WithListener(v.listen))
+	v.openTab(chromium, chromedp.WithNewBrowserContext())
+	return v
+}
+
+// anotherTab is a second tab with the same cookies.
+func (v *visitor) anotherTab() *visitor {
+	v.t.Helper()
+	second := &visitor{t: v.t, base: v.base, screen: v.screen}
+	second.openTab(v.ctx)
+	return second
+}
+
+func (v *visitor) openTab(parent context.Context, options ...chromedp.ContextOption) {
+	v.t.Helper()
+	t, s := v.t, v.screen
+	ctx, cancel := chromedp.NewContext(parent, append(options, chromedp.WithListener(v.listen))...)
 	v.ctx = ctx
 	t.Cleanup(cancel)
 	scheme := "light"
@@ -146,7 +161,6 @@ func visit(t testing.TB, url string, s screen) *visitor {
 		}
 		return err
 	}))
-	return v
 }
 
 // listen keeps what the page's scripts throw.

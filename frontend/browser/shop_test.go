@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -119,6 +120,18 @@ func (s *realShop) kill(name string) (back func()) {
 	}
 }
 
+// stall stops a process where it stands, until the function that it gives is called.
+func (s *realShop) stall(name string) (goOn func()) {
+	s.t.Helper()
+	send := func(signal syscall.Signal) {
+		if err := syscall.Kill(s.process(name).PID, signal); err != nil {
+			s.t.Error(err)
+		}
+	}
+	send(syscall.SIGSTOP)
+	return func() { send(syscall.SIGCONT) }
+}
+
 // until waits for what the browser cannot see.
 func (s *realShop) until(what string, holds func() bool) {
 	s.t.Helper()
@@ -168,6 +181,15 @@ func (s *realShop) apply(name, file string) {
 	text := fmt.Sprintf("name: %s\ntitle: The Small House\ncurrency: eur\ncheckout: {mode: test, account: acct_demo}\n%s", name, file)
 	if out, code := s.ask(text, "event", "apply", "-f", "-"); code != 0 {
 		s.t.Fatalf("%s\n%s", out, text)
+	}
+	for _, address := range s.Addresses { // a frontend reads the list of events every two seconds
+		s.until("the event is shown", func() bool {
+			a, err := http.Get(address + "/e/" + name)
+			if err == nil {
+				a.Body.Close()
+			}
+			return err == nil && a.StatusCode == http.StatusOK
+		})
 	}
 }
 

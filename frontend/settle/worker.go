@@ -138,7 +138,9 @@ func (w *Worker) whose(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.CallTimeout)
 	defer cancel()
 	account, err := w.cfg.Provider.Account(ctx)
-	if err != nil {
+	if err != nil && !payment.KindOf(err).Again() {
+		return "", &holdfast.Error{Kind: holdfast.Denied, Op: "settlement", Message: "the payment provider does not take the keys; nothing was done", Err: err}
+	} else if err != nil {
 		return "", &holdfast.Error{Kind: holdfast.Unavailable, Op: "settlement", Message: "the payment provider does not say whose account the keys are; nothing was done", Err: err}
 	}
 	w.account.Store(&account)
@@ -156,6 +158,9 @@ func (w *Worker) awaitAccount(ctx context.Context) {
 		_ = pause(ctx, accountEvery)
 	}
 }
+
+// Logger is where the worker says what went wrong.
+func (w *Worker) Logger() *slog.Logger { return w.log }
 
 // Grants are this process's part of the provider's limits, for whoever else calls the provider here.
 func (w *Worker) Grants() *Grants { return w.grants }

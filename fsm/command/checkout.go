@@ -2,6 +2,7 @@ package command
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 
@@ -159,6 +160,46 @@ func (c *Checkout) validate() error {
 		return invalid("checkout.pay_again", "%d and %d ms, at most a day", c.PayAgainMs, c.AtOnceMs)
 	}
 	return c.validatePromos()
+}
+
+// stepOf is the smallest difference between two amounts that card networks charge: with three decimals the last must be 0.
+func stepOf(c holdfast.Currency) int64 {
+	if holdfast.CurrencyDecimals(c) == 3 {
+		return 10
+	}
+	return 1
+}
+
+// validateStep refuses what would make totals that no provider charges: a buyer would hold seats that cannot be paid.
+func (s *EventSpec) validateStep() error {
+	c, step := &s.Checkout, stepOf(s.Currency)
+	if !c.Given() || step == 1 {
+		return nil
+	}
+	amount := func(field string, minor int64) error {
+		if minor%step != 0 {
+			return invalid(field, "%d minor units of %s: card networks charge multiples of %d only", minor, s.Currency, step)
+		}
+		return nil
+	}
+	for i, t := range s.Tiers {
+		if err := amount(fmt.Sprintf("tiers[%d].price", i), t.PriceMinor); err != nil {
+			return err
+		}
+	}
+	for i := range c.Promos {
+		field := fmt.Sprintf("checkout.promos[%d]", i)
+		if c.Promos[i].Bps != 0 {
+			return invalid(field, "a part of a price in %s is often no multiple of %d minor units, which card networks ask for: take an amount off", s.Currency, step)
+		}
+		if err := amount(field, c.Promos[i].AmountMinor); err != nil {
+			return err
+		}
+	}
+	if c.FeeBps != 0 || c.TaxBps != 0 && !c.TaxIncluded {
+		return invalid("checkout.fee", "a part of a price in %s is often no multiple of %d minor units, which card networks ask for: fees as amounts, tax included", s.Currency, step)
+	}
+	return cmp.Or(amount("checkout.fee_per_unit", c.FeePerUnitMinor), amount("checkout.fee_per_order", c.FeePerOrderMinor))
 }
 
 func (c *Checkout) validatePromos() error {

@@ -179,6 +179,9 @@ func (s *EventSpec) Validate() error {
 	if err := cmp.Or(s.Line.validate(), s.Checkout.validate()); err != nil {
 		return err
 	}
+	if err := s.validateStep(); err != nil {
+		return err
+	}
 	if n := s.packedBytes(); n > holdfast.SpecBytesMax {
 		return invalid("description", "%d bytes when packed, at most %d", n, holdfast.SpecBytesMax)
 	}

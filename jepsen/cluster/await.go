@@ -37,9 +37,13 @@ func (c *Cluster) Await(patience time.Duration) error {
 	}
 }
 
+// behindMax is how many entries a member may be behind its leader and still count as well: else the next fault would
+// strike two.
+const behindMax = 200
+
 // unready says what is missing.
 func (c *Cluster) unready() error {
-	leads, voters := false, 0
+	committed, voters, applied := uint64(0), 0, make([]uint64, len(c.members))
 	for i := range c.members {
 		if !c.Running(i) {
 			return fmt.Errorf("%s does not run", Name(i))
@@ -54,13 +58,21 @@ func (c *Cluster) unready() error {
 			return fmt.Errorf("%s is not ready", Name(i))
 		}
 		for _, shard := range s.GetShards() {
-			if shard.GetShard() == uint32(Shard) && shard.GetRole() == "leader" {
-				leads, voters = true, len(shard.GetVoters())
+			if shard.GetShard() != uint32(Shard) {
+				continue
+			}
+			if applied[i] = shard.GetAppliedIndex(); shard.GetRole() == "leader" {
+				committed, voters = shard.GetCommitIndex(), len(shard.GetVoters())
 			}
 		}
 	}
-	if !leads || voters != len(c.members) {
+	if voters != len(c.members) {
 		return fmt.Errorf("the leader has %d voters of %d", voters, len(c.members))
+	}
+	for i, at := range applied {
+		if at+behindMax < committed {
+			return fmt.Errorf("%s has applied entry %d, the leader has committed %d", Name(i), at, committed)
+		}
 	}
 	return nil
 }
@@ -92,13 +104,16 @@ func (c *Cluster) Whole() bool {
 	return true
 }
 
-// Leader is who leads the shard as far as those know that run and answer; -1 when nobody does.
+// Leader is who leads the shard as far as those know that run and answer; -1 when nobody does. It waits for an election,
+// if there are enough members for one.
 func (c *Cluster) Leader() int {
 	for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); time.Sleep(askEvery) {
+		able := 0
 		for i := range c.members {
 			if !c.answers(i) {
 				continue
 			}
+			able++
 			ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 			s, err := c.client.Status(ctx, c.Address(i))
 			cancel()
@@ -107,6 +122,9 @@ func (c *Cluster) Leader() int {
 					return i
 				}
 			}
+		}
+		if able <= len(c.members)/2 {
+			break
 		}
 	}
 	return -1

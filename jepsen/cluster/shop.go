@@ -33,6 +33,7 @@ type Shop struct {
 
 	mu        sync.Mutex
 	frontends [shopFrontends]*process
+	killed    [shopFrontends]bool // by us
 	bank      *process
 }
 
@@ -126,6 +127,7 @@ func (s *Shop) StartFrontend(i int) (err error) {
 		return nil
 	}
 	name := fmt.Sprintf("f%d", i+1)
+	s.killed[i] = false
 	s.frontends[i], err = s.cluster.starter.start(filepath.Join(s.cluster.cfg.Dir, name+".log"), nil, append([]string{s.cluster.cfg.Binary, "frontend", "run",
 		"--name", name, "--listen", strings.TrimPrefix(s.addresses[i], "http://"), "--endpoints", s.endpoints(), "--payments", "sandbox", "--sandbox", s.provider,
 		"--publishable-key", s.keys.publishable, "--trusted-proxies", "127.0.0.0/8", "--log-level", "warn"}, s.files...)...)
@@ -144,6 +146,7 @@ func (s *Shop) endpoints() string {
 func (s *Shop) KillFrontend(i int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.killed[i] = true
 	s.frontends[i].kill()
 }
 
@@ -169,12 +172,13 @@ func (s *Shop) close() {
 	}
 }
 
-// Await waits until everything serves. A frontend that has ended is started again, as an operator's supervisor would: it
-// ends when the provider cannot be asked whose account it has.
+// Await waits until everything serves. A frontend that has ended by itself is noted, and started again, as an operator's
+// supervisor would.
 func (s *Shop) Await(patience time.Duration) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(askEvery) {
 		err := s.get(s.provider+"/sandbox/methods", nil)
 		for i, address := range s.addresses {
+			s.mind(i)
 			if err == nil {
 				err = s.StartFrontend(i)
 			}
@@ -186,6 +190,21 @@ func (s *Shop) Await(patience time.Duration) error {
 			return err
 		}
 	}
+}
+
+// mind notes when a frontend has ended though nobody killed it.
+func (s *Shop) mind(i int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p := s.frontends[i]
+	if p == nil || p.running() || s.killed[i] {
+		return
+	}
+	s.killed[i] = true // once
+	name := fmt.Sprintf("f%d", i+1)
+	s.cluster.mu.Lock()
+	defer s.cluster.mu.Unlock()
+	s.cluster.exits = append(s.cluster.exits, Exit{At: time.Now(), Who: name, How: fmt.Sprint(p.err), Last: tail(filepath.Join(s.cluster.cfg.Dir, name+".log"), 12)})
 }
 
 // BankFault is one of the provider's faults, as docs/reference/sandbox.md has them.

@@ -57,7 +57,7 @@ func (s *Schedule) Run(ctx context.Context, now func() time.Duration, until time
 		return nil, nil
 	}
 	for {
-		calm := time.NewTimer(calmMin + time.Duration(s.random.Int64N(int64(calmMax-calmMin))))
+		calm := time.NewTimer(time.Duration(float64(calmMin+time.Duration(s.random.Int64N(int64(calmMax-calmMin)))) * max(s.Hurry, 0.4)))
 		select {
 		case <-ctx.Done():
 			return struck, nil

@@ -203,7 +203,9 @@ func (v *visit) queue() bool {
 }
 
 func (v *visit) polled(call time.Duration, p visitor.Place) {
-	v.seen.Key = strings.TrimPrefix(p.Key, "place_")
+	if p.Key != "" { // told with the place, and not again
+		v.seen.Key = strings.TrimPrefix(p.Key, "place_")
+	}
 	one := history.Poll{Visit: v.seen.Number, Call: call, Return: v.now(), Place: int64(p.Number), Position: -1, State: p.State}
 	if p.Position != nil {
 		one.Position = int64(*p.Position)
