@@ -163,6 +163,41 @@ func TestAnEventOfAnotherModeIsNotPaidFor(t *testing.T) {
 	}
 }
 
+// TestABuyersPollsMakeNoPayments: how often somebody asks how it went, the provider is asked for one reading each time, and not to make
+// the payment again, which would come before captures in the budget.
+func TestABuyersPollsMakeNoPayments(t *testing.T) {
+	g := newGround(t, priced())
+	money := newBank(g)
+	settlement := money.settlement()
+	s := g.serve(func(c *Config) { c.Payments = settlement })
+	b := newBrowser(t)
+	h := b.api(s, "POST", "/api/v1/events/evening/holds", holdIn{Best: &bestIn{Count: 1}}).want(201).hold()
+	var c checkoutOut
+	b.api(s, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"}).want(200).into(&c)
+	before := money.Counts()
+	for range 5 {
+		var k confirmOut
+		if b.api(s, "POST", "/api/v1/holds/"+h.ID+"/confirm", nil).want(200).into(&k); k.State != "pending" {
+			t.Errorf("%+v", k)
+		}
+	}
+	if after := money.Counts(); after.Replayed != before.Replayed || after.Requests != before.Requests+5 {
+		t.Errorf("before five polls %+v, behind them %+v", before, after)
+	}
+}
+
+func TestTheMemoryOfReferencesIsBounded(t *testing.T) {
+	var r refMemory
+	for n := range uint32(3 * refsMax) {
+		r.keep(attemptName{attempt: holdfast.Attempt(n)}, "pi")
+	}
+	_, first := r.of(attemptName{attempt: 0})
+	_, last := r.of(attemptName{attempt: 3*refsMax - 1})
+	if n := len(r.young) + len(r.old); n > 2*refsMax || first || !last {
+		t.Errorf("%d references; the first is there: %t, the last: %t", n, first, last)
+	}
+}
+
 // countedKeys counts the keys under which people are kept.
 type countedKeys struct {
 	*client.Client

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -24,6 +25,7 @@ type Settlement struct {
 	worker   *settle.Worker
 	public   PaymentPublic
 	log      *slog.Logger
+	refs     refMemory
 }
 
 // NewSettlement puts a worker behind a checkout. public is what browsers are told.
@@ -54,7 +56,41 @@ func (m *Settlement) Begin(ctx context.Context, b PaymentBegin) (clientSecret st
 	if err := m.client.AttachPayment(ctx, ref); err != nil {
 		return "", err
 	}
+	m.refs.keep(attemptName{b.Hold, b.Attempt}, p.Ref)
 	return p.ClientSecret.Reveal(), nil
+}
+
+// refMemory remembers what payments attempts have, so that a buyer's polls read one payment each and make none. It forgets
+// the older half when it is full; what is forgotten is found by making it again.
+type refMemory struct {
+	mu         sync.Mutex
+	young, old map[attemptName]payment.Ref
+}
+
+type attemptName struct {
+	hold    holdfast.HoldID
+	attempt holdfast.Attempt
+}
+
+const refsMax = 1 << 15 // of either half
+
+func (r *refMemory) keep(name attemptName, ref payment.Ref) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.young == nil || len(r.young) >= refsMax {
+		r.young, r.old = map[attemptName]payment.Ref{}, r.young
+	}
+	r.young[name] = ref
+}
+
+func (r *refMemory) of(name attemptName) (payment.Ref, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	ref, ok := r.young[name]
+	if !ok {
+		ref, ok = r.old[name]
+	}
+	return ref, ok
 }
 
 // create makes the payment, or finds the one that was made: the key is the attempt's, so there is one.
@@ -63,7 +99,7 @@ func (m *Settlement) create(ctx context.Context, b PaymentBegin) (payment.Paymen
 	if err != nil {
 		return payment.Payment{}, client.Identity{}, err
 	}
-	if account, mode := m.worker.Account(); account != "" && (q.Mode != mode || q.Account != account) {
+	if account, mode := m.worker.Account(); account != "" && q.Mode != 0 && (q.Mode != mode || q.Account != account) {
 		// The shard would give no seats for it, so no card is asked for.
 		m.log.Error("an event's payments belong to another account or mode than the keys; nobody can pay for it here", "event", b.Event.Name, "event_mode", q.Mode.String(), "event_account", q.Account,
 			"keys_mode", mode.String(), "keys_account", account)
@@ -78,13 +114,31 @@ func (m *Settlement) create(ctx context.Context, b PaymentBegin) (payment.Paymen
 	return p, q.Identity, err
 }
 
+// find gives the reference of an attempt's payment: from memory, or by making it again, which finds it.
+func (m *Settlement) find(ctx context.Context, b PaymentBegin) (payment.Ref, client.Identity, error) {
+	name := attemptName{b.Hold, b.Attempt}
+	if ref, ok := m.refs.of(name); ok {
+		event, err := m.client.Locate(ctx, b.Event)
+		if err != nil {
+			return "", client.Identity{}, err
+		}
+		id, err := m.worker.Identity(ctx, event.Shard)
+		return ref, id, err
+	}
+	p, id, err := m.create(ctx, b)
+	if err == nil {
+		m.refs.keep(name, p.Ref)
+	}
+	return p.Ref, id, err
+}
+
 // Look asks the provider how an attempt stands, and lets that decide in the shard.
 func (m *Settlement) Look(ctx context.Context, event client.EventRef, h client.Hold, since time.Time) (PaymentVerdict, error) {
-	p, id, err := m.create(ctx, PaymentBegin{Event: event, Hold: h.ID, Attempt: h.Attempt, Amount: h.Amount, Since: since})
+	ref, id, err := m.find(ctx, PaymentBegin{Event: event, Hold: h.ID, Attempt: h.Attempt, Amount: h.Amount, Since: since})
 	if err != nil {
 		return PaymentVerdict{}, sayPayment(err)
 	}
-	v, err := m.worker.Look(ctx, p.Ref, id)
+	v, err := m.worker.Look(ctx, ref, id)
 	switch {
 	case err != nil:
 		return PaymentVerdict{}, sayPayment(err)

@@ -125,6 +125,11 @@ func (w *Worker) ours(ctx context.Context, key payment.Key) (client.EventRef, er
 	return event, nil
 }
 
+// Identity gives a shard's identity, as of a few seconds ago.
+func (w *Worker) Identity(ctx context.Context, shard holdfast.ShardID) (client.Identity, error) {
+	return w.identity(ctx, shard)
+}
+
 // identity gives a shard's identity: as the last lease told it, or, before the first, by asking.
 func (w *Worker) identity(ctx context.Context, shard holdfast.ShardID) (client.Identity, error) {
 	if id, ok := w.identities.Load(shard); ok {

@@ -41,5 +41,6 @@ func (w *Worker) Collectors() (all []prometheus.Collector) {
 	counter("reconcile_failures_total", "Reconciliations that could not read everything.", nil, s.ReconcileFailures.Load)
 	gauge("reconciled_seconds", "When the last reconciliation read everything, in Unix time; 0: none has.", func() float64 { return float64(s.Reconciled.Load()) / 1000 })
 	gauge("differences", "Payments on which the provider and the shards differed in the last reconciliation.", func() float64 { return float64(s.Differences.Load()) })
+	gauge("waiting_seconds", "Age of the oldest attempt that waits for the provider's word, in the last reconciliation.", func() float64 { return float64(s.WaitingSeconds.Load()) })
 	return all
 }

@@ -293,3 +293,27 @@ func TestTheWorkerReconcilesByItself(t *testing.T) {
 		}
 	})
 }
+
+// TestSeatsThatHangOnAnAnswerAreSeen: a method that takes money at once, a provider that does not cancel, and nobody who pays. The seats
+// stay in cancelling, which no difference shows.
+func TestSeatsThatHangOnAnAnswerAreSeen(t *testing.T) {
+	inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+		w.reconcileEvery = 10 * time.Minute
+		w.halt()
+		w.start()
+		stats := w.worker.Stats()
+		if err := w.bank.SetFaults(sandbox.Fault{Do: sandbox.Unavailable, Op: "cancel"}); err != nil {
+			t.Fatal(err)
+		}
+		b := w.must(w.begin(1, 2, atOnce))
+		w.await("it is told that an attempt waits for two hours", 4*time.Hour, func() bool { return stats.WaitingSeconds.Load() > 7200 })
+		if h, err := w.client.GetHold(w.ctx, w.event, b.hold.ID); err != nil || h.State != holdfast.HoldCancelling || stats.Differences.Load() != 0 {
+			t.Errorf("the hold is %s, %v, and there are %d differences", h.State, err, stats.Differences.Load())
+		}
+		if err := w.bank.SetFaults(); err != nil {
+			t.Fatal(err)
+		}
+		w.await("nothing waits any more", 4*time.Hour, func() bool { return stats.WaitingSeconds.Load() == 0 })
+		w.settled(10 * time.Minute)
+	})
+}

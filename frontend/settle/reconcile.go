@@ -79,9 +79,10 @@ type Report struct {
 	From, To    time.Time // of the provider's list
 	Index       uint64    // of the shard's log at which its books were read
 	Incarnation holdfast.Incarnation
-	Known       int // payments in the shard's books
-	Listed      int // payments of the event at the provider
-	Settling    int // under way: begun, or something is owed about them
+	Known       int       // payments in the shard's books
+	Listed      int       // payments of the event at the provider
+	Settling    int       // under way: begun, or something is owed about them
+	Oldest      time.Time // when the oldest attempt was begun that waits for the provider's word: seats or a buyer's money hang on it; zero: none
 	Ledger      client.Ledger
 	Captured    int64 // by the provider, minor units
 	Refunded    int64
@@ -256,6 +257,9 @@ func (b *books) compare(listed []payment.Payment, r *Report) (found []Difference
 		if settling(known) {
 			r.Settling++
 		}
+		if waits(known) && (r.Oldest.IsZero() || known.Begun.Before(r.Oldest)) {
+			r.Oldest = known.Begun
+		}
 		if !seen[known] {
 			found = add(found, known, nil)
 		}
@@ -270,6 +274,15 @@ func (b *books) compare(listed []payment.Payment, r *Report) (found []Difference
 // settling reports whether something is under way about a payment.
 func settling(p *client.Payment) bool {
 	return p.State == holdfast.PaymentBegun || p.Effect != 0
+}
+
+// waits reports whether a look, a capture or a cancelling is still to come. A refund may take a bank days.
+func waits(p *client.Payment) bool {
+	switch p.State {
+	case holdfast.PaymentBegun, holdfast.PaymentCondemned, holdfast.PaymentCapturing:
+		return !p.Begun.IsZero() && !p.EffectParked
+	}
+	return false
 }
 
 func add(found []Difference, known *client.Payment, p *payment.Payment) []Difference {
@@ -441,6 +454,7 @@ func (w *Worker) ReconcileAll(ctx context.Context) (differences int, err error) 
 		return 0, err
 	}
 	var listed *listing
+	oldest := time.Now()
 	for _, e := range events {
 		event, err := w.client().Event(ctx, e.EventRef, client.AllowStale())
 		if err != nil {
@@ -462,6 +476,9 @@ func (w *Worker) ReconcileAll(ctx context.Context) (differences int, err error) 
 		if err != nil {
 			return differences, err
 		}
+		if !r.Oldest.IsZero() && r.Oldest.Before(oldest) {
+			oldest = r.Oldest
+		}
 		for _, d := range r.Differences {
 			w.log.Warn("the books differ", "event", event.Name, "kind", string(d.Kind), "payment", string(d.Payment), "hold", d.Hold.String(),
 				"shard_minor", d.ShardMinor, "provider_minor", d.ProviderMinor, "repaired", d.Repaired)
@@ -470,5 +487,6 @@ func (w *Worker) ReconcileAll(ctx context.Context) (differences int, err error) 
 			}
 		}
 	}
+	w.stats.WaitingSeconds.Store(int64(time.Since(oldest) / time.Second))
 	return differences, nil
 }

@@ -24,6 +24,7 @@ type Stats struct {
 
 	Reconciled        atomic.Int64 // wall clock of the last run that read everything, in Unix milliseconds
 	Differences       atomic.Int64 // that it found: an alarm unless 0
+	WaitingSeconds    atomic.Int64 // how old the oldest attempt is that waits for the provider's word, as of the last run
 	ReconcileFailures atomic.Uint64
 }
 

@@ -32,7 +32,7 @@ type line struct {
 	Dispute *dispute     `json:"dispute,omitempty"`
 	Key     *remembered  `json:"key,omitempty"`
 	Serial  uint64       `json:"serial,omitempty"`   // of the last id
-	AheadMs int64        `json:"ahead_ms,omitempty"` // of the sandbox's clock
+	AheadMs int64        `json:"ahead_ms,omitempty"` // of the sandbox's clock, rounded up: it never goes back
 }
 
 // openJournal reads the file into the server's books and writes it anew, without what is out of date.
@@ -72,7 +72,7 @@ func openJournal(name string, s *Server) (*journal, error) {
 	for _, k := range s.keys.order {
 		j.add(line{Key: k})
 	}
-	j.add(line{Serial: s.books.serial, AheadMs: s.ahead.Milliseconds()})
+	j.add(line{Serial: s.books.serial, AheadMs: s.aheadMs()})
 	if err := errors.Join(j.flush(), file.Sync(), os.Rename(name+".new", name)); err != nil {
 		return fail(errors.Join(err, file.Close()))
 	}

@@ -127,7 +127,7 @@ func (s *Server) Advance(d time.Duration) {
 		}
 		s.ahead += max(0, goal.Sub(s.now()))
 		s.keys.forget(s.now())
-		s.journal.add(line{AheadMs: s.ahead.Milliseconds()})
+		s.journal.add(line{AheadMs: s.aheadMs()})
 	})
 }
 
@@ -137,6 +137,9 @@ func (s *Server) Now() time.Time {
 	defer s.mu.Unlock()
 	return s.now()
 }
+
+// aheadMs is how far the clock is ahead, rounded up.
+func (s *Server) aheadMs() int64 { return int64((s.ahead + time.Millisecond - 1) / time.Millisecond) }
 
 // Books exports every payment, in order of creation.
 func (s *Server) Books() (entries []Entry) {
