@@ -59,10 +59,13 @@ func newSale(t *testing.T) *sale {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := secretFile(t, 0o600)
+	secret, settings := secretFile(t, 0o600), filepath.Join(dir, "settings.yaml")
+	if err := os.WriteFile(settings, []byte("limits: {address_per_second: 100000, address_burst: 100000}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for i, port := range ports {
 		name := fmt.Sprintf("f%d", i+1)
-		if _, err := cluster.launch(name, filepath.Join(dir, name), "frontend", "run", "--name", name, "--listen", loopback(port), "--secret-file", secret,
+		if _, err := cluster.launch(name, filepath.Join(dir, name), "frontend", "run", "--name", name, "--listen", loopback(port), "--secret-file", secret, "--settings", settings,
 			"--payments", "none", "--endpoints", s.endpoints, "--log-level", "warn"); err != nil {
 			t.Fatal(err)
 		}
