@@ -43,7 +43,7 @@ var arrows = map[string][]string{
 	"jepsen/history":      {""},
 	"jepsen/check":        {"", "jepsen/history", "jepsen/model"},
 	"jepsen/model":        {""},
-	"jepsen/workload":     {"", "client", "fsm/command", "fsm/draw", "rpc/api", "jepsen/history"},
+	"jepsen/workload":     {"", "client", "fsm/command", "fsm/draw", "rpc/api", "frontend/visitor", "jepsen/history"},
 	"payment/stripe":      {"", "payment"},
 	"payment/sandbox":     {"", "payment"},
 	"payment/paymenttest": {"", "payment"},

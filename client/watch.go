@@ -29,7 +29,7 @@ type Changes struct {
 }
 
 // watchStaleMax is how long the member that serves a watch may be without its leader before another is asked.
-const watchStaleMax = 5 * time.Second
+const watchStaleMax = 1500 * time.Millisecond
 
 // Watch gives what changes in an event, in order of revision and without a gap, from the first revision wanted; 0
 // begins with a cut. Any member serves it, and another one takes over when that fails; revisions never go back. It

@@ -33,7 +33,7 @@ type board struct {
 	quietMax time.Duration
 
 	line     atomic.Pointer[lineNow] // nil: nothing is known yet
-	heard    atomic.Int64            // Unix nanoseconds: the last word from a member that was in touch with the leader
+	heard    atomic.Int64            // Unix nanoseconds: when a member that told us had last heard from the leader
 	watchers atomic.Int64            // streams open on this event
 	outflow  outflow
 }
@@ -61,8 +61,13 @@ type seatsDoc struct {
 	body     []byte
 }
 
-// quietMax is the default of Config.QuietMax.
-const quietMax = 1900 * time.Millisecond
+const (
+	// quietMax is the default of Config.QuietMax. Members say something every half second. From the death of a leader to
+	// the words on the page it takes this, flipsEvery, and the half second over which browsers ask: two seconds in all.
+	quietMax = 1200 * time.Millisecond
+	// flipsEvery is how often it is looked whether the leader was lost, or is there again: nothing comes that would say it.
+	flipsEvery = 100 * time.Millisecond
+)
 
 func newBoard(event client.Event, quiet time.Duration, now time.Time) *board {
 	b := &board{quietMax: quiet, event: event, geometry: newGeometry(event), sale: event.Sale, changed: make(chan struct{})}
@@ -103,6 +108,30 @@ func (b *board) follow(ctx context.Context, c *client.Client, ref client.EventRe
 // watchAgain is how long after a watch that failed for good another is begun.
 const watchAgain = time.Second
 
+// leaderless reports whether no member that is in touch with the leader has told us anything for a while.
+func (b *board) leaderless(now time.Time) bool {
+	return now.Sub(time.Unix(0, b.heard.Load())) > b.quietMax
+}
+
+// watchLeader wakes the streams when the leader is lost, and when it is there again, until ctx ends.
+func (b *board) watchLeader(ctx context.Context, now func() time.Time) {
+	tick := time.NewTicker(flipsEvery)
+	defer tick.Stop()
+	for was := false; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if is := b.leaderless(now()); is != was {
+			was = is
+			b.mu.Lock()
+			b.wake()
+			b.mu.Unlock()
+		}
+	}
+}
+
 // staleMax is how long a member may be without its leader until its word counts as old.
 const staleMax = 1200 * time.Millisecond
 
@@ -110,8 +139,8 @@ const staleMax = 1200 * time.Millisecond
 func (b *board) take(c client.Changes, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if c.Stamp.Stale <= staleMax {
-		b.heard.Store(now.UnixNano())
+	if at := now.Add(-c.Stamp.Stale).UnixNano(); c.Stamp.Stale >= 0 && at > b.heard.Load() {
+		b.heard.Store(at)
 	}
 	if c.Stamp.Clock > b.clock {
 		b.clock, b.clockAt = c.Stamp.Clock, now
@@ -251,16 +280,15 @@ func (b *board) describe(event client.Event) {
 
 // view is what a page or a document about the event is made from.
 type view struct {
-	event    client.Event
-	sale     holdfast.SaleState
-	revision holdfast.Revision
-	geometry *geometry
-	sections []client.Counts
-	tiers    []client.Counts
-	stock    stock
-	line     *lineNow
-	// leaderless: no member that is in touch with the leader has said anything for a while.
-	leaderless bool
+	event      client.Event
+	sale       holdfast.SaleState
+	revision   holdfast.Revision
+	geometry   *geometry
+	sections   []client.Counts
+	tiers      []client.Counts
+	stock      stock
+	line       *lineNow
+	leaderless bool // see board.leaderless
 	current    bool // the states of the units are known
 }
 
@@ -268,7 +296,7 @@ func (b *board) look(now time.Time) view {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	v := view{event: b.event, geometry: b.geometry, sale: b.sale, revision: b.revision, line: b.line.Load(), current: b.states != nil,
-		sections: slices.Clone(b.sections), tiers: slices.Clone(b.tiers), leaderless: now.Sub(time.Unix(0, b.heard.Load())) > b.quietMax}
+		sections: slices.Clone(b.sections), tiers: slices.Clone(b.tiers), leaderless: b.leaderless(now)}
 	if !v.current {
 		v.sale, v.revision = b.event.Sale, b.event.Revision
 		copy(v.sections, b.event.Sections)
@@ -302,7 +330,7 @@ func (b *board) glance(now time.Time) view {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
 	v := view{event: b.event, sale: b.sale, revision: b.revision, line: b.line.Load(), current: b.states != nil, stock: b.stock(),
-		leaderless: now.Sub(time.Unix(0, b.heard.Load())) > b.quietMax}
+		leaderless: b.leaderless(now)}
 	if !v.current {
 		v.sale = b.event.Sale
 	}

@@ -129,6 +129,7 @@ func (in *checkoutIn) check() (address string, err error) {
 // begun is a payment under way, or an order that needed none.
 type begun struct {
 	hold   client.Hold
+	until  time.Time // when it ends: what the shard said of it, from when it was asked
 	quote  quoteOut
 	secret string
 	order  *client.Order
@@ -141,6 +142,7 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 	if err != nil {
 		return begun{}, err
 	}
+	asked := s.now()
 	h, err := s.ownHold(ctx, o, id)
 	if err != nil {
 		return begun{}, err
@@ -149,7 +151,7 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 		order, err := s.cfg.Client.GetOrder(ctx, o.room.ref, id.Order())
 		return begun{hold: h, order: &order}, err
 	}
-	b := begun{hold: h}
+	b := begun{hold: h, until: asked.Add(h.Remaining)}
 	if b.quote, err = s.quote(ctx, o.room, h, in.Promo); err != nil {
 		return b, err
 	}
@@ -167,10 +169,12 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 		return b, errNoPayments
 	}
 	if h.State == holdfast.HoldOpen {
+		asked = s.now()
 		b.hold, err = s.cfg.Client.BeginPayment(ctx, s.paymentRequest(o, h, b.quote.Total, address, in.Promo))
 		if err != nil {
 			return b, err
 		}
+		b.until = asked.Add(b.hold.Remaining)
 	}
 	b.secret, err = s.cfg.Payments.Begin(ctx, s.paymentOf(o.room, b.hold))
 	if !errors.Is(err, errAttemptOver) {
@@ -222,7 +226,7 @@ func (s *Server) postCheckout(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	public := s.cfg.Payments.Public()
-	out.Attempt, out.ClientSecret, out.RemainingMs = uint32(b.hold.Attempt), b.secret, b.hold.Remaining.Milliseconds()
+	out.Attempt, out.ClientSecret, out.RemainingMs = uint32(b.hold.Attempt), b.secret, s.left(b.until).Milliseconds()
 	out.Provider, out.PublishableKey, out.TestMode = public.Provider, public.PublishableKey, public.TestMode
 	s.json(w, http.StatusOK, out)
 }
@@ -236,8 +240,13 @@ func (s *Server) payable(r *http.Request) error {
 	return nil
 }
 
+// left is how long it is until an instant. The provider may take its time to answer, and buyers are told what is left
+// after that, not before.
+func (s *Server) left(until time.Time) time.Duration { return max(until.Sub(s.now()), 0) }
+
 // confirm looks how the payment of a hold stands.
 func (s *Server) confirm(ctx context.Context, o owner, id holdfast.HoldID) (confirmOut, error) {
+	asked := s.now()
 	h, err := s.ownHold(ctx, o, id)
 	if err != nil {
 		return confirmOut{}, err
@@ -255,7 +264,7 @@ func (s *Server) confirm(ctx context.Context, o owner, id holdfast.HoldID) (conf
 			return confirmOut{}, err
 		}
 	}
-	return s.confirmOf(o.room, id, h.Remaining, verdict), nil
+	return s.confirmOf(o.room, id, s.left(asked.Add(h.Remaining)), verdict), nil
 }
 
 // confirmOf says how an attempt stands.

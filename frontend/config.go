@@ -40,6 +40,8 @@ type Config struct {
 	Persons *person.Vault
 	// Payments begins and looks at payments; nil: only what costs nothing can be bought.
 	Payments Payments
+	// Beacons are where the rounds come from that this frontend brings to draws.
+	Beacons []BeaconSource
 	// Codes open allocations: by event, the code, and the allocation's name.
 	Codes map[string]map[string]string
 
@@ -48,12 +50,13 @@ type Config struct {
 	Logger *slog.Logger
 
 	// QuietMax is how long no member that is in touch with its leader may have said anything until visitors are told;
-	// 1.9 s, since members say something every second.
+	// 1.2 s, since members say something every half second.
 	QuietMax time.Duration
 	// Now is the clock; nil: the system's. Tests move it.
 	Now func() time.Time
 
 	readTimeout time.Duration // tests shorten it
+	beaconEvery time.Duration // and this
 }
 
 // secure reports whether browsers reach the site by TLS, so that cookies may ask for it.
@@ -69,6 +72,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.readTimeout <= 0 {
 		c.readTimeout = readTimeout
+	}
+	if c.beaconEvery <= 0 {
+		c.beaconEvery = beaconEvery
 	}
 	if c.QuietMax <= 0 {
 		c.QuietMax = quietMax
@@ -100,6 +106,11 @@ func (c *Config) validate() error {
 	for _, shop := range c.Shops {
 		if shop.Issuer == "" || (shop.Ed25519 == nil) == (shop.HMAC == nil) || shop.HMAC != nil && len(shop.HMAC) < 32 {
 			return refused("shops", "a shop needs an issuer and one key: Ed25519, or HMAC of at least 32 bytes")
+		}
+	}
+	for i := range c.Beacons {
+		if err := c.Beacons[i].validate(); err != nil {
+			return refused("beacons", err.Error())
 		}
 	}
 	for _, list := range []struct {

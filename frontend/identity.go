@@ -72,6 +72,7 @@ const (
 	cookieVisitor = "hf_visitor" // the browser's secret
 	cookieAccount = "hf_account" // a proved identity
 	cookiePlace   = "hf_place_"  // and the event's number: the place's token
+	cookieAgain   = "hf_again_"  // and the event's number: how many places there the browser has given up
 )
 
 // visitorLife is how long a browser's secret is kept: longer than from a line's opening to the end of its sale.
@@ -82,11 +83,12 @@ const placesMax = 6
 
 // visitor is who asks, as far as the request says.
 type visitor struct {
-	secret  [32]byte // of the browser
-	known   bool     // the browser has sent it
-	literal bool     // it was sent by an API client as the key's secret itself
-	account account  // kind command.Anonymous: none
-	bearer  string   // a place token from Authorization
+	secret  [32]byte                   // of the browser
+	known   bool                       // the browser has sent it
+	literal bool                       // it was sent by an API client as the key's secret itself
+	again   map[holdfast.EventID]uint8 // how many places the browser has given up, where it has
+	account account                    // kind command.Anonymous: none
+	bearer  string                     // a place token from Authorization
 }
 
 // visitor reads who asks from cookies and Authorization.
@@ -109,7 +111,25 @@ func (s *Server) visitor(r *http.Request) (v visitor) {
 			v.account = a
 		}
 	}
+	for _, c := range r.Cookies() {
+		if event, ok := strings.CutPrefix(c.Name, cookieAgain); ok {
+			id, e1 := strconv.ParseUint(event, 10, 32)
+			n, e2 := strconv.ParseUint(c.Value, 10, 8)
+			if e1 == nil && e2 == nil {
+				if v.again == nil {
+					v.again = map[holdfast.EventID]uint8{}
+				}
+				v.again[holdfast.EventID(id)] = uint8(n)
+			}
+		}
+	}
 	return v
+}
+
+// mayComeAgain gives a browser that gave its place up another key for the event: what was given up is never called, so
+// that joining again must be another place.
+func (s *Server) mayComeAgain(w http.ResponseWriter, v *visitor, event holdfast.EventID) {
+	s.setCookie(w, cookieAgain+strconv.FormatUint(uint64(event), 10), strconv.Itoa(int(v.again[event]+1)), visitorLife)
 }
 
 // parseSecret reads a browser's secret: 32 bytes in base64url or hex.
@@ -187,15 +207,19 @@ func (s *Server) placeKey(v *visitor, event holdfast.EventID, kind command.Ident
 	if !v.known {
 		return holdfast.PlaceKey{}, errTokenMissing
 	}
-	return anonymousKey(v.secret, event, v.literal), nil
+	return anonymousKey(v, event), nil
 }
 
 // anonymousKey is the key of a browser: the hash of a secret, which is another one for each event, so that nobody can
 // follow a browser from one event to the next. What an API client calls its secret is that secret as it is.
-func anonymousKey(secret [32]byte, event holdfast.EventID, literal bool) holdfast.PlaceKey {
-	if !literal {
+func anonymousKey(v *visitor, event holdfast.EventID) holdfast.PlaceKey {
+	secret := v.secret
+	if !v.literal {
 		h := hmac.New(sha256.New, secret[:])
 		_ = binary.Write(h, binary.LittleEndian, uint32(event))
+		if n := v.again[event]; n > 0 {
+			h.Write([]byte{n})
+		}
 		h.Sum(secret[:0])
 	}
 	return holdfast.PlaceKey(sha256.Sum256(secret[:]))

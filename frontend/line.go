@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
@@ -92,7 +93,7 @@ func (s *Server) joining(w http.ResponseWriter, r *http.Request, in *joinIn) (j 
 // enter gives the visitor's place: the one they have, also when its token has run out, or a new one.
 func (s *Server) enter(ctx context.Context, r *http.Request, j *joining, in *joinIn) (placeRequest, error) {
 	q := placeRequest{room: j.room, visitor: j.visitor, token: j.token, text: j.text}
-	if j.had && j.token.fresh(s.now()) {
+	if j.had && (j.token.fresh(s.now()) || j.room.over(s.now())) {
 		return q, nil
 	}
 	if j.had {
@@ -104,6 +105,16 @@ func (s *Server) enter(ctx context.Context, r *http.Request, j *joining, in *joi
 			return q, err
 		}
 	}
+	known, err := s.recall(ctx, j)
+	switch {
+	case err != nil:
+		return q, err
+	case known.State == holdfast.PlaceLeft:
+		return q, errPlaceLeft
+	case known.State == holdfast.PlaceAdmitted, known.State == holdfast.PlaceOffered, known.State == holdfast.PlaceFinished:
+		q.token = token{Event: j.room.ref.ID, Number: known.Number, Position: known.Position, State: tokenAdmitted, Key: j.key}
+		return q, nil
+	}
 	if err := s.mayJoin(ctx, r, j, in); err != nil {
 		return q, err
 	}
@@ -112,8 +123,27 @@ func (s *Server) enter(ctx context.Context, r *http.Request, j *joining, in *joi
 		return q, err
 	}
 	q.token = token{Event: j.room.ref.ID, Number: place.number, Index: place.index, Position: noPosition, State: tokenWaiting, Key: j.key, Path: place.path}
+	if known.State != holdfast.PlaceWaiting {
+		// A turn was missed, or a hold lapsed. The new place proves the key; where it stands the shard has not forgotten.
+		q.token.State, q.token.Position = tokenDeferred, known.Position
+	}
 	q.given = true
 	return q, nil
+}
+
+var errPlaceLeft = &refusal{http.StatusConflict, "place_left", "you left this line; one of your identity has one place here, and yours was given up", "", 0}
+
+// recall asks the shard of somebody whose token is lost and who is known by an account. It knows who was let in, or had a
+// turn. Who only waits costs it nothing, and it knows nothing of them: State is PlaceWaiting then.
+func (s *Server) recall(ctx context.Context, j *joining) (known client.Visitor, err error) {
+	if j.room.who() == command.Anonymous {
+		return known, nil // whoever has lost the cookie is somebody else
+	}
+	known, err = s.cfg.Client.Visitor(ctx, j.room.ref, j.key.Buyer(), client.AllowStale())
+	if errors.Is(err, holdfast.NotFound) {
+		return client.Visitor{}, nil
+	}
+	return known, err
 }
 
 // confirmPlace asks the shard whether a place is what its token says, whatever the token's age. What the token said of the
@@ -239,7 +269,14 @@ func (s *Server) postLine(w http.ResponseWriter, r *http.Request) {
 		s.failIn(w, r, err, j.room.ref.ID)
 		return
 	}
-	out := s.placeOut(&q, stand(q.room.board.line.Load(), &q.token))
+	st := stand(q.room.board.line.Load(), &q.token)
+	if q.room.over(s.now()) {
+		if st, _, err = s.advance(ctx, &q); err != nil {
+			s.failIn(w, r, err, j.room.ref.ID)
+			return
+		}
+	}
+	out := s.placeOut(&q, st)
 	out.Token = s.reissue(w, r, &q)
 	if q.given {
 		s.mailWayBack(r, &q, out.Token)
@@ -279,6 +316,10 @@ func (s *Server) deletePlace(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		s.fail(w, r, err)
 		return
+	}
+	if q.visitor.bearer == "" {
+		s.mayComeAgain(w, &q.visitor, q.room.ref.ID)
+		s.dropCookie(w, cookiePlace+strconv.FormatUint(uint64(q.room.ref.ID), 10))
 	}
 	w.WriteHeader(http.StatusNoContent)
 }

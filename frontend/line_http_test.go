@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/fsm/draw"
 )
@@ -227,7 +228,7 @@ func TestAPlaceSurvivesTheBrowser(t *testing.T) {
 // TestAnEventAsksForTheIdentityThatItCountsOn: and for no other.
 func TestAnEventAsksForTheIdentityThatItCountsOn(t *testing.T) {
 	spec := lined("evening")
-	spec.Line.Who = command.ByLink
+	spec.Line.Who, spec.Rules.SeatsPerBuyer = command.ByLink, 4
 	g := newGround(t, spec)
 	s := g.serve(func(c *Config) { c.PublicURL = "http://shop.test"; c.Mail = &mailbox{} })
 	b := newBrowser(t)
@@ -237,6 +238,9 @@ func TestAnEventAsksForTheIdentityThatItCountsOn(t *testing.T) {
 	open := func(b *browser, address string) {
 		link := s.mailLink(address, "/e/evening/line")
 		b.do("GET", s.base+link[len("http://shop.test"):], nil).want(303)
+	}
+	if a := b.do("GET", s.base+"/e/evening", nil); !strings.Contains(string(a.body), "4 for one buyer in all. The limit counts mail addresses") {
+		t.Errorf("the page does not say what its limit counts: %s", a.body)
 	}
 	open(b, "ann@example.org")
 	p := b.join(s)
@@ -280,8 +284,11 @@ func TestAPlaceIsComeBackToByMail(t *testing.T) {
 		t.Errorf("%d mails", len(box.all()))
 	}
 	newBrowser(t).do("GET", two.base+"/e/evening/line?place=hf1.AAAA.AAAA.AAAA", nil).want(303)
-	if _, ok := one.openAddress(one.sealAddress("ann@example.org")[1:]); ok {
+	if _, ok := one.openAddress(account{}, one.sealAddress(account{}, "ann@example.org")[1:]); ok {
 		t.Error("an altered address is believed")
+	}
+	if _, ok := one.openAddress(account{hash: [32]byte{1}}, one.sealAddress(account{}, "ann@example.org")); ok {
+		t.Error("another identity's address is believed")
 	}
 }
 
@@ -308,6 +315,86 @@ func TestTheChallengeComesBeforeTheLine(t *testing.T) {
 	}
 	g.clock.advance(time.Duration(c.DelayMs) * time.Millisecond)
 	slow.api(s, "POST", path, joinIn{Delay: c.Delay}).want(200)
+}
+
+// TestEveryPlaceHasItsOneOutcomeUntilADayAfterTheSale: the one that the shard has for it, also with a token that has run out,
+// at another frontend.
+func TestEveryPlaceHasItsOneOutcomeUntilADayAfterTheSale(t *testing.T) {
+	g := newGround(t, lined("evening"))
+	one, two := g.serve(), g.serve()
+	const crowd = 12
+	people, proofs := make([]*browser, crowd), make([]client.PlaceRef, crowd)
+	for i := range people {
+		people[i] = newBrowser(t)
+		proofs[i] = g.proof(t, people[i].join(one))
+	}
+	gone := newBrowser(t) // gives it up, and keeps the token
+	text := gone.join(one).Token
+	gone.api(one, "DELETE", "/api/v1/events/evening/line/place", nil, "Authorization", "Place "+text).want(204)
+	g.draw()
+	truth := func(i int) holdfast.PlaceState {
+		place, err := g.client.Place(t.Context(), proofs[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		return place.State
+	}
+	call := func(enough func() bool) {
+		for !enough() {
+			g.cluster.Admit(g.event, 1)
+		}
+		line, err := g.client.Line(t.Context(), g.event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		one.sees("people are called", func(l *lineNow) bool { return l.drawn && l.served >= line.Served })
+	}
+	// The first comes and buys, whoever is called before and besides never comes, and the others are not called.
+	call(func() bool { return truth(0) == holdfast.PlaceCalled })
+	buyer := people[0]
+	if p := buyer.poll(one); p.State != "admitted" {
+		t.Fatalf("%+v", p)
+	}
+	h := buyer.api(one, "POST", "/api/v1/events/evening/holds", holdIn{General: &generalIn{Section: 2, Count: 1}}).want(201).hold()
+	buyer.api(one, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"}).want(200)
+	call(func() bool { return truth(1) == holdfast.PlaceCalled })
+	g.cluster.Advance(command.CallMsDefault*time.Millisecond + time.Second)
+	if err := g.client.CloseSale(t.Context(), g.event); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*site{one, two} {
+		until(t, "the end is told", func() bool { c, err := s.rooms.named(t.Context(), "evening"); return err == nil && c.over(s.now()) })
+	}
+	if truth(0) != holdfast.PlaceFinished || truth(1) != holdfast.PlaceMissed {
+		t.Fatalf("who bought is %s, who did not come %s", truth(0), truth(1))
+	}
+	if p := gone.api(one, "GET", "/api/v1/events/evening/line/place", nil, "Authorization", "Place "+text).place(); p.State != "left" || p.Room != "left" {
+		t.Errorf("who left is told %s", p.State)
+	}
+	for n, s := range []*site{one, two} {
+		for i, b := range people {
+			p := b.api(s, "POST", "/api/v1/events/evening/line", map[string]any{}).place()
+			q := b.poll(s)
+			if want := truth(i).String(); p.State != want || q.State != want || p.Number != uint32(i) {
+				t.Errorf("place %d is told %s and %s, and the shard says %s", i, p.State, q.State, want)
+			}
+			b.move(one, two)
+		}
+		if n == 0 {
+			g.clock.advance(20 * time.Hour)
+			g.cluster.SetWall(g.cluster.Wall().Add(20 * time.Hour))
+		}
+	}
+}
+
+// proof is what the shard checks of a place.
+func (g *ground) proof(t *testing.T, p placeOut) client.PlaceRef {
+	t.Helper()
+	ref := client.PlaceRef{Event: g.event, Number: holdfast.PlaceNumber(p.Number), Key: holdfast.PlaceKey(decodeHex(t, p.Key))}
+	for _, hash := range p.Path {
+		ref.Path = append(ref.Path, [32]byte(decodeHex(t, hash)))
+	}
+	return ref
 }
 
 // TestATurnThatWasMissedIsAPlaceALittleBehind: told at once, and kept in the token.

@@ -45,9 +45,14 @@ func (g *guest) current() (placeRequest, bool) {
 // standOn is stand for a page: it lets nobody in, since a page may be fetched by whoever looks at links first.
 func (g *guest) standOn(ctx context.Context, q *placeRequest) (standing, error) {
 	st := stand(g.view.line, &q.token)
+	if st.state == holdfast.PlaceAdmitted {
+		// What they had inside may be over, and their turn have come again.
+		var err error
+		if st, err = g.s.inside(ctx, q, st); err != nil || st.state != holdfast.PlaceCalled {
+			return st, err
+		}
+	}
 	switch st.state {
-	case holdfast.PlaceAdmitted:
-		return g.s.inside(ctx, q, st)
 	case holdfast.PlaceCalled:
 		p, err := g.s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
 		if err != nil {
@@ -190,6 +195,7 @@ func (s *Server) leaveForm(w http.ResponseWriter, r *http.Request) {
 			g.refuse(err, "/line")
 			return
 		}
+		s.mayComeAgain(w, &g.visitor, g.room.ref.ID)
 		s.dropCookie(w, cookiePlace+strconv.FormatUint(uint64(g.room.ref.ID), 10))
 		s.setNotice(w, page.NoticeInfo, "You left the line.")
 	}
@@ -231,7 +237,10 @@ func (s *Server) delayPage(w http.ResponseWriter, r *http.Request) {
 		g.refuse(err, "/line")
 		return
 	}
-	s.reissue(w, r, &q)
+	text := s.reissue(w, r, &q)
+	if q.given {
+		s.mailWayBack(r, &q, text)
+	}
 	g.see("/line")
 }
 
@@ -272,6 +281,9 @@ func (s *Server) returnsPage(w http.ResponseWriter, r *http.Request) {
 	if q, ok := g.current(); ok {
 		v.Joinable = true
 		place, err := s.cfg.Client.Place(r.Context(), q.ref(), client.AllowStale())
+		if err == nil && q.token.State == tokenListed && !place.Returns {
+			place, err = s.cfg.Client.Place(r.Context(), q.ref()) // that member may not have heard that they joined the list
+		}
 		if err == nil {
 			v.Joined, v.Ahead, v.AheadKnown = place.Returns, int(place.Rank), place.Returns
 			if place.State == holdfast.PlaceOffered {

@@ -38,6 +38,8 @@ func newMetrics(s *Server) *metrics {
 		gauge("joins_waiting", "Joins that wait for their block.", func() float64 { return float64(s.rooms.sum(func(d *door) uint64 { return uint64(len(d.queue)) })) }),
 		counter("connections_refused_total", "Connections over the limit.", nil, func() float64 { return float64(s.listener.refused.Load()) }),
 		counter("limited_total", "Requests over a limit per address or session.", nil, func() float64 { return float64(s.limited.Load()) }),
+		counter("beacon_rounds_total", "Rounds of beacons that were brought to a draw.", nil, func() float64 { return float64(s.beacons.brought.Load()) }),
+		counter("beacon_failures_total", "Attempts to bring one that failed.", nil, func() float64 { return float64(s.beacons.failed.Load()) }),
 		counter("join_blocks_total", "Enter commands that were committed.", nil, func() float64 { return float64(s.rooms.sum(func(d *door) uint64 { return d.blocks })) }),
 		counter("joined_total", "Places that were given.", nil, func() float64 { return float64(s.rooms.sum(func(d *door) uint64 { return d.places })) }))
 	for c := range classes {
@@ -106,15 +108,21 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) {
 	s.bytes(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ok\n"))
 }
 
-// readyz says whether visitors should be sent here: not while it drains, nor while no member of the cluster answers.
+// silenceMax is how long no member may have answered until visitors are better sent to another frontend. It is longer than
+// any election: a cluster without a leader is no reason to turn visitors away, since their pages say so and go on.
+const silenceMax = 10 * time.Second
+
+// readyz says whether visitors should be sent here: not while it drains, nor when no member of the cluster has answered
+// for a while.
 func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	say := func(status int, text string) { s.bytes(w, status, "text/plain; charset=utf-8", []byte(text)) }
 	if s.draining.Load() {
-		s.bytes(w, http.StatusServiceUnavailable, "text/plain; charset=utf-8", []byte("draining\n"))
+		say(http.StatusServiceUnavailable, "draining\n")
 		return
 	}
-	if _, err := s.rooms.events(r.Context()); err != nil {
-		s.bytes(w, http.StatusServiceUnavailable, "text/plain; charset=utf-8", []byte("no member of the cluster answers\n"))
+	if _, err := s.rooms.events(r.Context()); err != nil || s.now().Sub(s.rooms.answered()) > silenceMax {
+		say(http.StatusServiceUnavailable, "no member of the cluster answers\n")
 		return
 	}
-	s.bytes(w, http.StatusOK, "text/plain; charset=utf-8", []byte("ready\n"))
+	say(http.StatusOK, "ready\n")
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
@@ -299,5 +300,43 @@ func TestAProvidersFailuresAreSaidInTheShopsWords(t *testing.T) {
 	}
 	if err := errors.New("x"); sayPayment(err) != err {
 		t.Error("what the provider did not say is changed")
+	}
+}
+
+// slow is a settlement whose provider takes its time.
+type slow struct {
+	Payments
+	clock *movable
+}
+
+func (s slow) Begin(ctx context.Context, p PaymentBegin) (string, error) {
+	s.clock.advance(4 * time.Second)
+	return s.Payments.Begin(ctx, p)
+}
+
+func (s slow) Look(ctx context.Context, event client.EventRef, h client.Hold, since time.Time) (PaymentVerdict, error) {
+	s.clock.advance(4 * time.Second)
+	return s.Payments.Look(ctx, event, h, since)
+}
+
+// TestWhatIsLeftIsSaidAfterTheProviderAnswered: the countdown on the page never shows time that passed while the provider
+// was asked.
+func TestWhatIsLeftIsSaidAfterTheProviderAnswered(t *testing.T) {
+	spec := priced()
+	spec.Rules.PayWindowMs = 10_000
+	g := newGround(t, spec)
+	settlement := newBank(g).settlement()
+	s := g.serve(func(c *Config) { c.Payments = slow{settlement, g.clock} })
+	b := newBrowser(t)
+	h := b.api(s, "POST", "/api/v1/events/evening/holds", holdIn{Seats: []holdfast.SeatIndex{2}}).want(201).hold()
+	var c checkoutOut
+	b.api(s, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"}).want(200).into(&c)
+	if c.RemainingMs > 6000 || c.RemainingMs < 4000 {
+		t.Errorf("of 10 s, 4 s after the payment began, %d ms are left", c.RemainingMs)
+	}
+	var k confirmOut
+	b.api(s, "POST", "/api/v1/holds/"+h.ID+"/confirm", nil).want(200).into(&k)
+	if k.State != "pending" || k.RemainingMs > 6000 { // the shard's clock stood still
+		t.Errorf("4 s later: %+v", k)
 	}
 }

@@ -213,6 +213,20 @@ func (s *Server) reissue(w http.ResponseWriter, r *http.Request, q *placeRequest
 // else now.
 func (s *Server) advance(ctx context.Context, q *placeRequest) (st standing, changed bool, err error) {
 	st = stand(q.room.board.line.Load(), &q.token)
+	before, over := q.token, q.room.over(s.now())
+	if before.State != tokenAdmitted && over {
+		st, err = s.outcome(ctx, q, st)
+		return st, false, err
+	}
+	if st.state == holdfast.PlaceAdmitted {
+		if st, err = s.inside(ctx, q, st); err != nil || over {
+			return st, false, err
+		}
+		if st.state == holdfast.PlaceCalled {
+			// What they had inside is over, and it is their turn again.
+			q.token.State, q.token.Position = tokenDeferred, st.position
+		}
+	}
 	switch st.state {
 	case holdfast.PlaceCalled:
 		// It matters: the signature is checked, and the shard checks the path.
@@ -220,15 +234,14 @@ func (s *Server) advance(ctx context.Context, q *placeRequest) (st standing, cha
 			return st, false, err
 		}
 		st, err = s.redeem(ctx, q, st)
-	case holdfast.PlaceAdmitted:
-		st, err = s.inside(ctx, q, st)
-	default:
-		if q.token.State == tokenListed {
+	case holdfast.PlaceWaiting, holdfast.PlaceDeferred:
+		if before.State == tokenListed {
 			st, err = s.offered(ctx, q, st)
 		}
-		return st, false, err
+		if before.State != tokenAdmitted {
+			return st, false, err
+		}
 	}
-	before := q.token
 	switch st.state {
 	case holdfast.PlaceAdmitted, holdfast.PlaceOffered:
 		q.token.State = tokenAdmitted
@@ -236,6 +249,24 @@ func (s *Server) advance(ctx context.Context, q *placeRequest) (st standing, cha
 		q.token.State, q.token.Position = tokenDeferred, st.position
 	}
 	return st, before.State != q.token.State || before.Position != q.token.Position, err
+}
+
+// over reports whether nobody is called any more, for good.
+func (c *room) over(now time.Time) bool {
+	v := c.board.glance(now)
+	return v.sale == holdfast.SaleClosed || v.line != nil && v.line.state == holdfast.LineOver
+}
+
+// outcome asks what became of a place in the end: from the feed alone that cannot be told.
+func (s *Server) outcome(ctx context.Context, q *placeRequest, st standing) (standing, error) {
+	place, err := s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
+	if errors.Is(err, holdfast.NotFound) {
+		return st, errTokenInvalid
+	} else if err != nil {
+		return st, err
+	}
+	st.state, st.position = place.State, place.Position
+	return st, nil
 }
 
 // redeem asks the shard to let the visitor in.
@@ -280,6 +311,10 @@ func (q *placeRequest) ref() client.PlaceRef {
 // the ceiling at most.
 func (s *Server) inside(ctx context.Context, q *placeRequest, st standing) (standing, error) {
 	v, err := s.cfg.Client.Visitor(ctx, q.room.ref, q.token.Key.Buyer(), client.AllowStale())
+	if errors.Is(err, holdfast.NotFound) || err == nil && notLetIn(v.State) {
+		// The token says that they were let in. That member has not heard of it; the leader has.
+		v, err = s.cfg.Client.Visitor(ctx, q.room.ref, q.token.Key.Buyer())
+	}
 	if err != nil {
 		return st, err
 	}
@@ -291,6 +326,10 @@ func (s *Server) inside(ctx context.Context, q *placeRequest, st standing) (stan
 		st.hold = v.Holds[0]
 	}
 	return st, nil
+}
+
+func notLetIn(state holdfast.PlaceState) bool {
+	return state == holdfast.PlaceWaiting || state == holdfast.PlaceCalled
 }
 
 // offered asks a member whether seats that came back are held for somebody who waits for them. Only who is on that list
@@ -337,7 +376,8 @@ func (s *Server) placeOut(q *placeRequest, st standing) placeOut {
 	out.Room = room.String()
 	var ahead uint64
 	if l := v.line; l != nil {
-		out.Issued, out.Served, out.Paused = l.issued, uint32(l.served), l.paused
+		// The feed may not have said yet that this place was given out.
+		out.Issued, out.Served, out.Paused = max(l.issued, out.Number+1), uint32(l.served), l.paused
 		if l.chain != [32]byte{} {
 			out.Chain = hex.EncodeToString(l.chain[:])
 		}

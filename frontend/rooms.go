@@ -36,6 +36,8 @@ type rooms struct {
 	byID   map[holdfast.EventID]*room
 	list   []client.EventSummary // by number
 	listed time.Time
+	failed time.Time // when the cluster did not answer last
+	why    error     // and what it was
 	opens  map[string]*opening
 	ask    sync.Mutex // held while the list is asked for; taken before mu
 }
@@ -59,40 +61,60 @@ const (
 	// describeEvery is how often an event's description is read again: prices and rules may change while it sells.
 	describeEvery = 5 * time.Second
 	askTimeout    = 5 * time.Second
+	listTimeout   = 2 * time.Second // balancers wait for it, by /readyz
 )
 
 // events gives the list of events, which is listAge old at most, or older while the cluster does not answer.
 func (r *rooms) events(ctx context.Context) ([]client.EventSummary, error) {
-	r.mu.RLock()
-	list, age := r.list, r.s.now().Sub(r.listed)
-	r.mu.RUnlock()
-	if list != nil && age < listAge {
-		return list, nil
+	if list, err, ok := r.remembered(); ok {
+		return list, err
 	}
 	r.ask.Lock()
 	defer r.ask.Unlock()
-	r.mu.RLock()
-	list, age = r.list, r.s.now().Sub(r.listed)
-	r.mu.RUnlock()
-	if list != nil && age < listAge {
-		return list, nil // somebody was quicker
+	if list, err, ok := r.remembered(); ok {
+		return list, err // somebody was quicker
 	}
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
 	fresh, err := r.s.cfg.Client.Events(ctx, client.AllowStale())
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	if err != nil {
-		if list != nil {
-			return list, nil
+		r.failed, r.why = r.s.now(), err
+		if r.list != nil {
+			return r.list, nil
 		}
 		return nil, err
 	}
 	if fresh == nil {
 		fresh = []client.EventSummary{}
 	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.list, r.listed = fresh, r.s.now()
+	r.list, r.listed, r.why = fresh, r.s.now(), nil
 	return fresh, nil
+}
+
+// remembered gives the list without asking: while it is fresh, and for a moment after the cluster did not answer, so that
+// visitors do not wait for the same silence one after the other.
+func (r *rooms) remembered() (list []client.EventSummary, err error, ok bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	now := r.s.now()
+	switch {
+	case r.list != nil && now.Sub(r.listed) < listAge:
+		return r.list, nil, true
+	case r.why == nil || now.Sub(r.failed) >= listAge:
+		return nil, nil, false
+	case r.list != nil:
+		return r.list, nil, true
+	}
+	return nil, r.why, true
+}
+
+// answered tells when the cluster answered last.
+func (r *rooms) answered() time.Time {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return r.listed
 }
 
 // named gives an event's room by its name in addresses, or its number.
@@ -205,6 +227,7 @@ func (s *Server) newRoom(event client.Event) *room {
 	c.door = &door{event: event.ID, enter: enterBy(s.cfg.Client, event.EventRef), ctx: s.ctx, wg: &s.wg, byKey: map[holdfast.PlaceKey]*joiner{}}
 	c.used.Store(s.now().Unix())
 	s.wg.Go(func() { c.board.follow(ctx, s.cfg.Client, event.EventRef, s.now) })
+	s.wg.Go(func() { c.board.watchLeader(ctx, s.now) })
 	s.wg.Go(func() { s.attend(ctx, c) })
 	return c
 }

@@ -57,13 +57,20 @@ func (s *Server) apiRoutes() []route {
 
 // handler puts together what stands before every handler.
 func (s *Server) handler() http.Handler {
-	mux := http.NewServeMux()
+	mux, known := http.NewServeMux(), http.NewServeMux()
 	for _, r := range s.routes() {
-		mux.HandleFunc(r.pattern, s.counted(r.pattern, s.guard(r.class, s.forbidCrossOrigin(r.handler))))
+		handler := s.counted(r.pattern, s.guard(r.class, s.forbidCrossOrigin(r.handler)))
+		mux.HandleFunc(r.pattern, handler)
+		known.HandleFunc(r.pattern, handler)
 	}
 	mux.Handle("GET /static/", s.pages.Static())
 	mux.HandleFunc("OPTIONS /api/", s.preflight)
 	mux.HandleFunc("/", s.counted("/", s.guard(viewer, func(w http.ResponseWriter, r *http.Request) {
+		if allowed := methodsAt(known, r); allowed != "" {
+			w.Header().Set("Allow", allowed)
+			s.fail(w, r, errMethod)
+			return
+		}
 		s.fail(w, r, notFound("page: "+r.Method+" "+r.URL.Path))
 	})))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -75,6 +82,23 @@ func (s *Server) handler() http.Handler {
 		s.headers(w, r)
 		mux.ServeHTTP(w, r)
 	})
+}
+
+var errMethod = &refusal{http.StatusMethodNotAllowed, "method_not_allowed", "this address exists, and does not take that method; the header Allow says which it takes", "", 0}
+
+// methodsAt says which methods an address takes; empty: there is no such address.
+func methodsAt(known *http.ServeMux, r *http.Request) string {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodPatch, http.MethodDelete} {
+		other := http.Request{Method: method, URL: r.URL, Host: r.Host}
+		if _, pattern := known.Handler(&other); pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) > 0 && allowed[0] == http.MethodGet {
+		allowed = slices.Insert(allowed, 1, http.MethodHead)
+	}
+	return strings.Join(allowed, ", ")
 }
 
 // forPeople reports whether the answer is for a browser's window, not for a program.

@@ -45,7 +45,8 @@ type Server struct {
 	perMail    *buckets[[16]byte]
 	joins      *buckets[struct{}]
 
-	rooms rooms
+	rooms   rooms
+	beacons beacons
 
 	ctx      context.Context // ends with Close
 	cancel   context.CancelFunc
@@ -81,7 +82,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
-	s.signIn.s, s.rooms.s, s.keys.s = s, s, s
+	s.signIn.s, s.rooms.s, s.keys.s, s.beacons.s = s, s, s, s
 	l, share := cfg.Limits, float64(cfg.Limits.Frontends)
 	s.perAddress = newBuckets[netip.Addr](l.AddressPerSecond/share, max(l.AddressBurst/l.Frontends, 1))
 	s.perJoiner = newBuckets[netip.Addr](l.AddressJoinsPerMinute/60/share, max(int(l.AddressJoinsPerMinute/share), 1))
@@ -107,6 +108,9 @@ func (s *Server) Open(ctx context.Context) error {
 	s.wg.Go(s.keys.renew)
 	s.wg.Go(s.rooms.tend)
 	s.wg.Go(s.finder.run)
+	if len(s.cfg.Beacons) > 0 {
+		s.wg.Go(s.beacons.run)
+	}
 	for range letterWriters {
 		s.wg.Go(s.writeLetters)
 	}

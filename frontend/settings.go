@@ -3,6 +3,7 @@ package frontend
 import (
 	"crypto/ed25519"
 	"crypto/x509"
+	"encoding/hex"
 	"encoding/pem"
 	"errors"
 	"fmt"
@@ -36,6 +37,11 @@ type settings struct {
 		Script     string `yaml:"script"`
 		Class      string `yaml:"class"`
 	} `yaml:"captcha"`
+	Beacons []struct {
+		Key  string `yaml:"key"` // as event files have it
+		URL  string `yaml:"url"`
+		File string `yaml:"file"`
+	} `yaml:"beacons"`
 	Codes map[string]map[string]string `yaml:"codes"` // by event: code to allocation
 	Theme struct {
 		Name    string            `yaml:"name"`
@@ -84,6 +90,14 @@ func (c *Config) ReadSettings(path string) error {
 	}
 	if err := c.takeKeys(&s); err != nil {
 		return fail(err)
+	}
+	for i, b := range s.Beacons {
+		key, err := hex.DecodeString(b.Key)
+		source := BeaconSource{Key: key, URL: b.URL, File: b.File}
+		if err = errors.Join(err, source.validate()); err != nil {
+			return fail(fmt.Errorf("beacons[%d]: %w", i, err))
+		}
+		c.Beacons = append(c.Beacons, source)
 	}
 	c.Codes = s.Codes
 	c.Theme = page.Theme{Name: s.Theme.Name, LogoURL: s.Theme.LogoURL, Fonts: s.Theme.Fonts, Footer: s.Theme.Footer}

@@ -101,7 +101,7 @@ func (m *Settlement) create(ctx context.Context, b PaymentBegin) (payment.Paymen
 	}
 	if account, mode := m.worker.Account(); account != "" && q.Mode != 0 && (q.Mode != mode || q.Account != account) {
 		// The shard would give no seats for it, so no card is asked for.
-		m.log.Error("AN EVENT'S PAYMENTS BELONG TO ANOTHER ACCOUNT OR MODE THAN THE KEYS", "event", b.Event.Name, "event_mode", q.Mode.String(), "event_account", q.Account,
+		m.log.Error("an event's payments belong to another account or mode than the keys; nobody can pay for it here", "event", b.Event.Name, "event_mode", q.Mode.String(), "event_account", q.Account,
 			"keys_mode", mode.String(), "keys_account", account)
 		return payment.Payment{}, q.Identity, errNoPayments
 	}

@@ -51,7 +51,7 @@ func (s *Server) eventPage(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := page.EventView{Event: g.head(), Sale: g.view.sum(s.now()), Tiers: g.tiers(), HasLine: g.view.event.Spec.Line.Enabled,
-		PerBuyer: int(g.view.event.Spec.Rules.SeatsPerBuyer), PerHold: g.perHold(), Draw: g.draw()}
+		PerBuyer: int(g.view.event.Spec.Rules.SeatsPerBuyer), BuyerIs: identityStrength[g.view.event.Spec.Line.Who], PerHold: g.perHold(), Draw: g.draw()}
 	if q, ok := g.place(); ok && v.HasLine {
 		v.InLine = true
 		v.Admitted = stand(g.view.line, &q.token).state == holdfast.PlaceAdmitted

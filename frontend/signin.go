@@ -64,13 +64,17 @@ func (i *signIn) provider() (*oidcProvider, error) {
 	if c == nil {
 		return nil, notFound("way to sign in")
 	}
+	scopes := []string{oidc.ScopeOpenID}
+	if i.s.cfg.Mail != nil {
+		scopes = append(scopes, "email") // for the way back to a place
+	}
 	// The keys are fetched again when they change, so this context must outlive the request.
 	p, err := oidc.NewProvider(oidc.ClientContext(i.s.ctx, &http.Client{Timeout: signInPatience}), c.Issuer)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %w", errSignInDown, err)
 	}
 	i.oidc = &oidcProvider{verifier: p.Verifier(&oidc.Config{ClientID: c.ClientID}), oauth: oauth2.Config{ClientID: c.ClientID, ClientSecret: c.ClientSecret,
-		Endpoint: p.Endpoint(), RedirectURL: i.s.cfg.PublicURL + "/signin/oidc/callback", Scopes: []string{oidc.ScopeOpenID}}}
+		Endpoint: p.Endpoint(), RedirectURL: i.s.cfg.PublicURL + "/signin/oidc/callback", Scopes: scopes}}
 	return i.oidc, nil
 }
 
@@ -109,28 +113,32 @@ func (i *signIn) begin(w http.ResponseWriter, r *http.Request) {
 
 // callback takes the provider's answer and proves the account.
 func (i *signIn) callback(w http.ResponseWriter, r *http.Request) {
-	a, to, err := i.finish(r)
+	a, address, to, err := i.finish(r)
 	i.s.dropCookie(w, cookieSignIn)
 	if err != nil {
 		i.s.fail(w, r, err)
 		return
 	}
+	if address != "" {
+		i.s.setCookie(w, cookieMail, i.s.sealAddress(a, address), accountLife)
+	}
 	i.s.setCookie(w, cookieAccount, i.s.seal(a, i.s.now().Add(accountLife)), accountLife)
 	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
-func (i *signIn) finish(r *http.Request) (account, string, error) {
+// finish gives the account, and the mail address that the provider vouches for, if it does.
+func (i *signIn) finish(r *http.Request) (a account, address, to string, err error) {
 	c, err := r.Cookie(cookieSignIn)
 	if err != nil {
-		return account{}, "", errSignIn
+		return a, "", "", errSignIn
 	}
 	raw, err := b64.DecodeString(c.Value)
 	if err != nil || len(raw) < macBytes {
-		return account{}, "", errSignIn
+		return a, "", "", errSignIn
 	}
 	body, code := raw[:len(raw)-macBytes], raw[len(raw)-macBytes:]
 	if subtle.ConstantTimeCompare(code, mac(nil, i.s.cookieKey, []byte("sign in"), body)) != 1 {
-		return account{}, "", errSignIn
+		return a, "", "", errSignIn
 	}
 	parts := strings.SplitN(string(body), "\n", 5)
 	var until int64
@@ -138,24 +146,31 @@ func (i *signIn) finish(r *http.Request) (account, string, error) {
 		_, _ = fmt.Sscan(parts[3], &until)
 	}
 	if len(parts) != 5 || i.s.now().Unix() > until || subtle.ConstantTimeCompare([]byte(r.FormValue("state")), []byte(parts[0])) != 1 {
-		return account{}, "", errSignIn
+		return a, "", "", errSignIn
 	}
 	p, err := i.provider()
 	if err != nil {
-		return account{}, "", err
+		return a, "", "", err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), signInPatience)
 	defer cancel()
 	granted, err := p.oauth.Exchange(ctx, r.FormValue("code"), oauth2.VerifierOption(parts[2]))
 	if err != nil {
-		return account{}, "", fmt.Errorf("%w: %w", errSignIn, err)
+		return a, "", "", fmt.Errorf("%w: %w", errSignIn, err)
 	}
 	idToken, _ := granted.Extra("id_token").(string)
 	id, err := p.verifier.Verify(r.Context(), idToken)
 	if err != nil || subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(parts[1])) != 1 {
-		return account{}, "", errSignIn
+		return a, "", "", errSignIn
 	}
-	return i.s.newAccount(command.ByAccount, id.Issuer+"\x00"+id.Subject), parts[4], nil
+	var claims struct {
+		Mail     string `json:"email"`
+		Verified bool   `json:"email_verified"`
+	}
+	if err := id.Claims(&claims); err == nil && claims.Verified && len(claims.Mail) <= addressBytesMax {
+		address = claims.Mail
+	}
+	return i.s.newAccount(command.ByAccount, id.Issuer+"\x00"+id.Subject), address, parts[4], nil
 }
 
 // assertion proves what the embedding shop asserts: a JWT with iss, sub, aud (the event's name, or "holdfast") and exp,
@@ -214,7 +229,7 @@ func (s *Server) mailLink(address, to string) string {
 	a := s.newAccount(command.ByLink, normalAddress(address))
 	b := append(binary.LittleEndian.AppendUint64(nil, uint64(s.now().Add(mailLinkLife).Unix())), a.hash[:]...)
 	b = mac(b, s.cfg.Secret.key(forMailLinks, 0), b)
-	return s.cfg.PublicURL + "/signin/link?" + url.Values{"t": {b64.EncodeToString(b)}, "m": {s.sealAddress(address)}, "to": {to}}.Encode()
+	return s.cfg.PublicURL + "/signin/link?" + url.Values{"t": {b64.EncodeToString(b)}, "m": {s.sealAddress(a, address)}, "to": {to}}.Encode()
 }
 
 // sendLink mails a link. It answers the same whatever the address, so that nobody learns whose it is.
@@ -268,7 +283,7 @@ func (i *signIn) openLink(w http.ResponseWriter, r *http.Request) {
 		i.s.fail(w, r, err)
 		return
 	}
-	if _, ok := i.s.openAddress(r.FormValue("m")); ok {
+	if _, ok := i.s.openAddress(a, r.FormValue("m")); ok {
 		i.s.setCookie(w, cookieMail, r.FormValue("m"), accountLife)
 	}
 	i.s.setCookie(w, cookieAccount, i.s.seal(a, i.s.now().Add(accountLife)), accountLife)

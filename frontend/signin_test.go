@@ -26,6 +26,8 @@ type issuer struct {
 	key     *rsa.PrivateKey
 	subject string
 	nonce   string // to give instead of the one that was asked for
+	mail    string // of whoever signs in
+	checked bool   // whether the provider vouches for it
 	codes   map[string]url.Values
 }
 
@@ -59,7 +61,7 @@ func newIssuer(t *testing.T) *issuer {
 		if i.nonce != "" {
 			nonce = i.nonce
 		}
-		token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{"iss": i.URL, "aud": asked.Get("client_id"), "sub": i.subject, "nonce": nonce,
+		token := jwt.NewWithClaims(jwt.SigningMethodRS256, jwt.MapClaims{"iss": i.URL, "aud": asked.Get("client_id"), "sub": i.subject, "nonce": nonce, "email": i.mail, "email_verified": i.checked,
 			"exp": time.Now().Add(time.Minute).Unix(), "iat": time.Now().Unix()})
 		token.Header["kid"] = "1"
 		text, _ := token.SignedString(key)
@@ -116,6 +118,106 @@ func TestAnAccountIsOnePlaceWhereverOneSignsIn(t *testing.T) {
 	provider.signIn(bob, two, two).want(303)
 	if q := bob.join(two); q.Number == p.Number {
 		t.Error("another account has the same place")
+	}
+}
+
+// TestAnAccountThatHasLostItsCookiesComesBack: by the mail to the address that the provider vouches for, to the same place,
+// at another frontend and after the draw. Who is inside needs no more than to sign in.
+func TestAnAccountThatHasLostItsCookiesComesBack(t *testing.T) {
+	provider := newIssuer(t)
+	spec := lined("evening")
+	spec.Line.Who = command.ByAccount
+	g := newGround(t, spec)
+	box := &mailbox{}
+	set := func(c *Config) {
+		c.PublicURL, c.Mail = "http://shop.test", box
+		c.OIDC = &OIDCConfig{Issuer: provider.URL, ClientID: "tickets", ClientSecret: "s3"}
+	}
+	one, two := g.serve(set), g.serve(set)
+	signedIn := func(subject, mail string, s *site) *browser {
+		b := newBrowser(t)
+		provider.subject, provider.mail = subject, mail
+		provider.signIn(b, s, s).want(303)
+		return b
+	}
+	signedIn("mallory", "victim@example.org", one).join(one) // says so, and nobody vouches for it
+	provider.checked = true
+	ann := signedIn("ann", "ann@example.org", one)
+	p := ann.join(one)
+	until(t, "the way back is mailed", func() bool { return len(box.all()) == 1 })
+	g.draw()
+	two.sees("the line is drawn", func(l *lineNow) bool { return l.drawn })
+	// A way back in somebody else's cookies is not sent to them.
+	carol := signedIn("carol", "carol@example.org", two)
+	u, _ := url.Parse(two.base)
+	carol.http.Jar.SetCookies(u, []*http.Cookie{{Name: cookieMail, Value: two.sealAddress(two.newAccount(command.ByAccount, "another"), "ann@example.org")}})
+	carol.join(two)
+	_, way, _ := strings.Cut(box.all()[0], "http://shop.test")
+	way, _, _ = strings.Cut(way, "\n")
+	phone := newBrowser(t)
+	phone.do("GET", two.base+way, nil).want(303)
+	if q := phone.poll(two); q.Number != p.Number {
+		t.Errorf("by mail: %+v, was %d", q, p.Number)
+	}
+	g.cluster.Admit(g.event, 3)
+	until(t, "ann is let in", func() bool { return ann.poll(one).State == "admitted" })
+	issued := func() uint32 {
+		line, err := g.client.Line(t.Context(), g.event)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return line.Issued
+	}
+	before := issued()
+	tablet := signedIn("ann", "ann@example.org", two)
+	if q := tablet.join(two); q.State != "admitted" && q.Room != "admitted" || q.Number != p.Number || issued() != before {
+		t.Errorf("inside, from another device: %+v, and %d places were given", q, issued()-before)
+	}
+	tablet.api(two, "POST", "/api/v1/events/evening/holds", holdIn{Best: &bestIn{Count: 1}}).want(201)
+	if q := signedIn("ann", "ann@example.org", one).join(one); q.Number != p.Number {
+		t.Errorf("with a hold: %+v", q)
+	}
+	if n := len(box.all()); n != 1 {
+		t.Errorf("%d mails", n)
+	}
+}
+
+// TestAPlaceThatWasGivenUpIsNotGivenAgain: a browser that comes again has another place, which is called; somebody who is
+// known by an account is told at once that there is none.
+func TestAPlaceThatWasGivenUpIsNotGivenAgain(t *testing.T) {
+	for _, leave := range []func(b *browser, s *site){
+		func(b *browser, s *site) { b.api(s, "DELETE", "/api/v1/events/evening/line/place", nil).want(204) },
+		func(b *browser, s *site) { b.form(s, "/e/evening/line", "/e/evening/line/leave", nil).want(303) },
+	} {
+		g := newGround(t, lined("evening"))
+		s := g.serve()
+		b := newBrowser(t)
+		for n := range uint32(3) {
+			if p := b.join(s); p.Number != n {
+				t.Errorf("place %d, after %d were given up", p.Number, n)
+			}
+			if n < 2 {
+				leave(b, s)
+			}
+		}
+		g.draw()
+		s.sees("the line is drawn", func(l *lineNow) bool { return l.drawn })
+		g.cluster.Admit(g.event, 3)
+		until(t, "the last place is let in", func() bool { p := b.poll(s); return p.State == "admitted" && p.Number == 2 })
+		b.api(s, "POST", "/api/v1/events/evening/holds", holdIn{Best: &bestIn{Count: 1}}).want(201)
+	}
+
+	spec := lined("evening")
+	spec.Line.Who = command.ByLink
+	g := newGround(t, spec)
+	s := g.serve(func(c *Config) { c.PublicURL, c.Mail = "http://shop.test", &mailbox{} })
+	b := newBrowser(t)
+	link, _ := url.Parse(s.mailLink("ann@example.org", "/e/evening/line"))
+	b.do("GET", s.base+link.RequestURI(), nil).want(303)
+	b.join(s)
+	b.api(s, "DELETE", "/api/v1/events/evening/line/place", nil).want(204)
+	if a := b.api(s, "POST", "/api/v1/events/evening/line", map[string]any{}).want(409); a.code() != "place_left" {
+		t.Errorf("%s", a.body)
 	}
 }
 
@@ -213,14 +315,16 @@ oidc: {issuer: https://accounts.example.org, client_id: tickets, client_secret_f
 shops: [{issuer: https://shop.example.org, hmac_file: `+secret+`}]
 captcha: {verify_url: https://c.example.org, secret_file: `+secret+`, site_key: k, class: h-captcha}
 codes: {evening: {SESAME: friends}}
+beacons: [{key: `+strings.Repeat("0a", 32)+`, url: https://beacon.example.org/chain}]
 theme: {name: Town Hall, light: {accent: "#2f4bc0"}}
 limits: {connections: 7, frontends: 2}
 `))
 	if err != nil || c.OIDC.ClientSecret == "" || len(c.Shops) != 1 || c.Captcha.Class != "h-captcha" || c.Codes["evening"]["SESAME"] != "friends" ||
-		c.Theme.Light.Accent != "#2f4bc0" || c.Limits.ConnsMax != 7 || c.Limits.Frontends != 2 {
+		c.Theme.Light.Accent != "#2f4bc0" || len(c.Beacons) != 1 || c.Limits.ConnsMax != 7 || c.Limits.Frontends != 2 {
 		t.Errorf("%+v, %v", c, err)
 	}
-	for what, text := range map[string]string{"a misspelt field": "limit: {}", "a colour that is none": `theme: {light: {shade: "#000000"}}`,
+	for what, text := range map[string]string{"a misspelt field": "limit: {}", "a beacon of nobody": "beacons: [{url: https://beacon.example.org}]",
+		"a beacon from nowhere": "beacons: [{key: " + strings.Repeat("0a", 32) + "}]", "a colour that is none": `theme: {light: {shade: "#000000"}}`,
 		"a shop without a key": "shops: [{issuer: https://shop.example.org}]", "a secret that is not there": "captcha: {verify_url: https://c.example.org, secret_file: /nowhere}"} {
 		if err := new(Config).ReadSettings(write("bad", text)); err == nil {
 			t.Errorf("%s is taken", what)

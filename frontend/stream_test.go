@@ -172,6 +172,7 @@ func TestAStreamOutlivesTheTimeForReadingARequest(t *testing.T) {
 	}
 }
 
+// TestTheBoardCountsWhatIsLeft: two units are set apart for friends, and not for everybody to take.
 func TestTheBoardCountsWhatIsLeft(t *testing.T) {
 	g := newGround(t, hall("evening"))
 	event, err := g.client.Event(t.Context(), g.event)
@@ -184,7 +185,7 @@ func TestTheBoardCountsWhatIsLeft(t *testing.T) {
 	b.take(client.Changes{Revision: 10, Cut: true, States: states}, noon)
 	b.take(client.Changes{Revision: 12, Seats: []holdfast.SeatIndex{1, 21}, SeatStates: []holdfast.SeatState{holdfast.Held, holdfast.Free}}, noon)
 	v := b.look(noon)
-	if v.stock != (stock{free: 42, held: 1, sold: 1}) || v.sections[0].Free != 16 || v.tiers[1].Free != 26 || v.tiers[0].Sold != 1 {
+	if v.stock != (stock{free: 42, held: 1, sold: 1}) || v.sections[0].Free != 16 || v.sections[0].Blocked != 2 || v.tiers[1].Free != 26 || v.tiers[0].Sold != 1 {
 		t.Errorf("%+v, %+v, %+v", v.stock, v.sections, v.tiers)
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/holdfast-db/holdfast/fsm/command"
 )
 
-// A place of a mail address can be come back to from any device, also when every cookie and every frontend is gone: a
-// mail with the place's token goes to the address when the place is given. The token's proof does not run out; the shard
+// A place of a mail address, or of an account whose provider vouches for one, can be come back to from any device, also when
+// every cookie and every frontend is gone: a mail with the place's token goes to the address when the place is given. The token's proof does not run out; the shard
 // confirms it. Until the mail is written the address travels encrypted in the visitor's own link and cookie: frontends
 // keep nothing.
 
@@ -31,21 +31,21 @@ const (
 // letter is a mail to be sent.
 type letter struct{ to, subject, text string }
 
-// sealAddress encrypts an address for the visitor to carry.
-func (s *Server) sealAddress(address string) string {
+// sealAddress encrypts an address for the visitor to carry. It is good beside that identity only.
+func (s *Server) sealAddress(a account, address string) string {
 	aead := s.addressCipher()
 	nonce := make([]byte, aead.NonceSize())
 	_, _ = rand.Read(nonce) // crypto/rand does not fail
-	return b64.EncodeToString(aead.Seal(nonce, nonce, []byte(address), nil))
+	return b64.EncodeToString(aead.Seal(nonce, nonce, []byte(address), a.hash[:]))
 }
 
-func (s *Server) openAddress(text string) (string, bool) {
+func (s *Server) openAddress(a account, text string) (string, bool) {
 	aead := s.addressCipher()
 	raw, err := b64.DecodeString(text)
 	if err != nil || len(raw) < aead.NonceSize() || len(raw) > aead.NonceSize()+addressBytesMax+aead.Overhead() {
 		return "", false
 	}
-	address, err := aead.Open(nil, raw[:aead.NonceSize()], raw[aead.NonceSize():], nil)
+	address, err := aead.Open(nil, raw[:aead.NonceSize()], raw[aead.NonceSize():], a.hash[:])
 	return string(address), err == nil
 }
 
@@ -63,16 +63,16 @@ func (s *Server) addressCipher() cipher.AEAD {
 
 // mailWayBack mails the place that was just given to the address that it is tied to.
 func (s *Server) mailWayBack(r *http.Request, q *placeRequest, token string) {
-	if s.cfg.Mail == nil || q.room.who() != command.ByLink {
+	if who := q.room.who(); s.cfg.Mail == nil || who != command.ByLink && who != command.ByAccount {
 		return
 	}
 	c, err := r.Cookie(cookieMail)
 	if err != nil {
 		return
 	}
-	address, ok := s.openAddress(c.Value)
-	if !ok || s.newAccount(command.ByLink, normalAddress(address)) != q.visitor.account {
-		return
+	address, ok := s.openAddress(q.visitor.account, c.Value)
+	if !ok {
+		return // of another identity, which signed in before
 	}
 	if _, ok := s.perMail.take(s.cfg.Secret.contactHash(address)); !ok {
 		return // it was mailed a moment ago: another device of the same person has joined

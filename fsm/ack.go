@@ -65,6 +65,7 @@ func (m *Machine) effectDone(slot uint32) {
 		if !condemned {
 			m.endWaiting(p.Hold, p.Attempt)
 		}
+		m.letGo(p.Hold)
 	case holdfast.EffectRefund:
 		p.Owed, p.Refunded = p.Owed-x.Amount, p.Refunded+x.Amount
 		if p.Order != 0 {
@@ -154,7 +155,12 @@ func (m *Machine) setIncarnation(c *command.SetIncarnation) holdfast.Outcome {
 	case c.Incarnation < m.state.incarnation, c.Incarnation > m.state.incarnation && c.Reconciled:
 		return holdfast.IncarnationStale
 	case c.Incarnation == m.state.incarnation:
-		m.state.suspended = m.state.suspended && !c.Reconciled
+		if m.state.suspended && c.Reconciled {
+			m.state.suspended = false
+			for _, e := range m.state.events {
+				m.noteReturn(e)
+			}
+		}
 		return holdfast.OK
 	}
 

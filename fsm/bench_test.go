@@ -114,7 +114,9 @@ func (c *crowd) run(b *testing.B, from int, answer bool) {
 	var m *Machine
 	commands, at := 0, len(c.entries)
 	var before, after runtime.MemStats
-	mallocs := uint64(0)
+	mallocs, cpu := uint64(0), int64(0)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	b.ResetTimer()
 	for range b.N {
 		b.StopTimer()
@@ -125,16 +127,19 @@ func (c *crowd) run(b *testing.B, from int, answer bool) {
 		runtime.GC()
 		runtime.ReadMemStats(&before)
 		b.StartTimer()
+		cpu -= threadCPU()
 		for ; at < len(c.entries); at++ {
 			m.Apply(m.Index()+1, c.entries[at], &out)
 			commands += benchEntry
 		}
+		cpu += threadCPU()
 		b.StopTimer()
 		runtime.ReadMemStats(&after)
 		mallocs += after.Mallocs - before.Mallocs
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(commands), "ns/command")
 	b.ReportMetric(float64(mallocs)/float64(commands), "allocs/command")
+	b.ReportMetric(float64(cpu)/float64(commands), "cpu-ns/command")
 	b.ReportMetric(0, "ns/op")
 	stats := m.Stats()
 	b.ReportMetric(float64(stats.Holds), "holds")

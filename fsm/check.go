@@ -27,6 +27,7 @@ const (
 	RuleMoney        = "I8 money equals seats"      // the books of every payment add up, and orders are in the state that their payment allows
 	RuleOutbox       = "outbox"                     // what a payment's state asks for is owed, once, in its place, and nothing else is
 	RulePromo        = "promotion uses"             // codes are counted as often as they are used
+	RulePerson       = "known while needed"         // of nobody is anything known whose hold is gone for good
 	RuleHold         = "hold record"                // amount, count and state of each hold fit its units, event and order
 	RuleBuyer        = "buyer record"               // units and chain of each buyer are those of the buyer's holds
 	RuleEvent        = "event record"               // rules, prices and counts of each event fit its description and its holds

@@ -173,7 +173,8 @@ func (c *checker) checkPromos() {
 	chunks := 0
 	for slot, p := range c.state.persons.all() {
 		found := c.findPerson(p.Hold)
-		c.require(found == slot && c.findHold(p.Hold) != 0, RuleIndex, "what is known of %s in slot %d is found in %d", p.Hold, slot, found)
+		c.require(found == slot, RuleIndex, "what is known of %s in slot %d is found in %d", p.Hold, slot, found)
+		c.require(c.findHold(p.Hold) != 0 || c.hopeOf(p.Hold) != 0, RulePerson, "somebody is known for %s, which is gone and does not come back", p.Hold)
 		chunks += chunksFor(int(p.Bytes))
 	}
 	for _, p := range c.state.payments.all() {

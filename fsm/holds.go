@@ -52,11 +52,11 @@ func (m *Machine) end(slot uint32, how holdfast.Outcome) {
 	from, _ := unitState(h.State)
 
 	m.leaveAttempt(&h)
-	m.forgetPersonOf(h.ID)
 	m.settle(slot)
 	m.moveAll(m.state.events[h.Event], slot, from, holdfast.Free)
 	m.state.buyers.edit(h.Buyer).Units -= uint32(h.Count)
 	m.byHold.drop(hash16(m.seed, h.ID), slot)
+	m.letGo(h.ID)
 	m.state.holds.drop(slot)
 	m.state.ended.add(h.ID, how)
 	if m.state.buyers.at(h.Buyer).State != noPlace {

@@ -213,6 +213,7 @@ func (m *Machine) failed(slot uint32) {
 		return
 	}
 	m.endWaiting(p.Hold, p.Attempt)
+	m.letGo(p.Hold)
 }
 
 // endWaiting ends the hold at this attempt, if it only waits for what comes of it: it is closing or cancelling.

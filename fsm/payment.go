@@ -95,7 +95,7 @@ func (m *Machine) hashAttempt(hold holdfast.HoldID, attempt holdfast.Attempt) ui
 
 // currentPayment gives the slot of the payment that a hold stands on now; 0: none.
 func (m *Machine) currentPayment(h *holdRecord) uint32 {
-	if h.Attempt == 0 {
+	if h.Attempt == 0 || m.byAttempt.len() == 0 { // as where nobody has Checkout rules
 		return 0
 	}
 	return m.findAttempt(h.ID, h.Attempt)

@@ -80,6 +80,20 @@ func TestWhatMoneyGivesBackIsOffered(t *testing.T) {
 	})
 }
 
+// TestNothingIsOfferedWhileBooksAreNotReconciled: nobody could pay for it. It is offered when they are, before anybody
+// else can hold it.
+func TestNothingIsOfferedWhileBooksAreNotReconciled(t *testing.T) {
+	q := newPaidQueue(t)
+	q.begins(holdfast.CaptureManual, true)
+	q.must(holdfast.OK, &command.SetIncarnation{Incarnation: 1})
+	q.wait(5_000 + 15_000)
+	if h, ok := q.m.Hold(offerID(theEvent, 1)); ok {
+		t.Errorf("offered is %+v", h)
+	}
+	q.must(holdfast.OK, &command.SetIncarnation{Incarnation: 1, Reconciled: true})
+	q.offered()
+}
+
 // TestARescueNeedsNoSession: who paid after the session was over gets the seats, if nobody else was offered them.
 func TestARescueNeedsNoSession(t *testing.T) {
 	for _, returns := range []bool{false, true} {

@@ -209,6 +209,7 @@ func TestCheckSeesEveryPlantedFaultOfMoney(t *testing.T) {
 		"a code is counted once more":    {RulePromo, func(m *Machine, at marks) { m.count(at.capturing); m.state.promos.edit(1).Uses++ }},
 		"a code is used uncounted":       {RulePromo, func(m *Machine, at marks) { m.state.payments.edit(at.begun).Counted = false }},
 		"a person's chunk is lost":       {RuleIndex, func(m *Machine, at marks) { m.state.chunks.add(chunkRecord{}) }},
+		"somebody is known for nothing":  {RulePerson, func(m *Machine, at marks) { m.state.persons.edit(1).Hold[0]++ }},
 		"an order's buyer is not needed": {RuleBuyer, func(m *Machine, at marks) { m.ordersOf[1]-- }},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -6,7 +6,8 @@ import (
 )
 
 // What is known about the person behind a hold or an order is not the machine's business: it keeps bytes that others
-// encrypted, as long as the hold or the order is there, or until it is told to forget them.
+// encrypted, as long as the hold or the order is there, or a payment that may still bring the seats back; or until it
+// is told to forget them.
 
 type personRecord struct {
 	Hold  holdfast.HoldID
@@ -43,7 +44,9 @@ func (m *Machine) forgetPerson(c *command.ForgetPerson) holdfast.Outcome {
 	if e == nil {
 		return holdfast.EventUnknown
 	}
-	if slot, _ := m.lookHold(e, c.Hold); slot != 0 {
+	slot, _ := m.lookHold(e, c.Hold)
+	hope := m.hopeOf(c.Hold)
+	if slot != 0 || hope != 0 && m.state.payments.at(hope).Event == e.place {
 		m.forgetPersonOf(c.Hold)
 	}
 	return holdfast.OK
@@ -59,6 +62,26 @@ func (m *Machine) forgetPersonOf(hold holdfast.HoldID) {
 	m.state.dropChunks(m.state.persons.at(slot).First)
 	m.byPerson.drop(hash16(m.seed, hold), slot)
 	m.state.persons.drop(slot)
+}
+
+// letGo forgets the person behind a hold that is gone for good. One that a late payment may still rescue becomes an
+// order, and its buyer gets a mail.
+func (m *Machine) letGo(hold holdfast.HoldID) {
+	if m.byPerson.len() > 0 && m.findPerson(hold) != 0 && m.findHold(hold) == 0 && m.hopeOf(hold) == 0 {
+		m.forgetPersonOf(hold)
+	}
+}
+
+// hopeOf gives the slot of a payment that may still rescue a hold: it captures at once, was condemned, and nobody knows
+// yet that it was cancelled. 0: there is none.
+func (m *Machine) hopeOf(hold holdfast.HoldID) uint32 {
+	for attempt := holdfast.Attempt(1); attempt <= holdfast.AttemptsMax; attempt++ {
+		slot := m.findAttempt(hold, attempt)
+		if slot != 0 && m.state.payments.at(slot).Seats != 0 && m.state.payments.at(slot).State == holdfast.PaymentCondemned {
+			return slot
+		}
+	}
+	return 0
 }
 
 // Person gives what was put about the person behind a hold or an order.

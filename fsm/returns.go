@@ -185,9 +185,9 @@ type triedWant struct {
 	count   uint8
 }
 
-// offer goes down the list once and holds units for everyone whom some fit.
+// offer goes down the list once and holds units for everyone whom some fit. While nobody can hold or pay it waits.
 func (m *Machine) offer(e *event) {
-	if e.sale != holdfast.SaleOpen {
+	if e.sale != holdfast.SaleOpen || m.state.suspended {
 		return
 	}
 	m.tried = m.tried[:0]

@@ -83,6 +83,7 @@ func (m *Machine) takeStray(payment uint32, amount int64) {
 	if m.rescue(payment) {
 		return
 	}
+	m.letGo(p.Hold)
 	m.state.payments.edit(payment).Owed = amount
 	m.balance(payment)
 	m.oweRefund(payment)

@@ -1,6 +1,9 @@
 package fsm
 
-import "github.com/holdfast-db/holdfast/fsm/command"
+import (
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/command"
+)
 
 // Deciding a command reads half a dozen tables, at places that only its ids tell. With a million holds nearly every
 // one of these reads waits for main memory, about 100 ns, and the next cannot begin before it is there, since where
@@ -60,6 +63,9 @@ func (m *Machine) warm(cmds [][]byte) {
 		}
 		a.sum += uint64(m.state.events[h.Event].units.each.at(uint32(h.First)).word)
 		a.sum += uint64(m.state.buyers.at(h.Buyer).Units)
+		if h.State == holdfast.HoldPaying {
+			a.sum += uint64(m.ordersOf.of(h.Buyer))
+		}
 	}
 	for _, u := range a.units {
 		a.sum += uint64(u.event.units.each.at(u.unit).word)

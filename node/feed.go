@@ -30,8 +30,9 @@ const (
 	feedChanges = 1 << 16
 	// watchPause is the least time between two messages to one watcher; what happens meanwhile is put together.
 	watchPause = 25 * time.Millisecond
-	// watchMark is how long a watcher is left without a word when nothing happens.
-	watchMark = time.Second
+	// watchMark is how long a watcher is left without a word when nothing happens: short enough that a page can say within
+	// two seconds that the leader is lost.
+	watchMark = 500 * time.Millisecond
 	// watchPatience is how long a watcher waits for a replica that is behind what it has seen elsewhere.
 	watchPatience = 5 * time.Second
 )

@@ -28,9 +28,11 @@ type VerifyReport struct {
 	Bases    int    // states that were compared with the replayed one, and were equal
 	Checks   int    // how often all invariants were worked out from scratch, and held
 	Sold     uint64 // units that are sold at the end
-	Digest   [32]byte
-	Gaps     []Gap // where the node was given a snapshot in place of entries
-	TornTail int64 // bytes at the end that are not a whole entry: the node is running, or was killed
+	// StateBytes is the size of the state at the end, as a snapshot has it.
+	StateBytes int64
+	Digest     [32]byte
+	Gaps       []Gap // where the node was given a snapshot in place of entries
+	TornTail   int64 // bytes at the end that are not a whole entry: the node is running, or was killed
 }
 
 // Gap says that no entry was archived after After, and that the replay went on from the state at From.
@@ -164,7 +166,7 @@ func verifyDir(dir Dir, only string, progress func(VerifyReport)) (VerifyReport,
 	if err := v.finish(); err != nil {
 		return v.report, err
 	}
-	v.report.Digest = v.machine.digest()
+	v.report.Digest, v.report.StateBytes = v.machine.digest(), int64(len(v.good))
 	return v.summary(), nil
 }
 

@@ -22,7 +22,7 @@ import (
 
 func (a *app) benchCommand() *cobra.Command {
 	c := &cobra.Command{Use: "bench", Short: "Measure what this machine can do"}
-	c.AddCommand(a.benchClaims(), a.benchSnapshots(), benchCeilingMember())
+	c.AddCommand(a.benchClaims(), a.benchSnapshots(), a.benchQueue(), benchCeilingMember())
 	return c
 }
 

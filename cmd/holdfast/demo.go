@@ -22,14 +22,16 @@ import (
 
 // Rules of the demonstration's event that differ from the file's, so that a sale takes seconds.
 const (
-	demoHoldTTL   = 4 * time.Second
-	demoPayWindow = 10 * time.Second
+	demoHoldTTL   = 3 * time.Second
+	demoPayWindow = 5 * time.Second
 	demoSession   = 2 * time.Minute
-	demoIdle      = 6 * time.Second
-	demoCeiling   = 4000 // sessions at a time
+	demoIdle      = 5 * time.Second
+	demoCall      = 24 * time.Second // in which a turn waits for a crowd that reloads every few seconds
+	demoCeiling   = 4000             // sessions at a time, or four fifths of the buyers if those are more
+	demoRate      = 200              // called in a second, or a thirtieth of the buyers: about as many as two cores sell to
 
-	// lobby is how long the line is open before the draw.
-	lobby = 3 * time.Second
+	// lobbyDefault is how long the line is open before the draw.
+	lobbyDefault = 2 * time.Second
 
 	// down is how long the killed leader stays away: long enough to see the others go on without it.
 	down = 2 * time.Second
@@ -50,6 +52,10 @@ type demoFlags struct {
 	dir    string
 	seed   uint64
 	noKill bool
+
+	noCrowd    bool
+	lobby      time.Duration
+	mailConfig string
 }
 
 func (a *app) demoCommand() *cobra.Command {
@@ -63,9 +69,13 @@ rush the leader is killed, and later started again. At the end an audit compares
 was told and with what the provider charged, and verifies the draw. Exit code 3: the audit found something, or the gap was
 longer than 2 s.
 
-On a terminal the cluster stays up after the sale, for you to look at, until q or Ctrl-C. Its data is deleted at the end.`,
+On a terminal the cluster stays up after the sale, for you to look at, until q or Ctrl-C. Its data is deleted at the end.
+
+With --no-crowd the shop is yours alone until Ctrl-C: an address is printed, you go through line, seats and checkout by
+yourself, and whatever you kill meanwhile is started again.`,
 		Example: `  holdfast demo
-  holdfast demo --exit --buyers 3000 --seats 4000 -o json`,
+  holdfast demo --exit --buyers 3000 --seats 4000 -o json
+  holdfast demo --no-crowd --lobby 1m`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.buyers < 1 || f.nodes < 1 || f.seats < 0 {
@@ -83,6 +93,9 @@ On a terminal the cluster stays up after the sale, for you to look at, until q o
 	c.Flags().StringVar(&f.dir, "data-dir", "", "where the members keep their data; deleted at the end when not given")
 	c.Flags().Uint64Var(&f.seed, "seed", 1, "of the buyers' whims")
 	c.Flags().BoolVar(&f.noKill, "no-kill", false, "leave the leader alone")
+	c.Flags().BoolVar(&f.noCrowd, "no-crowd", false, "open the shop for you alone, until you stop it")
+	c.Flags().DurationVar(&f.lobby, "lobby", lobbyDefault, "how long the line is open before its draw")
+	c.Flags().StringVar(&f.mailConfig, "mail-config", "", "a file that says through which server the frontends send mails; see frontend run")
 	return c
 }
 
@@ -160,8 +173,10 @@ func (a *app) demo(ctx context.Context, f demoFlags) (err error) {
 	if err := d.open(ctx); err != nil {
 		return errors.Join(err, d.close())
 	}
-	err = d.sell(ctx)
-	if err == nil {
+	if f.noCrowd {
+		return errors.Join(d.welcome(ctx), d.close())
+	}
+	if err = d.sell(ctx); err == nil {
 		d.view.close()
 		if err = a.print(d.out); err == nil && d.view.terminal && !f.exit {
 			d.stay(ctx)
@@ -191,13 +206,17 @@ func (f demoFlags) spec() (command.EventSpec, error) {
 	if spec, err = fitEvent(spec, f.seats); err != nil {
 		return spec, &holdfast.Error{Kind: holdfast.Invalid, Op: "demo", Field: "seats", Err: err}
 	}
-	spec.Rules.HoldTTLMs = uint32(demoHoldTTL / time.Millisecond)
-	spec.Rules.PayWindowMs = uint32(demoPayWindow / time.Millisecond)
-	spec.Line = command.LineRules{Enabled: true, CeilingMax: demoCeiling, SessionMs: uint32(demoSession / time.Millisecond), IdleMs: uint32(demoIdle / time.Millisecond)}
 	if !spec.Checkout.Given() {
 		spec.Checkout = command.Checkout{Mode: holdfast.ModeTest}
 	}
 	spec.Checkout.Account = shopAccount
+	if f.noCrowd {
+		return standing(spec), nil
+	}
+	spec.Rules.HoldTTLMs = uint32(demoHoldTTL / time.Millisecond)
+	spec.Rules.PayWindowMs = uint32(demoPayWindow / time.Millisecond)
+	spec.Line = command.LineRules{Enabled: true, CeilingMax: uint32(max(demoCeiling, f.buyers/5*4)), RateMax: uint32(max(demoRate, f.buyers/30)),
+		SessionMs: uint32(demoSession / time.Millisecond), IdleMs: uint32(demoIdle / time.Millisecond), CallMs: uint32(demoCall / time.Millisecond)}
 	return spec, nil
 }
 
@@ -237,7 +256,7 @@ func (d *demonstration) open(ctx context.Context) (err error) {
 	if err := d.client.OpenLine(ctx, d.event.EventRef); err != nil {
 		return err
 	}
-	if d.shop, err = startShop(ctx, d.dir, d.cluster, bankOf(d.seed)); err != nil {
+	if d.shop, err = startShop(ctx, d.dir, d.cluster, d.spec.Name, bankOf(d.seed), d.mailConfig); err != nil {
 		return err
 	}
 	d.view.say("%s: %d places, and a line before the door", d.spec.Title, d.spec.Units()-d.blocked)
@@ -299,7 +318,7 @@ func (d *demonstration) sell(ctx context.Context) error {
 
 // openSale draws the order of those who are in line, and opens the sale.
 func (d *demonstration) openSale(ctx context.Context) error {
-	if !pause(ctx, lobby) {
+	if !pause(ctx, d.lobby) {
 		return ctx.Err()
 	}
 	if err := d.client.Draw(ctx, d.event.EventRef, holdfast.BeaconRound{}); err != nil {
@@ -437,30 +456,6 @@ func (o demoOut) table(w io.Writer) {
 		}
 		fmt.Fprintf(w, "  %-6s  %-44s  %s\n", mark, c.Name, c.Detail)
 	}
-}
-
-// stay keeps the cluster up for whoever wants to look at it.
-func (d *demonstration) stay(ctx context.Context) {
-	endpoints := strings.Join(d.cluster.endpoints(), ",")
-	self, err := os.Executable()
-	if err != nil {
-		self = "holdfast"
-	}
-	d.app.progress(`
-The cluster stays up until you press q or Ctrl-C. In a browser:
-
-  %[5]s/e/%[4]s
-
-In another terminal:
-
-  export %s=%s
-  %[3]s cluster status
-  %[3]s event show %[4]s
-  %[3]s event open %[4]s && %[3]s hold create %[4]s --buyer ada --best 2
-  %[3]s queue show %[4]s && %[3]s queue verify-draw %[4]s
-  %[3]s cluster verify
-`, endpointsEnv, endpoints, self, d.spec.Name, d.shop.addresses[0])
-	<-ctx.Done()
 }
 
 // close stops what was started. It may be called at any point.

@@ -97,7 +97,7 @@ type verdict struct {
 	SoldMinor        int64      `json:"sold_value_minor"` // of the orders that stand
 	Differences      int        `json:"payment_differences"`
 	Rescued          int        `json:"rescued"` // orders on money that came after its hold was over
-	Voided           int        `json:"voided"`  // payments that were cancelled at the provider
+	Voided           int        `json:"voided"`  // payments that took no money and cannot any more: cancelled, or given up
 	Refunded         int        `json:"refunded"`
 	Checks           []checkOut `json:"checks"`
 }
@@ -159,7 +159,7 @@ func (v *verdict) checkMoney(e evidence) {
 	}
 	for _, p := range e.wallets {
 		switch {
-		case p.State == holdfast.PaymentVoided:
+		case p.State == holdfast.PaymentVoided || p.State == holdfast.PaymentFailed:
 			v.Voided++
 		case p.Stray && p.Ordered:
 			v.Rescued++
@@ -175,7 +175,7 @@ func (v *verdict) checkMoney(e evidence) {
 	}
 	v.check("money equals seats", v.CapturedMinor == v.SoldMinor, "the provider took %s, the orders that stand come to %s",
 		formatMoney(holdfast.Money{AmountMinor: v.CapturedMinor, Currency: currency}), formatMoney(holdfast.Money{AmountMinor: v.SoldMinor, Currency: currency}))
-	v.check("the books are the provider's", v.Differences == 0 && e.money.Settling == 0, "%d of %d payments differ, %d are under way; %d were voided%s",
+	v.check("the books are the provider's", v.Differences == 0 && e.money.Settling == 0, "%d of %d payments differ, %d are under way; %d were cancelled%s",
 		v.Differences, e.money.Known, e.money.Settling, v.Voided, example)
 }
 

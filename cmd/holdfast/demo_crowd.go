@@ -27,19 +27,25 @@ const (
 	earlyShare    = 40 // are in line before the draw
 	clickShare    = 30 // choose seats on the map: the front rows, like everybody
 	generalShare  = 20 // want to stand
-	leaveShare    = 6  // give their hold back
-	vanishShare   = 6  // close the page: their hold lapses
-	abandonShare  = 6  // begin to pay, and close the page then
+	leaveShare    = 8  // give their hold back
+	vanishShare   = 4  // close the page: their hold lapses
+	abandonShare  = 4  // begin to pay, and close the page then
 	declineShare  = 10 // have their first card declined
-	actionShare   = 5  // are sent to their bank's page, and do not come back from it
+	actionShare   = 5  // are sent to their bank's page
+	refuseShare   = 20 // of those say no there, and do not come back
 	lateShare     = 4  // have a bank that answers late
-	closeShare    = 20 // of those who find nothing: close the page instead of leaving the line
+	closeShare    = 10 // of those who find nothing: close the page instead of leaving the line
 	shyShare      = 5  // close the page behind the payment: only the webhook tells that they have paid
 	thinkMax      = 600 * time.Millisecond
 	payMax        = 300 * time.Millisecond
 	comeBackMin   = 100 * time.Millisecond // to look again for seats that are in other hands
 	comeBackMax   = 500 * time.Millisecond
-	triesPerWant  = 4
+	rounds        = 3               // of looking for all that one would take
+	reloads       = 2               // everybody reloads the page so many times as often as it asks for
+	reloadMin     = time.Second     // but not more often than that
+	openingMax    = 2 * time.Second // and everybody who waits for the opening does within this time after it
+	stayMin       = 3 * time.Second // how long somebody stays in line who is told that hardly anything will be left
+	stayMax       = 8 * time.Second
 	buyerPatience = 30 * time.Second // with a system that does not answer
 	linePatience  = 5 * time.Minute  // with a line that does not move
 )
@@ -50,22 +56,23 @@ type ending uint8
 const (
 	stillHere ending = iota
 	bought
-	soldOut   // was told that nothing that fits is left
-	gaveUp    // was told too often that seats are in other hands
-	gaveBack  // released the hold
-	vanished  // let the hold lapse
-	abandoned // let a payment be
-	unseen    // paid, and did not look what became of it
-	lateToPay // the hold was over before the payment was
-	shownOut  // had no session any more when the claim came
-	turnedOff // was not let into the line, and told why
-	lostPlace // was told that the place is not there
-	dropped   // was left without an answer
+	soldOut     // was told that nothing that fits is left
+	gaveUp      // was told too often that seats are in other hands
+	gaveBack    // released the hold
+	vanished    // let the hold lapse
+	abandoned   // let a payment be
+	unseen      // paid, and did not look what became of it
+	lateToPay   // the hold was over before the payment was
+	shownOut    // had no session any more when the claim came
+	turnedOff   // was not let into the line, and told why
+	discouraged // left the line, told that hardly anything would be left
+	lostPlace   // was told that the place is not there
+	dropped     // was left without an answer
 	endings
 )
 
 var endingNames = [endings]string{"still_here", "bought", "sold_out", "gave_up", "gave_back", "vanished", "abandoned", "paid_unseen", "late_to_pay", "shown_out",
-	"turned_off", "lost_place", "dropped"}
+	"turned_off", "discouraged", "lost_place", "dropped"}
 
 func (e ending) String() string { return endingNames[e] }
 
@@ -108,7 +115,12 @@ type crowd struct {
 
 // liveCounts are for who watches.
 type liveCounts struct {
-	arrived, inLine, inside, soldSeats, acked atomic.Int64
+	arrived, inLine, inside, acked atomic.Int64
+	orders, paidMinor              atomic.Int64 // that buyers were told of
+}
+
+func (c *liveCounts) paid(currency holdfast.Currency) string {
+	return formatMinor(c.paidMinor.Load(), currency)
 }
 
 // holdSample is one Hold: when it was asked for, and how long the answer took.
@@ -155,7 +167,7 @@ func (w *crowd) run(ctx context.Context) {
 			}
 			w.live.arrived.Add(1)
 			how := b.visit(ctx)
-			if (how == gaveUp || how == soldOut) && !b.chance(closeShare) {
+			if how == discouraged || (how == gaveUp || how == soldOut) && !b.chance(closeShare) {
 				how = b.goHome(ctx, how)
 			}
 			w.leave(how)
@@ -284,11 +296,20 @@ func (b *buyer) queue(ctx context.Context) ending {
 	b.given(place)
 	b.live.inLine.Add(1)
 	defer b.live.inLine.Add(-1)
+	stay := stayMin + b.sometime(stayMax-stayMin)
+	var hopeless time.Time // since when the odds are bad
 	for deadline := time.Now().Add(linePatience); visitor.Waits(place.State); {
-		if place.Room == "sold_out" || place.Room == "over" {
+		switch now := time.Now(); {
+		case place.Room == "sold_out" || place.Room == "over":
 			return soldOut
+		case place.Odds != "unlikely" && place.Odds != "none":
+			hopeless = time.Time{}
+		case hopeless.IsZero():
+			hopeless = now
+		case now.Sub(hopeless) > stay:
+			return discouraged
 		}
-		if time.Now().After(deadline) || !pause(ctx, max(time.Duration(place.NextPollMs)*time.Millisecond, comeBackMin)) {
+		if time.Now().After(deadline) || !b.idle(ctx, max(time.Duration(place.NextPollMs)*time.Millisecond/reloads, reloadMin)) {
 			return dropped
 		}
 		if err := b.ask(ctx, func(ctx context.Context) (err error) { place, err = b.Place(ctx); return err }); err != nil {
@@ -296,6 +317,25 @@ func (b *buyer) queue(ctx context.Context) ending {
 		}
 	}
 	return stillHere
+}
+
+// idle waits between two polls. At the opening everybody reloads, whatever the page asked for.
+func (b *buyer) idle(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-b.opened:
+		return pause(ctx, d)
+	default:
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-b.opened:
+		return pause(ctx, b.sometime(openingMax))
+	case <-ctx.Done():
+		return false
+	}
 }
 
 // given notes a place that was given out.
@@ -326,81 +366,6 @@ func (b *buyer) goHome(ctx context.Context, how ending) ending {
 		return b.noAnswer(err, how)
 	}
 	return how
-}
-
-// find looks for seats: first what the buyer likes, then what there is.
-func (b *buyer) find(ctx context.Context) (heldUnits, ending) {
-	count := []int{1, 2, 2, 2, 2, 3, 4, 4}[b.rng.IntN(8)]
-	hope := false // some seats that were not to be had may return
-	for _, want := range b.wishes(count) {
-		for range triesPerWant {
-			hold, err := b.hold(ctx, want)
-			if err == nil {
-				return hold, stillHere
-			}
-			var no *visitor.Problem
-			switch {
-			case !errors.As(err, &no):
-				return hold, dropped
-			case no.Code == holdfast.SessionRequired.String():
-				return hold, shownOut
-			}
-			if no.Code == holdfast.SoldOut.String() || no.Code == holdfast.SeatNotForYou.String() {
-				break
-			}
-			hope = hope || no.Code != holdfast.SeatSold.String()
-			if len(no.Near) == count {
-				want = visitor.Want{Seats: no.Near} // what the answer offers instead
-				continue
-			}
-			if want.Seats != nil {
-				want = b.click(count)
-			}
-			if !pause(ctx, comeBackMin+b.sometime(comeBackMax-comeBackMin)) {
-				return hold, dropped
-			}
-		}
-	}
-	if hope {
-		return heldUnits{}, gaveUp
-	}
-	return heldUnits{}, soldOut
-}
-
-// wishes are what the buyer asks for, one after the other.
-func (b *buyer) wishes(count int) (wants []visitor.Want) {
-	stand := func() {
-		if len(b.general) > 0 {
-			wants = append(wants, visitor.Want{General: &visitor.General{Section: int(b.general[b.rng.IntN(len(b.general))]), Count: count}})
-		}
-	}
-	best := func(tier *int, apart bool) {
-		wants = append(wants, visitor.Want{Best: &visitor.Best{Count: count, Tier: tier, Apart: apart}})
-	}
-	switch kind := b.rng.IntN(100); {
-	case kind < clickShare && len(b.rows) > 0:
-		wants = append(wants, b.click(count))
-	case kind < clickShare+generalShare:
-		stand()
-	default:
-		tier := b.rng.IntN(len(b.event.Spec.Tiers))
-		best(&tier, false)
-	}
-	best(nil, false)
-	best(nil, true)
-	stand()
-	return wants
-}
-
-// click chooses seats side by side on the map. The nearer to the front a row is, the more want it.
-func (b *buyer) click(count int) (want visitor.Want) {
-	r := b.rows[int(float64(len(b.rows))*b.rng.Float64()*b.rng.Float64())]
-	count = min(count, r.seats)
-	from := uint32(r.first) + uint32(b.rng.IntN(r.seats-count+1))
-	for i := range count {
-		want.Seats = append(want.Seats, from+uint32(i))
-	}
-	return want
 }
 
 func (b *buyer) hold(ctx context.Context, want visitor.Want) (hold heldUnits, err error) {

@@ -46,7 +46,9 @@ func (b *buyer) pay(ctx context.Context, hold heldUnits) ending {
 		}
 		switch {
 		case card == cardAction:
-			return b.unseen(hold, abandoned)
+			if b.atTheBank(ctx, c) {
+				return b.unseen(hold, abandoned)
+			}
 		case card == cardSound && b.chance(shyShare):
 			return b.unseen(hold, unseen)
 		}
@@ -55,6 +57,19 @@ func (b *buyer) pay(ctx context.Context, hold heldUnits) ending {
 		}
 	}
 	return abandoned // with the last card declined
+}
+
+// atTheBank answers the bank's question, and reports whether the buyer goes away from there.
+func (b *buyer) atTheBank(ctx context.Context, c visitor.Checkout) (gone bool) {
+	pause(ctx, b.sometime(payMax))
+	answer, gone := "yes", b.chance(refuseShare)
+	if gone {
+		answer = "no"
+	}
+	if err := b.Authenticate(ctx, b.shop.provider, c, answer); err != nil {
+		b.again(err)
+	}
+	return gone
 }
 
 // cards are what the buyer pays with, one after the other.
@@ -123,7 +138,8 @@ func (b *buyer) tell(hold heldUnits, c visitor.Checkout, order string) ending {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.told = append(b.told, t)
-	b.live.soldSeats.Add(int64(len(hold.Seats)))
+	b.live.orders.Add(1)
+	b.live.paidMinor.Add(t.Amount.AmountMinor)
 	return bought
 }
 

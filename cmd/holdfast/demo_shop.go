@@ -55,8 +55,9 @@ func bankOf(seed uint64) sandbox.Config {
 		RefundAfter: time.Second, Webhooks: sandbox.Webhooks{Spread: 300 * time.Millisecond, DuplicatesPerMille: 50, LostPerMille: 20}}
 }
 
-// startShop starts the sandbox and the frontends of a cluster, with their files in dir.
-func startShop(ctx context.Context, dir string, cluster *localCluster, bank sandbox.Config) (s *shop, err error) {
+// startShop starts the sandbox and the frontends of a cluster, with their files in dir, and waits until they show the event.
+// mailConfig says how mails go; empty: none goes.
+func startShop(ctx context.Context, dir string, cluster *localCluster, event string, bank sandbox.Config, mailConfig string) (s *shop, err error) {
 	ports, err := freePorts(shopFrontends)
 	if err != nil {
 		return nil, err
@@ -79,6 +80,9 @@ func startShop(ctx context.Context, dir string, cluster *localCluster, bank sand
 	if err != nil {
 		return s, err
 	}
+	if mailConfig != "" {
+		files = append(files, "--mail-config", mailConfig)
+	}
 	for i := range ports {
 		name := fmt.Sprintf("f%d", i+1)
 		m, err := cluster.launch(name, filepath.Join(dir, name), append([]string{"frontend", "run", "--name", name, "--listen", loopback(ports[i]),
@@ -90,7 +94,7 @@ func startShop(ctx context.Context, dir string, cluster *localCluster, bank sand
 		}
 		s.frontends = append(s.frontends, m)
 	}
-	return s, s.ready(ctx)
+	return s, s.ready(ctx, event)
 }
 
 func randomHex() string {
@@ -138,12 +142,12 @@ func (s *shop) openBank(cfg sandbox.Config, keys shopKeys) (err error) {
 	return err
 }
 
-// ready waits until all frontends serve.
-func (s *shop) ready(ctx context.Context) error {
+// ready waits until all frontends serve and show the event: a member that they ask may not have heard of it yet.
+func (s *shop) ready(ctx context.Context, event string) error {
 	ctx, cancel := context.WithTimeout(ctx, startPatience)
 	defer cancel()
 	for i, address := range s.addresses {
-		for !serves(ctx, address) {
+		for !serves(ctx, address+"/readyz") || !serves(ctx, address+"/api/v1/events/"+event) {
 			if m := s.frontends[i]; !m.running() {
 				return fmt.Errorf("%s ended by itself; its log ends with:\n%s", m.name, m.lastWords())
 			}
@@ -155,8 +159,9 @@ func (s *shop) ready(ctx context.Context) error {
 	return nil
 }
 
-func serves(ctx context.Context, address string) bool {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"/readyz", nil)
+// serves reports whether a page is there.
+func serves(ctx context.Context, url string) bool {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
 		return false
 	}

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
 )
 
@@ -118,8 +119,8 @@ func (v *view) watch(ctx context.Context, d *demonstration) {
 				v.draw(ctx, d, e, rate)
 			} else {
 				live := &d.crowd.live
-				v.say("sold %5d  held %5d  free %5d of %d | %5d in line, %5d inside | %6.0f answers/s", e.Total.Sold, e.Total.Held+e.Total.Paying, e.Total.Free,
-					d.spec.Units(), live.inLine.Load(), live.inside.Load(), rate)
+				v.say("sold %5d  held %5d  free %5d of %d | %5d in line, %5d inside | %s paid | %6.0f answers/s", e.Total.Sold, e.Total.Held+e.Total.Paying, e.Total.Free,
+					d.spec.Units(), live.inLine.Load(), live.inside.Load(), live.paid(d.spec.Currency), rate)
 			}
 		}
 	})
@@ -132,6 +133,10 @@ func (v *view) draw(ctx context.Context, d *demonstration, e client.Event, rate 
 	live := &d.crowd.live
 	fmt.Fprintf(&b, "buyers    %6d arrived  %6d in line  %6d inside\n", live.arrived.Load(), live.inLine.Load(), live.inside.Load())
 	fmt.Fprintf(&b, "answers   %6d  %6.0f/s\n", live.acked.Load(), rate)
+	if l := e.Line; l != nil {
+		fmt.Fprintf(&b, "line      %6d places   %6d called   %6d yet to come   %s, bound by %s\n", l.Issued, l.Served, l.Called, l.State, l.Bound)
+	}
+	fmt.Fprintf(&b, "money     %6d orders   %s told of, %s on the orders\n", live.orders.Load(), live.paid(d.spec.Currency), worth(e))
 	fmt.Fprintf(&b, "places    %6d sold  %6d held  %6d free  %4d blocked  of %d\n\n", e.Total.Sold, e.Total.Held+e.Total.Paying, e.Total.Free, e.Total.Blocked, d.spec.Units())
 	for i, n := range e.Tiers {
 		fmt.Fprintf(&b, "%-12.12s %12s  %s %6d sold  %6d free\n", e.Spec.Tiers[i].Name,
@@ -158,6 +163,15 @@ func (v *view) draw(ctx context.Context, d *demonstration, e client.Event, rate 
 	}
 	v.drawn = true
 	fmt.Fprint(v.out, frame)
+}
+
+// worth is what the units come to that are sold, at the prices of their tiers.
+func worth(e client.Event) string {
+	total := int64(0)
+	for i, n := range e.Tiers {
+		total += int64(n.Sold) * e.Spec.Tiers[i].PriceMinor
+	}
+	return formatMoney(holdfast.Money{AmountMinor: total, Currency: e.Spec.Currency})
 }
 
 // bar draws units by state: sold, held, free.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,20 +9,11 @@ import (
 	"net"
 	"net/netip"
 	"os"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/holdfast-db/holdfast"
-	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/frontend"
-	"github.com/holdfast-db/holdfast/frontend/mail"
-	"github.com/holdfast-db/holdfast/frontend/notify"
-	"github.com/holdfast-db/holdfast/frontend/person"
-	"github.com/holdfast-db/holdfast/frontend/settle"
-	"github.com/holdfast-db/holdfast/frontend/statement"
-	"github.com/holdfast-db/holdfast/payment/sandbox"
 )
 
 func (a *app) frontendCommand() *cobra.Command {
@@ -44,6 +34,7 @@ type frontendFlags struct {
 	tlsCert        string
 	tlsKey         string
 	publishableKey string
+	mailWay        string
 	settlement     []string
 	mailConfig     string
 	notifyConfig   string
@@ -94,8 +85,9 @@ What has keys of others (sign-in, shops, captcha, codes, limits, look) stands in
 	f.provider.add(c)
 	flags.StringVar(&f.publishableKey, "publishable-key", "", "the provider's public key, which browsers are told")
 	flags.StringSliceVar(&f.settlement, "settlement", nil, "make this an edge without the provider's secret key: ask these frontends, as https://settle-1.internal:8443, for what needs it")
-	flags.StringVar(&f.mailConfig, "mail-config", "", "a file that says through which server mails go; without it no mail is sent")
-	flags.StringVar(&f.notifyConfig, "notify-config", "", "a file that says which webhooks of organizers are told of orders; without it this frontend tells none")
+	flags.StringVar(&f.mailWay, "mail", "", "how mails go out: smtp, through the server of --mail-config; log, which only notes that there was one; none (default: smtp with --mail-config, else none)")
+	flags.StringVar(&f.mailConfig, "mail-config", "", "a file that says through which server mails go")
+	flags.StringVar(&f.notifyConfig, "notify-config", "", "a file that says which webhooks of organizers are told of orders; without it nobody is told")
 	flags.StringVar(&f.settings, "settings", "", "a file with sign-in, shops, captcha, codes, limits and look")
 	flags.DurationVar(&f.drain, "drain", 20*time.Second, "how long requests under way may take when it is told to stop")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json, on stderr")
@@ -175,125 +167,4 @@ func (f *frontendFlags) complete(cmd *cobra.Command) (err error) {
 		return f.Config.ReadSettings(f.settings)
 	}
 	return nil
-}
-
-// settle opens the payment provider and starts the worker that carries out what shards owe the world. stop ends it.
-func (f *frontendFlags) settle(cmd *cobra.Command, c *client.Client) (stop func(), err error) {
-	masters, err := person.ReadMasters(cmp.Or(f.masterFile, f.secretFile))
-	if err != nil {
-		return nil, err
-	}
-	f.Persons = person.NewVault(masters, c)
-	carriers, err := f.carriers(c)
-	if err != nil {
-		return nil, err
-	}
-	if f.provider.payments == paymentsNone {
-		return func() {}, nil
-	}
-	if len(f.settlement) > 0 {
-		return func() {}, f.edge(cmd)
-	}
-	p, err := f.provider.open(cmd, true)
-	if err != nil {
-		return nil, err
-	}
-	worker, err := settle.New(cmd.Context(), settle.Config{Client: c, Provider: p, Name: f.Name, Limits: f.provider.limits(), Carriers: carriers, Logger: f.Logger})
-	if err != nil {
-		return nil, err
-	}
-	f.Payments = frontend.NewSettlement(c, p, worker, f.public())
-	ctx, cancel := context.WithCancel(context.WithoutCancel(cmd.Context()))
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := worker.Run(ctx); err != nil && ctx.Err() == nil {
-			f.Logger.Error("the settlement worker has ended", "err", err)
-		}
-	}()
-	return func() { cancel(); <-done; worker.Close() }, nil
-}
-
-// edge makes this a frontend without the provider's key: others settle for it.
-func (f *frontendFlags) edge(cmd *cobra.Command) error {
-	if err := f.provider.keyless(cmd); err != nil {
-		return err
-	}
-	public := f.public()
-	public.TestMode = frontend.TestMode(f.publishableKey)
-	edge, err := frontend.NewEdge(f.Secret, f.settlement, public)
-	if err != nil {
-		return usage(cmd, "--settlement: %v", err)
-	}
-	f.Payments = edge
-	return nil
-}
-
-// carriers tell buyers and organizers what became of their orders.
-func (f *frontendFlags) carriers(c *client.Client) (map[holdfast.EffectKind]settle.Carrier, error) {
-	carriers, book := map[holdfast.EffectKind]settle.Carrier{}, statement.NewBook(c)
-	carry := func(do func(context.Context, statement.Occasion) error) settle.Carrier {
-		return func(ctx context.Context, e client.Effect) error {
-			return do(ctx, statement.Occasion{Effect: e.ID, Event: e.Event, Order: e.Hold.Order(), Topic: e.Topic})
-		}
-	}
-	if f.mailConfig != "" {
-		outbox, err := openMail(f.mailConfig)
-		if err != nil {
-			return nil, err
-		}
-		f.Mail = mail.Plain{Outbox: outbox}
-		receipts, err := mail.NewReceipts(mail.ReceiptsConfig{Book: book, People: c, Vault: f.Persons, Outbox: outbox, Logger: f.Logger, OrderLink: f.orderLink(c)})
-		if err != nil {
-			return nil, err
-		}
-		carriers[holdfast.EffectReceipt] = carry(receipts.Do)
-	}
-	if f.notifyConfig != "" {
-		cfg, err := notify.ReadConfig(f.notifyConfig)
-		if err != nil {
-			return nil, err
-		}
-		hooks, err := notify.New(notify.Options{Config: cfg, Book: book, People: c, Vault: f.Persons, Logger: f.Logger})
-		if err != nil {
-			return nil, err
-		}
-		carriers[holdfast.EffectNotify] = carry(hooks.Do)
-	}
-	return carriers, nil
-}
-
-// public is what browsers are told of the provider.
-func (f *frontendFlags) public() frontend.PaymentPublic {
-	public := frontend.PaymentPublic{Provider: f.provider.payments, PublishableKey: f.publishableKey}
-	if f.provider.payments == providerSandbox {
-		public.SandboxURL = strings.TrimSuffix(cmp.Or(f.provider.sandbox, sandboxDefault), "/")
-		for _, m := range sandbox.Methods() {
-			if m.Type == "card" {
-				public.Methods = append(public.Methods, frontend.PaymentMethod{ID: m.ID, Text: "A card that " + m.Says})
-			}
-		}
-	}
-	return public
-}
-
-// orderLink gives the links of receipts.
-func (f *frontendFlags) orderLink(c *client.Client) func(event string, order holdfast.OrderID) string {
-	return func(event string, order holdfast.OrderID) string {
-		ctx, cancel := context.WithTimeout(context.Background(), client.TimeoutDefault)
-		defer cancel()
-		e, err := c.Event(ctx, client.Named(event), client.AllowStale())
-		if err != nil {
-			return f.PublicURL + "/find"
-		}
-		return f.PublicURL + f.Secret.OrderPath(e.ID, order)
-	}
-}
-
-func openMail(path string) (mail.Outbox, error) {
-	cfg, err := mail.ReadConfig(path)
-	if err != nil {
-		return nil, err
-	}
-	return mail.NewSMTP(cfg)
 }

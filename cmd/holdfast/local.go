@@ -229,7 +229,7 @@ func (c *localCluster) named(name string) *localMember {
 // stop ends all processes and waits for them. Their data is of no more use, so they are not asked to end well.
 func (c *localCluster) stop() error {
 	var errs []error
-	for _, m := range append(c.others[:len(c.others):len(c.others)], c.members...) {
+	for _, m := range c.processes() {
 		errs = append(errs, m.kill())
 	}
 	close(c.spawn)
@@ -259,9 +259,14 @@ func (c *localCluster) ready(ctx context.Context, cl *client.Client) (statusOut,
 	}
 }
 
+// processes are all that were started.
+func (c *localCluster) processes() []*localMember {
+	return append(c.others[:len(c.others):len(c.others)], c.members...)
+}
+
 // whole is an error when a process has ended that was not killed.
 func (c *localCluster) whole() error {
-	for _, m := range append(c.others[:len(c.others):len(c.others)], c.members...) {
+	for _, m := range c.processes() {
 		if !m.running() {
 			return fmt.Errorf("%s ended by itself; its log ends with:\n%s", m.name, m.lastWords())
 		}

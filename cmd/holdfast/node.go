@@ -88,6 +88,9 @@ func runNode(ctx context.Context, f nodeFlags) (err error) {
 	}
 	defer func() { err = errors.Join(err, ignoreClosed(listener.Close())) }()
 	f.ClientAddress = listener.Addr().String()
+	if err := seams(&f.Config); err != nil {
+		return err
+	}
 	n, err := node.New(f.Config)
 	if err != nil {
 		return err

@@ -87,7 +87,8 @@ func (a *app) queueDraw() *cobra.Command {
 		Use:   "draw EVENT",
 		Short: "Draw the order of a line whose event file names no time for it",
 		Long: `Draw the order of a line whose event file names no time for it: whoever has joined by now takes part. Where the file names
-a time, the draw comes by itself.`,
+a time, the draw comes by itself. Where it names a beacon, a frontend that knows a source of it brings the round; this command
+cannot do without it before the fallback's time.`,
 		Example: "  holdfast queue draw harbour-arena-last-night",
 		Args:    cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

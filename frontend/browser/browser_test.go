@@ -24,6 +24,7 @@ import (
 var (
 	base     = flag.String("base", os.Getenv("HOLDFAST_BASE"), "walk through the frontend at this address instead of the fixture (also HOLDFAST_BASE)")
 	event    = flag.String("event", envOr("HOLDFAST_EVENT", fixture.EventName), "the event to walk through (also HOLDFAST_EVENT)")
+	holdfast = flag.String("holdfast", os.Getenv("HOLDFAST_BINARY"), "walk through the product: its binary, which opens a shop for each test (also HOLDFAST_BINARY)")
 	shots    = flag.String("shots", os.Getenv("HOLDFAST_SHOTS"), "write screenshots into this folder (also HOLDFAST_SHOTS)")
 	axe      = flag.String("axe", os.Getenv("HOLDFAST_AXE"), "axe.min.js, for the check of accessibility (also HOLDFAST_AXE)")
 	patience = flag.Duration("patience", time.Minute, "how long a step of a walk may take, as waiting in the line")
@@ -98,8 +99,15 @@ func shop(t testing.TB) (*fixture.Shop, string) {
 	return s, server.URL
 }
 
-// address is where a walk goes: the frontend that was named, or a fixture.
+// address is where a walk goes: the frontend that was named, the product, or a fixture.
 func address(t testing.TB) string {
+	if *holdfast != "" && *base == "" {
+		s := openReal(t)
+		before := *event
+		*event = s.Event
+		t.Cleanup(func() { *event = before })
+		return s.Addresses[0]
+	}
 	if *base != "" {
 		return strings.TrimSuffix(*base, "/")
 	}
@@ -109,15 +117,30 @@ func address(t testing.TB) string {
 
 // onlyFixture skips what a real frontend cannot be asked to show.
 func onlyFixture(t testing.TB) {
-	if *base != "" {
-		t.Skip("needs the fixture; -base names a frontend")
+	if *base != "" || *holdfast != "" {
+		t.Skip("needs the fixture; -base or -holdfast names a real frontend")
 	}
 }
 
 func visit(t testing.TB, url string, s screen) *visitor {
 	t.Helper()
 	v := &visitor{t: t, base: url, screen: s}
-	ctx, cancel := chromedp.NewContext(chromium, chromedp.WithNewBrowserContext(), chromedp.WithListener(v.listen))
+	v.openTab(chromium, chromedp.WithNewBrowserContext())
+	return v
+}
+
+// anotherTab is a second tab with the same cookies.
+func (v *visitor) anotherTab() *visitor {
+	v.t.Helper()
+	second := &visitor{t: v.t, base: v.base, screen: v.screen}
+	second.openTab(v.ctx)
+	return second
+}
+
+func (v *visitor) openTab(parent context.Context, options ...chromedp.ContextOption) {
+	v.t.Helper()
+	t, s := v.t, v.screen
+	ctx, cancel := chromedp.NewContext(parent, append(options, chromedp.WithListener(v.listen))...)
 	v.ctx = ctx
 	t.Cleanup(cancel)
 	scheme := "light"
@@ -138,7 +161,6 @@ func visit(t testing.TB, url string, s screen) *visitor {
 		}
 		return err
 	}))
-	return v
 }
 
 // listen keeps what the page's scripts throw.

@@ -33,6 +33,7 @@ type Venue struct {
 type VenueShape struct {
 	Section            Section
 	Name               string // shortened to fit
+	Small              bool   // it fits in small letters
 	Path               string
 	X, Y, NameY, NoteY int
 }
@@ -60,7 +61,11 @@ func layout(sections []Section) *Venue {
 		gap := blockGap / 2 / inner
 		middle, radius := from+width/2, inner+blockDepth/2
 		x, y := venueWidth/2+radius*math.Sin(middle), centre+radius*math.Cos(middle)
-		v.Shapes = append(v.Shapes, VenueShape{Section: s, Name: shorten(s.Name, blockNameRunes/inArc),
+		room, small := blockNameRunes/inArc, false
+		if small = utf8.RuneCountInString(s.Name) > room; small {
+			room = room * 8 / 5
+		}
+		v.Shapes = append(v.Shapes, VenueShape{Section: s, Name: shorten(s.Name, room), Small: small,
 			Path: sector(centre, inner, inner+blockDepth, from+gap, from+width-gap),
 			X:    int(x), Y: int(y), NameY: int(y) - 4, NoteY: int(y) + 32})
 	}

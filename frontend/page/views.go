@@ -66,6 +66,8 @@ type EventView struct {
 	Hold                      *Hold // the visitor's open hold; may be nil
 	// PerBuyer and PerHold are the most seats one may have; 0: no limit.
 	PerBuyer, PerHold int
+	// BuyerIs says what PerBuyer counts, and so how strong it is, as "counts browsers: …".
+	BuyerIs string
 }
 
 // RoomState is what the waiting room has to say first.

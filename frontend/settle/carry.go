@@ -50,7 +50,8 @@ func (w *Worker) carry(ctx context.Context, e client.Effect, id client.Identity)
 	return w.failed(ctx, e, "", 0, codeOf(err))
 }
 
-// carryLook fetches the payment and lets that decide. While it is still open the effect is put off.
+// carryLook fetches the payment and lets that decide. It is owed when the time to pay is over: who has not even tried by
+// then is not waited for. While something may still come of the payment the effect is put off.
 func (w *Worker) carryLook(ctx context.Context, e client.Effect, a attempt) error {
 	v, err := w.look(ctx, a)
 	switch {
@@ -58,12 +59,29 @@ func (w *Worker) carryLook(ctx context.Context, e client.Effect, a attempt) erro
 		return w.retry(ctx, e, err)
 	case err != nil:
 		return err
+	case v.Pending && v.Payment.Status == payment.StatusOpen:
+		return w.closeUnpaid(ctx, e, a, v)
 	case v.Pending:
 		return w.ack(ctx, e, client.EffectAck{Result: holdfast.EffectRetry, Payment: string(v.Payment.Ref), Code: v.Payment.Status.String()})
 	case v.Order == nil && !v.Failed && !v.Stray:
 		return w.ack(ctx, e, client.EffectAck{Result: holdfast.EffectRetry, Code: v.Refused.String()})
 	}
 	return nil // what was decided took the effect's place
+}
+
+// closeUnpaid cancels a payment that nobody has paid, and then says so: the seats are free at once, instead of when the
+// grace is over, and the cancelling would be owed then anyway. Whoever pays meanwhile is found by the next look.
+func (w *Worker) closeUnpaid(ctx context.Context, e client.Effect, a attempt, v Verdict) error {
+	a.Ref = v.Payment.Ref
+	err := w.call(ctx, payment.Cancelling, "void", func(ctx context.Context) error {
+		_, err := w.cfg.Provider.Void(ctx, a.act(e))
+		return err
+	})
+	if err != nil {
+		return w.retry(ctx, e, err)
+	}
+	_, err = w.noMoney(ctx, a, v)
+	return err
 }
 
 func (w *Worker) carryCapture(ctx context.Context, e client.Effect, a attempt) error {

@@ -140,7 +140,8 @@ func (w *world) everyEnding() {
 	w.pay(declined, "pm_sandbox_captureFail")
 	late := w.must(w.begin(4, 1, manual))
 	w.pay(late, "pm_sandbox_late")
-	w.must(w.begin(5, 1, atOnce)) // leaves
+	w.must(w.begin(5, 1, atOnce))                                          // leaves
+	w.pay(w.must(w.begin(8, 1, manual)), "pm_card_authenticationRequired") // does not come back from the bank's page
 	cancelled := w.must(w.begin(6, 1, manual))
 	if err := w.bank.Act(cancelled.paying.Ref, sandbox.ActCancel, sandbox.Arguments{}); err != nil {
 		w.t.Fatal(err)

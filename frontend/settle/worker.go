@@ -104,7 +104,7 @@ func New(ctx context.Context, cfg Config) (*Worker, error) {
 		w.grants.Close()
 		return nil, err
 	case err != nil:
-		w.log.Error("THE PAYMENT PROVIDER DOES NOT ANSWER: nothing is paid until it does", "error", err)
+		w.log.Error("the payment provider does not answer; nothing is paid until it does", "error", err)
 	}
 	return w, nil
 }

@@ -25,6 +25,7 @@ type Place struct {
 	Key        string   `json:"key"`
 	Path       []string `json:"path"`
 	NextPollMs int64    `json:"next_poll_ms"`
+	Odds       string   `json:"odds"` // that something is left when the turn comes
 	Sale       string   `json:"sale"`
 	Hold       string   `json:"hold"`
 }
@@ -207,12 +208,28 @@ func (v *Visitor) Pay(ctx context.Context, provider string, c Checkout, method s
 		return fmt.Errorf("a client secret that names no payment")
 	}
 	form := url.Values{"client_secret": {c.ClientSecret}, "payment_method": {method}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, provider+"/v1/payment_intents/"+intent+"/confirm", bytes.NewReader([]byte(form.Encode())))
+	return v.post(ctx, provider+"/v1/payment_intents/"+intent+"/confirm", c.Publishable, form)
+}
+
+// Authenticate answers yes or no on the page of the sandbox's bank, to which some cards send their holders.
+func (v *Visitor) Authenticate(ctx context.Context, provider string, c Checkout, answer string) error {
+	intent, _, ok := cutSecret(c.ClientSecret)
+	if !ok {
+		return fmt.Errorf("a client secret that names no payment")
+	}
+	return v.post(ctx, provider+"/sandbox/authenticate/"+intent, "", url.Values{"client_secret": {c.ClientSecret}, "answer": {answer}})
+}
+
+// post sends a form to the provider. What it answers is read and not believed.
+func (v *Visitor) post(ctx context.Context, address, publishable string, form url.Values) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, address, bytes.NewReader([]byte(form.Encode())))
 	if err != nil {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	req.Header.Set("Authorization", "Bearer "+c.Publishable)
+	if publishable != "" {
+		req.Header.Set("Authorization", "Bearer "+publishable)
+	}
 	res, err := v.cfg.HTTP.Do(req)
 	if err != nil {
 		return err

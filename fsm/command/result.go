@@ -81,8 +81,7 @@ func (r *Result) fields() (bits uint32) {
 		{hasSeats, len(r.Seats) > 0}, {hasAttempt, r.Attempt != 0}, {hasTaken, len(r.Taken) > 0}, {hasNear, len(r.Near) > 0},
 		{hasAllowance, r.Allowance != 0}, {hasRetryAfter, r.RetryAfterMs != 0}, {hasEvent, r.Event != 0}, {hasShard, r.Shard != 0},
 		{hasVersion, r.Version != 0}, {hasPlace, r.Place != 0}, {hasPosition, r.Position != 0}, {hasServed, r.Served != 0},
-		{hasSession, r.Session != 0},
-		{hasVersion, r.Version != 0}, {hasOrderState, r.OrderState != 0}, {hasEffect, r.Effect != 0},
+		{hasSession, r.Session != 0}, {hasOrderState, r.OrderState != 0}, {hasEffect, r.Effect != 0},
 	} {
 		if f.set {
 			bits |= f.bit

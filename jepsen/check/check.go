@@ -18,14 +18,53 @@ import (
 
 // Violation is one thing that must not be, with the check that found it.
 type Violation struct {
-	Check   string // which check: order, clock, linearizable, durable, double_sell, final, log, replay
-	Message string
+	Check   string `json:"check"` // which: order, clock, linearizable, durable, double_sell, final, log, replay, feed, and others of a whole run
+	Message string `json:"message"`
 }
 
 func (v Violation) String() string { return v.Check + ": " + v.Message }
 
-// searchMax bounds the search for a linearization. A search that does not end in it counts as failed.
+// searchMax bounds the search for a linearization. A search that does not end in it proves nothing, and counts as failed.
 const searchMax = 60 * time.Second
+
+// Undecided is the check of a violation that says that a search did not end.
+const Undecided = "undecided"
+
+// Rules are those that a history's event had.
+func Rules(h *history.Head) model.Rules {
+	return model.Rules{HoldTTL: h.HoldTTL, PayWindow: h.PayWindow, Grace: holdfast.GraceMax, CoolDown: h.CoolDown,
+		SeatsPerBuyer: h.SeatsPerBuyer, ManyHolds: h.ManyHolds}
+}
+
+// lapseMax is how long a hold lasts at most that may lapse while a run lasts.
+const lapseMax = 5 * time.Minute
+
+// Judge runs every check that a history has enough for.
+func Judge(h *history.History) []Violation {
+	if len(h.Visits) > 0 {
+		_, owners := owners(h.Final)
+		return slices.Concat(owners, Money(h), Fair(h))
+	}
+	rules, seen := Rules(&h.Head), slices.Clone(h.Operations)
+	search := rules
+	if search.HoldTTL > lapseMax {
+		search.HoldTTL = 0
+	}
+	for _, s := range h.Sights {
+		if !s.Stale {
+			seen = append(seen, history.Operation{Client: s.Client, Kind: history.Read, Call: s.Call, Return: s.Return, Outcome: holdfast.OK, Stamp: s.Stamp})
+		}
+	}
+	found := slices.Concat(Order(seen), Clock(seen), Linearizable(search, h.Operations), Counters(h), Durable(h.Operations, h.Final), Feeds(h))
+	if h.Final.Logged {
+		var blocks []model.Block
+		for _, b := range h.House {
+			blocks = append(blocks, model.Block(b))
+		}
+		found = append(found, replay(rules, blocks, h.Operations, slices.Clone(h.Sights), h.Final)...)
+	}
+	return found
+}
 
 // All runs every check that the history has enough for.
 func All(rules model.Rules, operations []history.Operation, final history.Final) []Violation {
@@ -109,6 +148,26 @@ func driftMost(d time.Duration) time.Duration { return d + d/2000 }
 
 // Linearizable searches, for each seat, an order of the operations that explains every answer.
 func Linearizable(rules model.Rules, operations []history.Operation) (found []Violation) {
+	seat, seats := model.Seat(rules.HoldTTL > 0), bySeat(operations)
+	for s, ops := range seats {
+		found = append(found, search(fmt.Sprintf("seat %d", s), seat, ops)...)
+	}
+	return found
+}
+
+// search looks for one order of operations that explains all answers.
+func search(what string, m porcupine.Model, ops []porcupine.Operation) []Violation {
+	switch porcupine.CheckOperationsTimeout(m, ops, searchMax) {
+	case porcupine.Illegal:
+		return []Violation{{"linearizable", fmt.Sprintf("%s: no order of its %d operations explains the answers", what, len(ops))}}
+	case porcupine.Unknown:
+		return []Violation{{Undecided, fmt.Sprintf("%s: the search over %d operations did not end in %v", what, len(ops), searchMax)}}
+	}
+	return nil
+}
+
+// bySeat divides the operations into those of each seat.
+func bySeat(operations []history.Operation) map[holdfast.SeatIndex][]porcupine.Operation {
 	seats := map[holdfast.SeatIndex][]porcupine.Operation{}
 	for i := range operations {
 		o := &operations[i]
@@ -131,37 +190,13 @@ func Linearizable(rules model.Rules, operations []history.Operation) (found []Vi
 				Input: model.Input{Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Paid: o.Attempt != 0}, Output: out})
 		}
 	}
-	seat := model.Seat(rules.HoldTTL > 0)
-	for s, ops := range seats {
-		switch porcupine.CheckOperationsTimeout(seat, ops, searchMax) {
-		case porcupine.Illegal:
-			found = append(found, Violation{"linearizable", fmt.Sprintf("seat %d: no order of its %d operations explains the answers", s, len(ops))})
-		case porcupine.Unknown:
-			found = append(found, Violation{"linearizable", fmt.Sprintf("seat %d: the search over %d operations did not end in %v", s, len(ops), searchMax)})
-		}
-	}
-	return found
+	return seats
 }
 
 // Durable checks the end against what clients were told: a sale that was acknowledged is there, for its buyer and
 // its seats; no seat is in two orders; the orders and the seats' states agree.
 func Durable(operations []history.Operation, final history.Final) (found []Violation) {
-	orders, owner := map[holdfast.OrderID]*history.Order{}, map[holdfast.SeatIndex]holdfast.OrderID{}
-	for i := range final.Orders {
-		o := &final.Orders[i]
-		orders[o.ID] = o
-		for _, s := range o.Seats {
-			if other, taken := owner[s]; taken {
-				found = append(found, Violation{"double_sell", fmt.Sprintf("seat %d is in %s and in %s", s, other, o.ID)})
-			}
-			owner[s] = o.ID
-		}
-	}
-	for s, state := range final.Seats {
-		if _, sold := owner[holdfast.SeatIndex(s)]; sold != (state == holdfast.Sold) {
-			found = append(found, Violation{"final", fmt.Sprintf("seat %d is %s, in an order: %v", s, state, sold)})
-		}
-	}
+	orders, found := owners(final)
 	asked := map[holdfast.OrderID]bool{}
 	for i := range operations {
 		o := &operations[i]
@@ -185,6 +220,28 @@ func Durable(operations []history.Operation, final history.Final) (found []Viola
 		}
 	}
 	return found
+}
+
+// owners gives the orders by id, and checks that no seat is in two of them and that the seats' states agree.
+func owners(final history.Final) (orders map[holdfast.OrderID]*history.Order, found []Violation) {
+	orders = map[holdfast.OrderID]*history.Order{}
+	owner := map[holdfast.SeatIndex]holdfast.OrderID{}
+	for i := range final.Orders {
+		o := &final.Orders[i]
+		orders[o.ID] = o
+		for _, s := range o.Seats {
+			if other, taken := owner[s]; taken {
+				found = append(found, Violation{"double_sell", fmt.Sprintf("seat %d is in %s and in %s", s, other, o.ID)})
+			}
+			owner[s] = o.ID
+		}
+	}
+	for s, state := range final.Seats {
+		if _, sold := owner[holdfast.SeatIndex(s)]; sold != (state == holdfast.Sold) {
+			found = append(found, Violation{"final", fmt.Sprintf("seat %d is %s, in an order: %v", s, state, sold)})
+		}
+	}
+	return orders, found
 }
 
 func sameSeats(a, b []holdfast.SeatIndex) bool {

@@ -146,3 +146,108 @@ func TestWithoutLapsesTheSearchIsStrict(t *testing.T) {
 		t.Error("a seat that was held twice was not noticed")
 	}
 }
+
+// rich is a history with everything that clean has not: choices left to the house, a limit, a section without seats,
+// watchers, and reads of the whole house.
+func rich() *history.History {
+	h := &history.History{Head: history.Head{
+		House:   history.House{{First: 0, Count: 4}, {First: 4, Count: 2, Section: 1, General: true}},
+		HoldTTL: time.Hour, PayWindow: time.Hour, SeatsPerBuyer: 3, ManyHolds: true,
+	}}
+	rows := func(count int) *history.Best {
+		return &history.Best{Count: count, Tier: holdfast.AnyTier, Adjacent: true}
+	}
+	stand := func(count int) *history.Best {
+		return &history.Best{Count: count, Section: 1, Tier: holdfast.AnyTier, General: true}
+	}
+	hold := func(id, by byte, best *history.Best, got seats, at time.Duration, index uint64, outcome holdfast.Outcome) history.Operation {
+		return with(op(int(id), history.Hold, id, by, got, at, index, outcome), func(o *history.Operation) {
+			if o.Best = best; outcome == holdfast.OK {
+				o.Deadline = o.Stamp.Clock.Add(h.HoldTTL)
+			}
+		})
+	}
+	h.Operations = []history.Operation{
+		hold(1, 1, rows(2), seats{0, 1}, 1*ms, 10, holdfast.OK),
+		hold(2, 1, rows(2), nil, 6*ms, 11, holdfast.BuyerOverLimit),
+		hold(3, 2, rows(3), nil, 11*ms, 12, holdfast.NotEnough),
+		hold(4, 3, stand(2), seats{4, 5}, 16*ms, 13, holdfast.OK),
+		hold(5, 4, stand(1), nil, 21*ms, 14, holdfast.NotEnough),
+		op(4, history.Release, 4, 3, seats{4, 5}, 26*ms, 15, holdfast.OK),
+		hold(6, 4, stand(1), seats{4}, 31*ms, 16, holdfast.OK),
+	}
+	free, held := holdfast.Free, holdfast.Held
+	after13 := []holdfast.SeatState{held, held, free, free, held, held}
+	end := []holdfast.SeatState{held, held, free, free, held, free}
+	h.Changes = []history.Change{
+		{Watcher: 1, Anew: true, Cut: true, Revision: 1, States: make([]holdfast.SeatState, 6)},
+		{Watcher: 1, Revision: 3, Seats: seats{0, 1}, States: []holdfast.SeatState{held, held}},
+		{Watcher: 1, Revision: 5, Seats: seats{4, 5}, States: []holdfast.SeatState{held, held}},
+		{Watcher: 1, Revision: 8, Seats: seats{4, 5}, States: []holdfast.SeatState{held, free}},
+	}
+	h.Sights = []history.Sight{
+		{Client: 7, Call: 27 * ms, Return: 28 * ms, Stale: true, Revision: 5, States: after13, Stamp: holdfast.Stamp{Shard: 1, Index: 13, Clock: 17_000}},
+		{Client: 8, Call: 36 * ms, Return: 37 * ms, Revision: 8, States: end, Stamp: holdfast.Stamp{Shard: 1, Index: 16, Clock: 32_000}},
+	}
+	h.Final = history.Final{Logged: true, Clock: 40_000, Revision: 8, Seats: end}
+	return h
+}
+
+func TestARichHistoryPasses(t *testing.T) {
+	for _, v := range Judge(rich()) {
+		t.Error(v)
+	}
+}
+
+func TestEveryMutationOfARichHistoryIsCaught(t *testing.T) {
+	for _, c := range []struct {
+		name, check string
+		mutate      func(h *history.History)
+	}{
+		{"a choice of seats apart", "replay", func(h *history.History) { h.Operations[0].Seats = seats{0, 2} }},
+		{"one seat for two", "replay", func(h *history.History) { h.Operations[0].Seats = seats{0} }},
+		{"a choice in another section", "replay", func(h *history.History) { h.Operations[0].Seats = seats{3, 4} }},
+		{"a choice of what was taken", "replay", func(h *history.History) {
+			h.Operations[2].Outcome, h.Operations[2].Seats, h.Operations[2].Best.Count = holdfast.OK, seats{1, 2}, 2
+		}},
+		{"a refusal while there was enough", "replay", func(h *history.History) { h.Operations[2].Best.Count = 2 }},
+		{"sold out while it may return", "replay", func(h *history.History) { h.Operations[4].Outcome = holdfast.SoldOut }},
+		{"more than a buyer may have", "linearizable", func(h *history.History) { h.Operations[1].Outcome, h.Operations[1].Seats = holdfast.OK, seats{2, 3} }},
+		{"a limit below what was promised", "linearizable", func(h *history.History) { h.Operations[0].Outcome = holdfast.BuyerOverLimit }},
+		{"places that there are not", "linearizable", func(h *history.History) { h.Operations[4].Outcome, h.Operations[4].Seats = holdfast.OK, seats{5} }},
+		{"places kept back", "linearizable", func(h *history.History) { h.Operations[6].Outcome = holdfast.NotEnough }},
+		{"a change that is left out", "feed", func(h *history.History) {
+			h.Changes[2].Seats, h.Changes[2].States = h.Changes[2].Seats[:1], h.Changes[2].States[:1]
+		}},
+		{"a feed that goes back", "feed", func(h *history.History) { h.Changes[2].Revision = 2 }},
+		{"more changes than revisions", "feed", func(h *history.History) { h.Changes[2].Revision = 4 }},
+		{"a watcher who never saw the end", "feed", func(h *history.History) { h.Changes = h.Changes[:3] }},
+		{"changes before the whole", "feed", func(h *history.History) { h.Changes = h.Changes[1:] }},
+		{"a stale read of what never was", "feed", func(h *history.History) { h.Sights[0].States[2] = holdfast.Held }},
+		{"a strict read of the past", "order", func(h *history.History) { h.Sights[1].Stamp.Index, h.Sights[1].Revision = 13, 5 }},
+		{"a read that is not of its entry", "replay", func(h *history.History) { h.Sights[0].Stamp.Index, h.Sights[0].Stamp.Clock = 15, 27_000 }},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			h := rich()
+			c.mutate(h)
+			for _, v := range Judge(h) {
+				if v.Check == c.check {
+					return
+				}
+			}
+			t.Errorf("not caught by %s; found: %v", c.check, Judge(h))
+		})
+	}
+}
+
+func TestTheSmallestFailingHistoryEndsWithTheAnswerThatCannotBe(t *testing.T) {
+	h := rich()
+	if p, ok := Smallest(h); ok {
+		t.Errorf("a history without fault has a picture: %s", p.Title)
+	}
+	h.Operations[4].Outcome, h.Operations[4].Seats = holdfast.OK, seats{5}
+	p, ok := Smallest(h)
+	if !ok || len(p.HTML) < 1000 {
+		t.Errorf("there is no picture of it: %q", p.Title)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/jepsen/history"
 	"github.com/holdfast-db/holdfast/jepsen/model"
 )
@@ -15,6 +16,11 @@ import (
 // what the search cannot: that a hold takes all of its seats or none, and that it lapses at its deadline and not
 // before. That clients were told what is in the log is checked too; that the log agrees with real time is Order's.
 func Replay(rules model.Rules, operations []history.Operation, final history.Final) (found []Violation) {
+	return replay(rules, nil, operations, nil, final)
+}
+
+// replay is Replay in a house of which it is known how the seats lie, with reads of the whole house besides.
+func replay(rules model.Rules, blocks []model.Block, operations []history.Operation, sights []history.Sight, final history.Final) (found []Violation) {
 	var run []*history.Operation
 	for i := range operations {
 		switch o := &operations[i]; {
@@ -25,16 +31,24 @@ func Replay(rules model.Rules, operations []history.Operation, final history.Fin
 		}
 	}
 	slices.SortFunc(run, inLog)
+	slices.SortStableFunc(sights, func(a, b history.Sight) int { return cmp.Compare(a.Stamp.Index, b.Stamp.Index) })
 	house := model.NewHouse(rules, len(final.Seats))
+	house.Lay(blocks)
 	for _, o := range run {
+		for ; len(sights) > 0 && sights[0].Stamp.Index < indexOf(o); sights = sights[1:] {
+			found = append(found, replaySight(house, &sights[0])...)
+		}
 		if o.Kind == history.Read {
 			found = append(found, replayRead(house, o)...)
 			continue
 		}
 		found = append(found, replayCommand(house, o)...)
 	}
+	for i := range sights {
+		found = append(found, replaySight(house, &sights[i])...)
+	}
 	if want := house.States(final.Clock); !slices.Equal(want, final.Seats) {
-		found = append(found, Violation{"replay", fmt.Sprintf("the seats are %v at the end, and by the log should be %v", final.Seats, want)})
+		found = append(found, Violation{"replay", "at the end " + unlike(final.Seats, want)})
 	}
 	return found
 }
@@ -52,15 +66,55 @@ func inLog(a, b *history.Operation) int {
 	return cmp.Or(cmp.Compare(aIndex, bIndex), cmp.Compare(aSlot, bSlot))
 }
 
+// unlike says where two houses differ first.
+func unlike(got, want []holdfast.SeatState) string {
+	n := 0
+	first := -1
+	for i := range want {
+		if i >= len(got) || got[i] != want[i] {
+			if n++; first < 0 {
+				first = i
+			}
+		}
+	}
+	if first < 0 || first >= len(got) {
+		return fmt.Sprintf("there are %d seats, the model has %d", len(got), len(want))
+	}
+	return fmt.Sprintf("%d seats are not as the model says: seat %d, the first of them, is %s and should be %s", n, first, got[first], want[first])
+}
+
+// replaySight judges a read of the whole house, strict or stale: either is of the entry that it names.
+func replaySight(house *model.House, s *history.Sight) []Violation {
+	if want := house.States(s.Stamp.Clock); !slices.Equal(want, s.States) {
+		return []Violation{{"replay", fmt.Sprintf("in a read of client %d at index %d (stale: %v) %s", s.Client, s.Stamp.Index, s.Stale, unlike(s.States, want))}}
+	}
+	return nil
+}
+
+// indexOf is where an operation is in the log.
+func indexOf(o *history.Operation) uint64 {
+	if o.Kind == history.Read {
+		return o.Stamp.Index
+	}
+	return o.Decided.Index
+}
+
 func replayCommand(house *model.House, o *history.Operation) (found []Violation) {
+	if o.Best != nil && o.Unknown() && o.Seats == nil {
+		return nil // it was looked for at the end, and there is no such hold: it was refused
+	}
 	want := house.Do(o.Decided.Clock, model.Command{
-		Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Buyer: o.Buyer, Seats: o.Seats, Attempt: o.Attempt, ValidUntil: o.Command.ValidUntil(),
+		Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Buyer: o.Buyer, Seats: o.Seats, Best: (*model.Best)(o.Best), Attempt: o.Attempt,
+		ValidUntil: o.Command.ValidUntil(),
 	})
 	differs := func(what string, got, want any) {
 		found = append(found, Violation{"replay", fmt.Sprintf("%s at index %d was told %s %v, the model says %v", name(o), o.Decided.Index, what, got, want)})
 	}
 	if o.Unknown() {
 		return nil
+	}
+	if want.Wrong != "" {
+		differs("seats", o.Seats, want.Wrong)
 	}
 	if o.Outcome != want.Outcome {
 		differs("outcome", o.Outcome, want.Outcome)
@@ -81,11 +135,11 @@ func replayCommand(house *model.House, o *history.Operation) (found []Violation)
 }
 
 func replayRead(house *model.House, o *history.Operation) (found []Violation) {
-	states := house.States(o.Stamp.Clock)
+	states := house.Look(o.Stamp.Clock, o.Seats)
 	for i, s := range o.Seats {
-		if o.States[i] != states[s] {
+		if o.States[i] != states[i] {
 			found = append(found, Violation{"replay", fmt.Sprintf("a read of client %d at index %d was told that seat %d is %s, the model says %s",
-				o.Client, o.Stamp.Index, s, o.States[i], states[s])})
+				o.Client, o.Stamp.Index, s, o.States[i], states[i])})
 		}
 	}
 	return found

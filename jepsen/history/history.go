@@ -33,6 +33,8 @@ type Operation struct {
 	Hold    holdfast.HoldID
 	Buyer   holdfast.BuyerID
 	Seats   []holdfast.SeatIndex
+	// Best says what a hold wanted that left the choice to the shard; Seats are then those that it was given, if known.
+	Best *Best
 	// Attempt is the number of the attempt to pay, of a Pay and of a Sell that was paid for; 0: invoiced.
 	Attempt holdfast.Attempt
 	// Call and Return are instants of the test's clock. A call whose answer is unknown has no Return: it may have
@@ -48,6 +50,23 @@ type Operation struct {
 	Stamp    holdfast.Stamp
 	// Decided is where the log has the command first, if it was read at the end. A command that is not in it has none.
 	Decided holdfast.Stamp
+}
+
+// Best is what a hold wanted that named no seats.
+type Best struct {
+	Count    int
+	Section  holdfast.SectionIndex // AnySection: of all
+	Tier     holdfast.TierIndex    // AnyTier: of all
+	Adjacent bool                  // only units side by side in one block
+	General  bool                  // places of a section without seats
+}
+
+// Units is how many units a hold wanted.
+func (o *Operation) Units() int {
+	if o.Best != nil {
+		return o.Best.Count
+	}
+	return len(o.Seats)
 }
 
 // Unknown reports whether the caller never learned what became of the operation.
@@ -73,11 +92,143 @@ func (r *Recorder) Operations() []Operation {
 	return append([]Operation(nil), r.operations...)
 }
 
+// History is everything that is known of one event of a run.
+type History struct {
+	Head
+	Operations []Operation
+	Changes    []Change
+	Sights     []Sight
+	Visits     []Visit
+	Polls      []Poll
+	Charges    []Charge
+	Draw       *Draw // nil: there was none
+	Faults     []Fault
+	Final      Final
+	// Differences are what the system's own comparison of the provider's books with its orders found at the end; it is
+	// believed when it finds something.
+	Differences []string
+}
+
+// Head says what a history is about.
+type Head struct {
+	Workload string
+	Seed     uint64
+	Began    time.Time     // 0 of all instants
+	Length   time.Duration // of the load
+	House    House
+	// What the shard was told to hold buyers and holds to.
+	HoldTTL, PayWindow, CoolDown time.Duration // 0: nothing lapses while the run lasts
+	SeatsPerBuyer                int           // 0: no limit
+	ManyHolds                    bool          // of one buyer at a time
+	Waited                       bool          // before the end was read, until the shop should have been quiet
+}
+
+// House is how units lie: blocks of neighbours, which are rows, or sections without seats.
+type House []Block
+
+// Block is units with consecutive numbers.
+type Block struct {
+	First   holdfast.SeatIndex
+	Count   int
+	Section holdfast.SectionIndex
+	Tier    holdfast.TierIndex
+	General bool // places, of which none lies beside another
+}
+
+// Units is how many the house has.
+func (h House) Units() (n int) {
+	for _, b := range h {
+		n += b.Count
+	}
+	return n
+}
+
+// Change is what a watcher was told once.
+type Change struct {
+	Watcher  int
+	At       time.Duration
+	Anew     bool              // the first of a watch that began with nothing
+	Revision holdfast.Revision // after it
+	// Cut: States is every unit, and what the watcher knew is to be forgotten. Else Seats have become States.
+	Cut    bool
+	Seats  []holdfast.SeatIndex
+	States []holdfast.SeatState
+}
+
+// Sight is a read of the whole house.
+type Sight struct {
+	Client       int
+	Call, Return time.Duration
+	Stale        bool // it may be of the past
+	Revision     holdfast.Revision
+	Stamp        holdfast.Stamp
+	States       []holdfast.SeatState
+}
+
+// Visit is one buyer's way through a shop: what he was told, by the frontends.
+type Visit struct {
+	Number  int
+	Place   int64  // in the line; -1: was told none
+	Key     string // under which he is in it, in hex
+	Hold    holdfast.HoldID
+	Seats   []holdfast.SeatIndex // that he was told he holds
+	Sold    bool                 // that he was told he has bought
+	Amount  int64                // that he was told to pay
+	Paid    bool                 // he has given his card for it
+	Told    string               // the last word, of a frontend
+	Began   time.Duration
+	Ended   time.Duration
+	Refused []string // what should not have been
+}
+
+// Draw is what is public about the order of a line. All hashes are in hex.
+type Draw struct {
+	Event      holdfast.EventID
+	Told       string // the commitment, as it was told before anybody had joined
+	Commitment string // as it stands in the record
+	Secret     string
+	Chain      string // over all who take part
+	Seed       string
+	Cohort     uint32 // how many take part: the first places
+}
+
+// Poll is one look at a place in the line.
+type Poll struct {
+	Visit        int
+	Call, Return time.Duration
+	Place        int64
+	Position     int64 // -1: not told
+	State        string
+}
+
+// Charge is a payment in the provider's books.
+type Charge struct {
+	Payment  string
+	Event    holdfast.EventID
+	Hold     holdfast.HoldID // that it is for
+	Attempt  int
+	Status   string
+	Captured int64
+	Refunded int64
+}
+
+// Fault is what was done to the system meanwhile.
+type Fault struct {
+	Names  []string
+	From   time.Duration
+	Healed time.Duration
+	Until  time.Duration // when the next began, or the load ended
+	Single bool          // it struck one member
+}
+
 // Final is the end of a test, read back after all faults are healed.
 type Final struct {
-	Clock  holdfast.Clock // at which it was read
-	Seats  []holdfast.SeatState
-	Orders []Order
+	Clock    holdfast.Clock // at which it was read
+	Read     holdfast.Stamp // and where in the log
+	Seats    []holdfast.SeatState
+	Orders   []Order
+	Revision holdfast.Revision // of the event then
+	Quiet    bool              // nothing was in anybody's hands or owed any more when it was read
 	// Logged says that the log was read too: Decided of every operation is what it says.
 	Logged bool
 }
@@ -87,4 +238,11 @@ type Order struct {
 	ID    holdfast.OrderID
 	Buyer holdfast.BuyerID
 	Seats []holdfast.SeatIndex
+	// Of a sale through a shop: what it cost, and what was captured for it and given back, in the orders' own books.
+	Amount, Captured, Refunded int64
+}
+
+// Count is how many operations are in it, of clients and of watchers.
+func (h *History) Count() int {
+	return len(h.Operations) + len(h.Sights) + len(h.Changes) + len(h.Visits) + len(h.Polls)
 }

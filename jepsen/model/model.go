@@ -18,6 +18,9 @@ type Rules struct {
 	PayWindow time.Duration
 	Grace     time.Duration // after the pay window
 	CoolDown  time.Duration // after a hold has lapsed
+
+	SeatsPerBuyer int  // held and sold; 0: no limit. House only
+	ManyHolds     bool // a buyer may have more than one at a time. House only
 }
 
 // Kind is what a command does to seats.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -101,4 +103,38 @@ func TestASandboxOfItsOwnIsTurnedOverHTTP(t *testing.T) {
 	secret = payment.Hide("sk_test_other")
 	ask("GET", "/sandbox/books", "", 401)
 	ask("GET", "/v1/account", "", 401)
+}
+
+// TestAFormWithoutScriptsComesBackToTheShop: whoever pays without JavaScript sees the shop or the bank's page, whatever
+// becomes of the card, and never the API's answer.
+func TestAFormWithoutScriptsComesBackToTheShop(t *testing.T) {
+	b := open(t, sandbox.Config{})
+	_, publishable := b.Keys()
+	confirm := func(method, accept, back string) (status int, location string) {
+		p := b.create(b.intent(100_00))
+		form := url.Values{"key": {publishable.Reveal()}, "client_secret": {p.ClientSecret.Reveal()}, "payment_method": {method}, "return_url": {back}}
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://sandbox/v1/payment_intents/"+string(p.Ref)+"/confirm", strings.NewReader(form.Encode()))
+		b.must(err)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		r.Header.Set("Accept", accept)
+		answer, err := b.Transport().RoundTrip(r)
+		b.must(err)
+		defer answer.Body.Close()
+		return answer.StatusCode, answer.Header.Get("Location")
+	}
+	const shop, browser = "https://shop.example/e/night/checkout", "text/html,application/xhtml+xml,*/*;q=0.8"
+	for _, method := range []string{"pm_card_visa", "pm_card_visa_chargeDeclined", "pm_sandbox_late"} {
+		if status, to := confirm(method, browser, shop); status != http.StatusSeeOther || to != shop {
+			t.Errorf("%s: %d to %q", method, status, to)
+		}
+	}
+	if status, to := confirm("pm_card_authenticationRequired", browser, shop); status != http.StatusSeeOther || !strings.HasPrefix(to, "http://sandbox/sandbox/authenticate/") {
+		t.Errorf("authentication: %d to %q", status, to)
+	}
+	if status, _ := confirm("pm_card_visa", "application/json", shop); status != http.StatusOK {
+		t.Errorf("a script's answer is %d", status)
+	}
+	if status, _ := confirm("pm_card_visa", browser, "javascript:alert(1)"); status != http.StatusOK {
+		t.Errorf("a return address that is none is followed: %d", status)
+	}
 }

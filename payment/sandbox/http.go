@@ -138,6 +138,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, e endpoint) {
 	if m.do == DropAfter {
 		panic(http.ErrAbortHandler)
 	}
+	if fromForm(r, e, req) && sendOn(w, r, r.Form.Get("return_url"), body) {
+		return
+	}
 	write(w, status, body)
 }
 

@@ -105,7 +105,7 @@ func shop() []State {
 		return State{"list-" + name, func(p *page.Pages, w io.Writer) error { v.Frame = frame(); return p.List(w, v) }}
 	}
 	event := func(name string, change func(*page.EventView)) State {
-		v := page.EventView{Frame: frame(), Event: Head(), Sale: open(), Tiers: Tiers(), PerHold: 8, PerBuyer: 8,
+		v := page.EventView{Frame: frame(), Event: Head(), Sale: open(), Tiers: Tiers(), PerHold: 8, PerBuyer: 8, BuyerIs: "counts browsers: one person with several browsers or devices is several",
 			About: []string{"An evening with the Harbour Orchestra: Miller, Ellington, and a late set on the terrace.", "Doors open an hour before."}}
 		change(&v)
 		return State{"event-" + name, func(p *page.Pages, w io.Writer) error { return p.Event(w, v) }}

@@ -65,8 +65,8 @@ async function verify(data, said) {
   await said('The seed follows from secret, list and public randomness',
     hex(await hmac(secret, bytes(r.chain), integer(r.cohort, 4), bytes(r.round?.signature || ''))) === r.seed);
   if (!own) return;
-  await said(`Your place, number ${count(own.number)}, is in the list`, await included(r, own.number, data.key, own.path));
-  await said(`Your position follows: ${count(await positionOf(r, own.number, data.key))}`, true);
+  await said(`Your number, ${count(own.number + 1)}, is in the list`, await included(r, own.number, data.key, own.path));
+  await said(`Your position follows: ${count(await positionOf(r, own.number, data.key) + 1)}`, true);
 }
 
 $('#verify-go')?.addEventListener('click', async e => {

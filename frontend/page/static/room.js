@@ -59,7 +59,7 @@ function listen() {
   stream = new EventSource(`/api/v1/events/${room().dataset.event}/stream?seats=no`);
   const heard = e => {
     const was = room().dataset.key.split('|'), now = JSON.parse(e.data);
-    if (['', 'paused', 'leaderless', 'sale'].some((name, i) => name in now && String(now[name]) !== was[i])) wait(Math.random() * 800);
+    if (['', 'paused', 'leaderless', 'sale'].some((name, i) => name in now && String(now[name]) !== was[i])) wait(Math.random() * 500);
   };
   stream.addEventListener('line', heard);
   stream.addEventListener('sale', heard);

@@ -1,0 +1,11 @@
+//go:build jepsen
+
+package main
+
+import (
+	"github.com/holdfast-db/holdfast/jepsen/seam"
+	"github.com/holdfast-db/holdfast/node"
+)
+
+// seams lets the fault harness move this process's clock and stand between it and its peers.
+func seams(c *node.Config) error { return seam.Install(c) }

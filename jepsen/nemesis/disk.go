@@ -1,0 +1,74 @@
+//go:build linux
+
+package nemesis
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/holdfast-db/holdfast/jepsen/cluster"
+)
+
+// disks are full. Members need file systems of their own, so that only they suffer.
+var disks = []Fault{
+	{Name: "disk-low", What: "a member has 200 MiB of disk left: it refuses holds and goes on with sales", Missing: needsOwnDisk, Single: true,
+		Strike: func(f *Field, r *rand.Rand) (func() error, error) { return fill(f, f.leader(r), 200<<20) }},
+	{Name: "disk-full", What: "a member has no byte of disk left", Missing: needsOwnDisk, Single: true,
+		Strike: func(f *Field, r *rand.Rand) (func() error, error) { return fill(f, f.any(r), 0) }},
+}
+
+func needsOwnDisk(f *Field) error {
+	if !f.Cluster.OwnDisks() {
+		return errors.New("members have no file systems of their own: that takes root and mkfs.ext4")
+	}
+	return nil
+}
+
+// fill takes a member's disk. A member that must not go on may end, and is started again when there is room.
+func fill(f *Field, i int, leave uint64) (func() error, error) {
+	f.Cluster.Excuse(i, true)
+	return func() error {
+		err := errors.Join(f.Cluster.Unfill(i), revive(f, i))
+		f.Cluster.Excuse(i, false)
+		return err
+	}, f.Cluster.Fill(i, leave)
+}
+
+// revive starts a member that has ended, as its operator would.
+func revive(f *Field, i int) error { return f.Cluster.Start(i) }
+
+// syncs are slow, or fail: strace breaks the system calls of a running member.
+var syncs = []Fault{
+	{Name: "slow-sync", What: "every sync of one member takes 30 ms more", Missing: needsTracer, Single: true, Strike: func(f *Field, r *rand.Rand) (func() error, error) {
+		return trace(f, f.leader(r), "delay_exit=30000")
+	}},
+	{Name: "failing-sync", What: "a member's syncs fail with EIO: it must stop rather than believe the next one", Missing: needsTracer, Single: true,
+		Strike: func(f *Field, r *rand.Rand) (func() error, error) {
+			return trace(f, f.any(r), "error=EIO:when=1+3")
+		}},
+	{Name: "stuck-sync", What: "one sync of the leader takes two seconds", Missing: needsTracer, Single: true, Strike: func(f *Field, r *rand.Rand) (func() error, error) {
+		return trace(f, f.leader(r), "delay_enter=2000000:when=5")
+	}},
+}
+
+func needsTracer(*Field) error { return cluster.CanTrace() }
+
+func trace(f *Field, i int, inject string) (func() error, error) {
+	if !f.Cluster.Running(i) {
+		return nothing, fmt.Errorf("%s has ended", cluster.Name(i))
+	}
+	f.Cluster.Excuse(i, true)
+	t, err := f.Cluster.Trace(i, inject)
+	if err != nil {
+		return nothing, err
+	}
+	return func() error {
+		t.Stop()
+		time.Sleep(100 * time.Millisecond) // one that ends because of it has ended by then
+		err := revive(f, i)
+		f.Cluster.Excuse(i, false)
+		return err
+	}, nil
+}
