@@ -51,7 +51,8 @@ func TestAnEdgeSellsWithoutTheProvidersKey(t *testing.T) {
 	if b.api(s, "POST", "/api/v1/holds/"+h.ID+"/confirm", nil).want(200).into(&k); k.State != "sold" {
 		t.Errorf("%+v", k)
 	}
-	if a := b.do("POST", s.base+"/webhooks/stripe", map[string]string{"id": "evt_1"}, "Stripe-Signature", "t=1,v1=00").want(400); a.code() != "payment_forged" {
+	large := strings.Repeat("x", 200<<10) // more than any form
+	if a := b.do("POST", s.base+"/webhooks/stripe", map[string]string{"id": "evt_1", "data": large}, "Stripe-Signature", "t=1,v1=00").want(400); a.code() != "payment_forged" {
 		t.Errorf("%s", a.body)
 	}
 }

@@ -74,7 +74,11 @@ func (s *Server) handler() http.Handler {
 		s.fail(w, r, notFound("page: "+r.Method+" "+r.URL.Path))
 	})))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r.Body = http.MaxBytesReader(w, r.Body, s.cfg.Limits.BodyBytesMax)
+		most := s.cfg.Limits.BodyBytesMax
+		if strings.HasPrefix(r.URL.Path, "/webhooks/") || strings.HasPrefix(r.URL.Path, edgePath) {
+			most = max(most, edgeBytesMax) // they have their own, where they are read
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, most)
 		s.headers(w, r)
 		mux.ServeHTTP(w, r)
 	})
