@@ -276,7 +276,7 @@ func (s *Server) confirmOf(c *room, id holdfast.HoldID, remaining time.Duration,
 	case verdict.State == PaymentFailed:
 		out.State, out.Message, out.NextPollMs = "failed", "The payment did not go through. Nothing was taken.", 0
 	case verdict.Declined != "":
-		out.State, out.Message, out.NextPollMs = "declined", "The card was declined ("+verdict.Declined+"). Nothing was taken. Try another one.", 0
+		out.State, out.Message, out.NextPollMs = "declined", declineText(verdict.Declined), 0
 	}
 	return out
 }
@@ -319,4 +319,17 @@ func (s *Server) webhook(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
+}
+
+// declineReasons say in words what banks say most. What is not there is said without a reason: a code tells buyers nothing.
+var declineReasons = map[string]string{
+	"insufficient_funds": "there is not enough money on it", "expired_card": "it has expired",
+	"payment_intent_authentication_failure": "the bank was not told that it is you who pays",
+}
+
+func declineText(code string) string {
+	if why, known := declineReasons[code]; known {
+		return "The card was declined: " + why + ". Nothing was taken. Try again, or another one."
+	}
+	return "The card was declined. Nothing was taken. Try another one."
 }

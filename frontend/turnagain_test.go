@@ -48,3 +48,11 @@ func TestWhoseHoldRanOutIsLetInAgainWhenCalledAgain(t *testing.T) {
 		t.Errorf("the form leads to %s", a.header.Get("Location"))
 	}
 }
+
+func TestADeclineIsSaidInWords(t *testing.T) {
+	for code, want := range map[string]string{"insufficient_funds": "not enough money", "payment_intent_authentication_failure": "that it is you", "generic_decline": "The card was declined. "} {
+		if said := declineText(code); !strings.Contains(said, want) || strings.Contains(said, "_") {
+			t.Errorf("%s: %q", code, said)
+		}
+	}
+}

@@ -153,7 +153,7 @@ func TestTheCardsOfTheBank(t *testing.T) {
 		v.payWith("pm_card_authenticationRequired", "ada@example.org")
 		v.until("the bank's page", `location.origin === '`+s.Sandbox+`'`)
 		v.do("say yes", chromedp.WaitVisible(chromedp.CSS("button[value=yes]")))
-		v.look("real-bank")
+		v.shoot("real-bank") // the sandbox's page, not the shop's
 		v.do("say yes", chromedp.Click(chromedp.CSS("button[value=yes]")), chromedp.WaitVisible(chromedp.CSS(".ticket")))
 		v.wellBehaved()
 	})
