@@ -40,9 +40,11 @@ const (
 	payMax        = 300 * time.Millisecond
 	comeBackMin   = 100 * time.Millisecond // to look again for seats that are in other hands
 	comeBackMax   = 500 * time.Millisecond
-	rounds        = 3               // of looking for all that one would take
-	reloads       = 2               // everybody reloads the page so many times as often as it asks for
-	reloadMin     = time.Second     // but not more often than that
+	rounds        = 3           // of looking for all that one would take
+	reloads       = 2           // everybody reloads the page so many times as often as it asks for
+	reloadMin     = time.Second // but not more often than that
+	nearFront     = 20          // with fewer people than that before them, everybody looks all the time
+	nearPoll      = 400 * time.Millisecond
 	openingMax    = 2 * time.Second // and everybody who waits for the opening does within this time after it
 	stayMin       = 3 * time.Second // how long somebody stays in line who is told that hardly anything will be left
 	stayMax       = 8 * time.Second
@@ -309,7 +311,7 @@ func (b *buyer) queue(ctx context.Context) ending {
 		case now.Sub(hopeless) > stay:
 			return discouraged
 		}
-		if time.Now().After(deadline) || !b.idle(ctx, max(time.Duration(place.NextPollMs)*time.Millisecond/reloads, reloadMin)) {
+		if time.Now().After(deadline) || !b.idle(ctx, reloadAfter(place)) {
 			return dropped
 		}
 		if err := b.ask(ctx, func(ctx context.Context) (err error) { place, err = b.Place(ctx); return err }); err != nil {
@@ -317,6 +319,14 @@ func (b *buyer) queue(ctx context.Context) ending {
 		}
 	}
 	return stillHere
+}
+
+// reloadAfter is when somebody looks again: sooner than the page asks for, and who is about to be called all the time.
+func reloadAfter(p visitor.Place) time.Duration {
+	if p.Ahead >= 0 && p.Ahead < nearFront {
+		return nearPoll
+	}
+	return max(time.Duration(p.NextPollMs)*time.Millisecond/reloads, reloadMin)
 }
 
 // idle waits between two polls. At the opening everybody reloads, whatever the page asked for.
