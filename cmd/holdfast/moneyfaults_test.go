@@ -165,7 +165,7 @@ func TestMoneyEqualsSeatsWhenFrontendsDie(t *testing.T) {
 	s.during(func(ctx context.Context) error { return s.killing(ctx, time.Second, s.cluster.others) }, time.Minute)
 }
 
-// TestMoneyEqualsSeatsWhenLeadersDie kills the shard's leader with SIGKILL again and again, while the provider fails by chance.
+// TestMoneyEqualsSeatsWhenLeadersDie kills the shard's leader with SIGKILL again and again, while the crowd pays.
 func TestMoneyEqualsSeatsWhenLeadersDie(t *testing.T) {
 	if testing.Short() {
 		t.Skip("starts processes, and takes half a minute")
