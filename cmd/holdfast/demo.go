@@ -22,7 +22,7 @@ import (
 
 // Rules of the demonstration's event that differ from the file's, so that a sale takes seconds.
 const (
-	demoHoldTTL   = 3 * time.Second
+	demoHoldTTL   = 4 * time.Second
 	demoPayWindow = 5 * time.Second
 	demoSession   = 2 * time.Minute
 	demoIdle      = 5 * time.Second
