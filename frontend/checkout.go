@@ -151,7 +151,7 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 		order, err := s.cfg.Client.GetOrder(ctx, o.room.ref, id.Order())
 		return begun{hold: h, order: &order}, err
 	}
-	b := begun{hold: h, until: asked.Add(h.Remaining)}
+	b := begun{hold: h, until: asked.Add(promised(h))}
 	if b.quote, err = s.quote(ctx, o.room, h, in.Promo); err != nil {
 		return b, err
 	}
@@ -174,7 +174,7 @@ func (s *Server) begin(ctx context.Context, o owner, id holdfast.HoldID, in chec
 		if err != nil {
 			return b, err
 		}
-		b.until = asked.Add(b.hold.Remaining)
+		b.until = asked.Add(promised(b.hold))
 	}
 	b.secret, err = s.cfg.Payments.Begin(ctx, s.paymentOf(o.room, b.hold))
 	if !errors.Is(err, errAttemptOver) {
@@ -240,6 +240,15 @@ func (s *Server) payable(r *http.Request) error {
 	return nil
 }
 
+// promised is how long a hold is its buyer's for certain. The grace behind a pay deadline is not promised to anybody: it is
+// for money that is on its way, and ends as soon as none is.
+func promised(h client.Hold) time.Duration {
+	if h.State == holdfast.HoldClosing || h.State == holdfast.HoldCancelling {
+		return 0
+	}
+	return h.Remaining
+}
+
 // left is how long it is until an instant. The provider may take its time to answer, and buyers are told what is left
 // after that, not before.
 func (s *Server) left(until time.Time) time.Duration { return max(until.Sub(s.now()), 0) }
@@ -264,7 +273,7 @@ func (s *Server) confirm(ctx context.Context, o owner, id holdfast.HoldID) (conf
 			return confirmOut{}, err
 		}
 	}
-	return s.confirmOf(o.room, id, s.left(asked.Add(h.Remaining)), verdict), nil
+	return s.confirmOf(o.room, id, s.left(asked.Add(promised(h))), verdict), nil
 }
 
 // confirmOf says how an attempt stands.

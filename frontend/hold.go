@@ -298,7 +298,7 @@ func (s *Server) rememberHold(w http.ResponseWriter, c *room, id holdfast.HoldID
 func (s *Server) holdOut(c *room, h client.Hold, allowed bool) holdOut {
 	v := c.board.look(s.now())
 	out := holdOut{ID: holdName(c.ref.ID, h.ID), Event: c.ref.Name, State: h.State.String(), Seats: seatsOut(v, h.Seats), Amount: h.Amount,
-		RemainingMs: h.Remaining.Milliseconds(), DeadlineMs: s.now().Add(h.Remaining).UnixMilli(), Attempt: uint32(h.Attempt), Index: h.Stamp.Index}
+		RemainingMs: promised(h).Milliseconds(), DeadlineMs: s.now().Add(promised(h)).UnixMilli(), Attempt: uint32(h.Attempt), Index: h.Stamp.Index}
 	if allowed && v.event.Spec.Rules.SeatsPerBuyer > 0 {
 		out.Allowance = &h.Allowance
 	}

@@ -238,7 +238,7 @@ func (g *guest) seats(units []holdfast.SeatIndex) []page.Seat {
 }
 
 func (g *guest) pageHold(h client.Hold) *page.Hold {
-	return &page.Hold{ID: holdName(g.room.ref.ID, h.ID), State: h.State, Seats: g.seats(h.Seats), Total: h.Amount, RemainingMs: h.Remaining.Milliseconds()}
+	return &page.Hold{ID: holdName(g.room.ref.ID, h.ID), State: h.State, Seats: g.seats(h.Seats), Total: h.Amount, RemainingMs: promised(h).Milliseconds()}
 }
 
 // join is the form by which the visitor enters the line.

@@ -340,3 +340,24 @@ func TestWhatIsLeftIsSaidAfterTheProviderAnswered(t *testing.T) {
 		t.Errorf("4 s later: %+v", k)
 	}
 }
+
+// TestTheGraceIsPromisedToNobody: behind the pay deadline the hold has no time left that a page could show, though a provider
+// that does not answer may keep it for the grace.
+func TestTheGraceIsPromisedToNobody(t *testing.T) {
+	spec := priced()
+	spec.Rules.PayWindowMs = 10_000
+	g := newGround(t, spec)
+	money := newBank(g)
+	settlement := money.settlement()
+	s := g.serve(func(c *Config) { c.Payments = settlement })
+	b := newBrowser(t)
+	h := b.api(s, "POST", "/api/v1/events/evening/holds", holdIn{Seats: []holdfast.SeatIndex{2}}).want(201).hold()
+	b.api(s, "POST", "/api/v1/holds/"+h.ID+"/checkout", checkoutIn{Mail: "ann@example.org", Name: "Ann"}).want(200)
+	if err := money.SetFaults(sandbox.Fault{Do: sandbox.Down, ForMs: time.Hour.Milliseconds()}); err != nil {
+		t.Fatal(err)
+	}
+	g.cluster.Advance(10_100 * time.Millisecond)
+	if got := b.api(s, "GET", "/api/v1/holds/"+h.ID, nil).want(200).hold(); got.State != "closing" || got.RemainingMs != 0 {
+		t.Errorf("in the grace: %+v", got)
+	}
+}
