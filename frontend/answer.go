@@ -69,12 +69,13 @@ func (e *refusal) Error() string { return e.code + ": " + e.message }
 
 // The server's own refusals.
 var (
-	errTokenMissing = &refusal{http.StatusUnauthorized, "token_missing", "you have no place in this line yet; join it first", "", 0}
-	errTokenInvalid = &refusal{http.StatusUnauthorized, "token_invalid", "this is not a token of this event's line; join it, or bring the token that was given to you", "", 0}
-	errTokenExpired = &refusal{http.StatusUnauthorized, "token_expired", "the token is too old to be believed as it is; your place stands: join again with it and a fresh token is given for the same place", "", 0}
-	errFormForged   = &refusal{http.StatusForbidden, "csrf", "the form was not made by this site for you, or is too old; nothing was changed: load the page again", "csrf", 0}
-	errOrigin       = &refusal{http.StatusForbidden, "cross_origin", "the request was sent by another site's page; nothing was changed", "origin", 0}
-	errDraining     = &refusal{http.StatusServiceUnavailable, "draining", "this server is about to stop; nothing was changed: ask again and another one answers", "", retryDefault}
+	errTokenMissing  = &refusal{http.StatusUnauthorized, "token_missing", "you have no place in this line yet; join it first", "", 0}
+	errTokenInvalid  = &refusal{http.StatusUnauthorized, "token_invalid", "this is not a token of this event's line; join it, or bring the token that was given to you", "", 0}
+	errSignerUnknown = &refusal{http.StatusUnauthorized, "token_invalid", "this token was signed by nobody who is known here; join the line again with it", "", 0}
+	errTokenExpired  = &refusal{http.StatusUnauthorized, "token_expired", "the token is too old to be believed as it is; your place stands: join again with it and a fresh token is given for the same place", "", 0}
+	errFormForged    = &refusal{http.StatusForbidden, "csrf", "the form was not made by this site for you, or is too old; nothing was changed: load the page again", "csrf", 0}
+	errOrigin        = &refusal{http.StatusForbidden, "cross_origin", "the request was sent by another site's page; nothing was changed", "origin", 0}
+	errDraining      = &refusal{http.StatusServiceUnavailable, "draining", "this server is about to stop; nothing was changed: ask again and another one answers", "", retryDefault}
 )
 
 func invalid(field, format string, args ...any) error {

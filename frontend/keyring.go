@@ -127,7 +127,8 @@ func (k *keyring) rotate() {
 	k.s.log.Info("this frontend signs with a new key", "key", next.id.String())
 }
 
-// verify checks the signature of a token whose MAC was found right: by a key of this fleet that was good when it signed.
+// verify checks the signature of a token whose MAC was found right: by a key of this fleet that was good when it signed. A
+// key that is not known is errSignerUnknown.
 func (k *keyring) verify(ctx context.Context, t *token, text string) error {
 	k.mu.RLock()
 	own, key, known, read := k.signer, k.public[t.Signer], false, k.read
@@ -150,7 +151,10 @@ func (k *keyring) verify(ctx context.Context, t *token, text string) error {
 		k.mu.RUnlock()
 	}
 	issued := t.Issued.UnixMilli()
-	if !known || issued < key.NotBeforeMs || issued > key.NotAfterMs {
+	switch {
+	case !known:
+		return errSignerUnknown
+	case issued < key.NotBeforeMs || issued > key.NotAfterMs:
 		return errTokenInvalid
 	}
 	return signedBy(text, key.Public[:])

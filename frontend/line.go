@@ -295,7 +295,7 @@ func hexPath(path [][32]byte) []string {
 
 // leave gives the place up.
 func (s *Server) leave(ctx context.Context, q *placeRequest) error {
-	if err := s.keys.verify(ctx, &q.token, q.text); err != nil {
+	if err := s.believe(ctx, q); err != nil {
 		return err
 	}
 	err := s.cfg.Client.LeaveLine(ctx, q.ref())
@@ -359,7 +359,7 @@ func (s *Server) postReturns(w http.ResponseWriter, r *http.Request) {
 
 // joinReturns puts the place on the list. It is proved as for redeeming.
 func (s *Server) joinReturns(ctx context.Context, q *placeRequest, in returnsIn) (returnsOut, error) {
-	if err := s.keys.verify(ctx, &q.token, q.text); err != nil {
+	if err := s.believe(ctx, q); err != nil {
 		return returnsOut{}, err
 	}
 	want := holdIn{Best: &bestIn{Count: in.Count, Tier: in.Tier, Section: in.Section}}

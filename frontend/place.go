@@ -230,7 +230,7 @@ func (s *Server) advance(ctx context.Context, q *placeRequest) (st standing, cha
 	switch st.state {
 	case holdfast.PlaceCalled:
 		// It matters: the signature is checked, and the shard checks the path.
-		if err := s.keys.verify(ctx, &q.token, q.text); err != nil {
+		if err := s.believe(ctx, q); err != nil {
 			return st, false, err
 		}
 		st, err = s.redeem(ctx, q, st)
@@ -267,6 +267,20 @@ func (s *Server) outcome(ctx context.Context, q *placeRequest, st standing) (sta
 	}
 	st.state, st.position = place.State, place.Position
 	return st, nil
+}
+
+// believe checks a token when it matters. Its MAC was found right, so a frontend of this fleet made it; when the signature
+// is by a key that the directory does not have, or not here yet, that frontend was new and may be dead by now. Nobody loses
+// the place for that: the shard is asked whether it is what the token says.
+func (s *Server) believe(ctx context.Context, q *placeRequest) error {
+	err := s.keys.verify(ctx, &q.token, q.text)
+	if !errors.Is(err, errSignerUnknown) {
+		return err
+	}
+	if err = s.confirmPlace(ctx, q); errors.Is(err, holdfast.NotFound) {
+		return errTokenInvalid
+	}
+	return err
 }
 
 // redeem asks the shard to let the visitor in.

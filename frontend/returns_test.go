@@ -121,3 +121,41 @@ func TestKeysAreRenewedWithOverlap(t *testing.T) {
 		t.Error("a key that nobody gave out is believed")
 	}
 }
+
+// TestAPlaceOutlivesAFrontendWhoseKeyNobodyKnew: a frontend gave a place and died before the directory had its key. The
+// visitor is let in elsewhere all the same, since the shard knows the place; one that the shard does not know is refused.
+func TestAPlaceOutlivesAFrontendWhoseKeyNobodyKnew(t *testing.T) {
+	g := newGround(t, lined("evening"))
+	s := g.serve()
+	b := newBrowser(t)
+	p := b.join(s)
+	g.draw()
+	g.cluster.Admit(g.event, 1)
+	c, err := s.rooms.named(t.Context(), "evening")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tk, err := openToken(p.Token, c.pollKey, c.ref.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	stranger, err := newSigner(g.clock.now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	poll := func(tk token) answer {
+		text := tk.issue(c.pollKey, stranger, g.clock.now())
+		return newBrowser(t).api(s, "GET", "/api/v1/events/evening/line/place", nil, "Authorization", "Place "+text)
+	}
+	until(t, "the frontend knows that somebody is called", func() bool { return c.board.line.Load().served > 0 })
+	var got placeOut
+	poll(tk).want(200).into(&got)
+	if got.State != "admitted" || got.Number != p.Number || got.Token == "" {
+		t.Errorf("with the shard's word: %+v", got)
+	}
+	forged := tk
+	forged.Key[0] ^= 1
+	if a := poll(forged).want(401); a.code() != "token_invalid" {
+		t.Errorf("a place that nobody was given: %s", a.body)
+	}
+}
