@@ -1,10 +1,12 @@
 package frontend
 
 import (
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/fsm/command"
 )
 
@@ -157,5 +159,26 @@ func TestAPlaceOutlivesAFrontendWhoseKeyNobodyKnew(t *testing.T) {
 	forged.Key[0] ^= 1
 	if a := poll(forged).want(401); a.code() != "token_invalid" {
 		t.Errorf("a place that nobody was given: %s", a.body)
+	}
+}
+
+// TestAnEventThatWasKnownIsNotForgotten: a member that has just come back may give a list that is old.
+func TestAnEventThatWasKnownIsNotForgotten(t *testing.T) {
+	event := func(id holdfast.EventID, title string) client.EventSummary {
+		return client.EventSummary{EventRef: client.EventRef{ID: id}, Title: title}
+	}
+	known := []client.EventSummary{event(1, "old"), event(2, "two")}
+	for what, c := range map[string]struct{ fresh, want []client.EventSummary }{
+		"an empty list": {nil, known},
+		"an old list":   {known[:1], known},
+		"a new event":   {[]client.EventSummary{event(3, "three"), known[1], known[0]}, []client.EventSummary{known[0], known[1], event(3, "three")}},
+		"a new title":   {[]client.EventSummary{event(1, "new")}, []client.EventSummary{event(1, "new"), known[1]}},
+	} {
+		if got := withKnown(c.fresh, known); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v", what, got)
+		}
+	}
+	if withKnown(nil, nil) == nil {
+		t.Error("no events are a list too")
 	}
 }

@@ -1,6 +1,7 @@
 package frontend
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -76,7 +77,12 @@ func (r *rooms) events(ctx context.Context) ([]client.EventSummary, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, listTimeout)
 	defer cancel()
-	fresh, err := r.s.cfg.Client.Events(ctx, client.AllowStale())
+	strict, over := context.WithTimeout(ctx, listTimeout/2)
+	fresh, err := r.s.cfg.Client.Events(strict)
+	over()
+	if err != nil { // the directory may be without a leader while sales go on
+		fresh, err = r.s.cfg.Client.Events(ctx, client.AllowStale())
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err != nil {
@@ -86,11 +92,22 @@ func (r *rooms) events(ctx context.Context) ([]client.EventSummary, error) {
 		}
 		return nil, err
 	}
-	if fresh == nil {
-		fresh = []client.EventSummary{}
+	r.list, r.listed, r.why = withKnown(fresh, r.list), r.s.now(), nil
+	return r.list, nil
+}
+
+// withKnown adds to a list that was read the events that were known before it. Events are never taken off the directory, so
+// a list without them is an old one, of a member that has just come back: nobody who holds seats may be told by it that there
+// is no such event.
+func withKnown(fresh, known []client.EventSummary) []client.EventSummary {
+	all := append([]client.EventSummary{}, fresh...)
+	for _, e := range known {
+		if !slices.ContainsFunc(fresh, func(f client.EventSummary) bool { return f.ID == e.ID }) {
+			all = append(all, e)
+		}
 	}
-	r.list, r.listed, r.why = fresh, r.s.now(), nil
-	return fresh, nil
+	slices.SortFunc(all, func(a, b client.EventSummary) int { return cmp.Compare(a.ID, b.ID) })
+	return all
 }
 
 // remembered gives the list without asking: while it is fresh, and for a moment after the cluster did not answer, so that
@@ -121,6 +138,9 @@ func (r *rooms) answered() time.Time {
 func (r *rooms) named(ctx context.Context, name string) (*room, error) {
 	r.mu.RLock()
 	found := r.byName[name]
+	if id, err := holdfast.ParseEventID(name); err == nil && found == nil {
+		found = r.byID[id]
+	}
 	r.mu.RUnlock()
 	if found == nil {
 		list, err := r.events(ctx)
