@@ -139,17 +139,27 @@ func (s *Server) recall(ctx context.Context, j *joining) (known client.Visitor, 
 	if j.room.who() == command.Anonymous {
 		return known, nil // whoever has lost the cookie is somebody else
 	}
-	known, err = s.cfg.Client.Visitor(ctx, j.room.ref, j.key.Buyer(), client.AllowStale())
+	known, err = s.cfg.Client.Visitor(ctx, j.room.ref, j.key.Buyer()) // a member's old state would cost a place
 	if errors.Is(err, holdfast.NotFound) {
 		return client.Visitor{}, nil
 	}
 	return known, err
 }
 
+// placeNow asks any member how a place stands. One that has just come back may not have heard of it; the leader has, so
+// nobody is told by an old state that the place is not there.
+func (s *Server) placeNow(ctx context.Context, q *placeRequest) (client.Place, error) {
+	place, err := s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
+	if errors.Is(err, holdfast.NotFound) {
+		return s.cfg.Client.Place(ctx, q.ref())
+	}
+	return place, err
+}
+
 // confirmPlace asks the shard whether a place is what its token says, whatever the token's age. What the token said of the
 // place's state is forgotten: polls find it out.
 func (s *Server) confirmPlace(ctx context.Context, q *placeRequest) error {
-	place, err := s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
+	place, err := s.placeNow(ctx, q)
 	if err == nil && place.State == holdfast.PlaceLeft {
 		return errTokenInvalid
 	}

@@ -54,7 +54,7 @@ func (g *guest) standOn(ctx context.Context, q *placeRequest) (standing, error) 
 	}
 	switch st.state {
 	case holdfast.PlaceCalled:
-		p, err := g.s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
+		p, err := g.s.placeNow(ctx, q)
 		if err != nil {
 			return st, err
 		}

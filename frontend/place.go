@@ -259,7 +259,7 @@ func (c *room) over(now time.Time) bool {
 
 // outcome asks what became of a place in the end: from the feed alone that cannot be told.
 func (s *Server) outcome(ctx context.Context, q *placeRequest, st standing) (standing, error) {
-	place, err := s.cfg.Client.Place(ctx, q.ref(), client.AllowStale())
+	place, err := s.placeNow(ctx, q)
 	if errors.Is(err, holdfast.NotFound) {
 		return st, errTokenInvalid
 	} else if err != nil {
