@@ -269,12 +269,17 @@ func (f osFile) Size() (int64, error) {
 	return st.Size(), nil
 }
 
-// makeDir makes a folder and those above it, durably.
+// makeDir makes a folder and those above it, durably. One that is there may be that of a process that was killed before
+// its name was durable; if we may not sync what it is in, it was made by somebody else.
 func makeDir(path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
 	parent := filepath.Dir(path)
+	if _, err := os.Stat(path); err == nil {
+		err := osDir(parent).Sync()
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EROFS) {
+			return nil
+		}
+		return err
+	}
 	if err := makeDir(parent); err != nil {
 		return err
 	}

@@ -130,7 +130,10 @@ func (s *shelf) reopen() error {
 	if errors.Is(err, errTorn) {
 		err = f.Truncate(r.end)
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err == nil || errors.Is(err, io.EOF) {
+		err = f.Sync() // what a process that was killed has written is not durable yet, and counts as such from here on
+	}
+	if err != nil {
 		return errors.Join(err, f.Close())
 	}
 	s.segments[n].bytes = r.end

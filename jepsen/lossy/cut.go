@@ -40,6 +40,15 @@ func (s *Store) Resume() {
 	s.changed.Broadcast()
 }
 
+// Deny is for a process that is killed while the power stays on: what waits since Freeze fails, and so does everything until
+// Resume, but nothing is forgotten.
+func (s *Store) Deny() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.power = dark
+	s.changed.Broadcast()
+}
+
 // Cut decides what is left of what was not synced, and forgets everything else. What waits since Freeze fails, and so does
 // everything until Resume. Inodes of before are void, but for the root.
 func (s *Store) Cut(seed uint64) error {

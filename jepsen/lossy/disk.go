@@ -132,6 +132,12 @@ func (d *Disk) FreezeAt(nth int, patience time.Duration) error {
 	return err
 }
 
+// Deny is that of Store.
+func (d *Disk) Deny() error {
+	_, err := d.ask(request{Do: "deny"})
+	return err
+}
+
 // Cut decides what is left. It gives what happened on the disk so far.
 func (d *Disk) Cut(seed uint64) (Counts, error) { return d.ask(request{Do: "cut", Seed: seed}) }
 

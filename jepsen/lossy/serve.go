@@ -20,7 +20,7 @@ import (
 type (
 	request struct {
 		Serve *served `json:"serve,omitempty"`
-		Do    string  `json:"do,omitempty"`   // freeze, cut, resume, sync, close
+		Do    string  `json:"do,omitempty"`   // freeze, deny, cut, resume, sync, close
 		Seed  uint64  `json:"seed,omitempty"` // of cut
 		// Of freeze: at which change, and how long to wait for it; 0: now.
 		Nth      int           `json:"nth,omitempty"`
@@ -89,6 +89,8 @@ func (v *server) do(r request) error {
 		v.store.FreezeAt(r.Nth, r.Patience)
 	case r.Do == "freeze":
 		v.store.Freeze()
+	case r.Do == "deny":
+		v.store.Deny()
 	case r.Do == "resume":
 		v.store.Resume()
 	case r.Do == "cut":
