@@ -125,6 +125,7 @@ var (
 )
 
 func (f *keyFiles) Add(keys []holdfast.PersonKey) (uint32, error) { return f.addKeys(keys) }
+func (f *keyFiles) Rewrite(segment uint32, ring *keyring) error   { return f.rewrite(segment, ring) }
 func (r *keyring) Add(k *holdfast.PersonKey, segment uint32)      { r.add(k, segment) }
 func (r *keyring) Forget(hold holdfast.HoldID)                    { r.forget(hold) }
 func (r *keyring) Status() PersonsStatus                          { return r.status() }

@@ -57,19 +57,19 @@ func TestPowerCuts(t *testing.T) {
 
 // That a sync that is missing anywhere is seen is tested too.
 func TestAMissingSyncIsSeenByPowerCuts(t *testing.T) {
-	for _, c := range []struct{ name, forget, lost string }{
-		{"log", `raft\.db$`, "store of shard 1"},
-		{"snapshots", `\.snap`, "snapshot"},
-		{"archive", `\.seg$`, "archive"},
-		{"identity", `node\.json`, "node.json"},
-		{"keyring", `persons/keys`, "key"},
-		{"who was forgotten", `persons/forgotten`, "forgotten"},
-		{"names", `/$`, "n1"},
+	for _, c := range []struct{ name, forget string }{
+		{"log", `raft\.db$`},
+		{"snapshots", `\.snap`},
+		{"archive", `\.seg$`},
+		{"identity", `node\.json`},
+		{"keyring", `persons/keys`},
+		{"who was forgotten", `persons/forgotten`},
+		{"names", `/$`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := underPowerCuts(t, c.forget, 12, 2)
+			err := underPowerCuts(t, c.forget, 100, 2) // most take one
 			if err == nil {
-				t.Error("it was not noticed in twelve cuts")
+				t.Error("it was not noticed in a hundred cuts")
 			}
 			t.Log(err)
 		})
@@ -219,7 +219,7 @@ func underPowerCuts(t *testing.T, forget string, cuts int, seed uint64) error {
 func workUntil(t *testing.T, d *lossy.Disk, dir string, nth int, r *rand.Rand, told promises, id *string, cut bool) (counts lossy.Counts, err error) {
 	t.Helper()
 	frozen := make(chan error, 1)
-	go func() { frozen <- d.FreezeAt(nth, 20*time.Second) }()
+	go func() { frozen <- d.FreezeAt(nth, 5*time.Second) }()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestPowerCuts$")
 	cmd.Env = append(os.Environ(), powerRole+"="+dir, fmt.Sprintf("%s=%d", powerSeed, r.Uint64()), powerTold+"="+told.String())
 	out, w, err := os.Pipe()
