@@ -68,7 +68,6 @@ type member struct {
 	raft    string   // where it listens, and what peers are told
 	listen  string   // where it serves clients
 	process *process // this and what follows is guarded by Cluster.mu
-	down    bool     // on purpose
 	paused  bool
 }
 
@@ -218,7 +217,7 @@ func (c *Cluster) Start(i int) error {
 		return err
 	}
 	c.mu.Lock()
-	m.process, m.down, m.paused = p, false, false
+	m.process, m.paused = p, false
 	c.mu.Unlock()
 	c.minding.Go(func() { c.mind(m, p) })
 	return nil
@@ -234,7 +233,7 @@ func (c *Cluster) mind(m *member, p *process) {
 		return
 	default:
 	}
-	if !m.down && !c.excused[m.number] {
+	if !p.meant && !c.excused[m.number] {
 		c.exits = append(c.exits, Exit{At: time.Now(), Who: Name(m.number), How: fmt.Sprint(p.err), Last: c.LastWords(m.number)})
 	}
 }
@@ -274,8 +273,11 @@ func (c *Cluster) Stop(i int, patience time.Duration) bool {
 func (c *Cluster) take(i int) *process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.members[i].down = true
-	return c.members[i].process
+	p := c.members[i].process
+	if p != nil {
+		p.meant = true
+	}
+	return p
 }
 
 // Pause stops a member's process where it is; Resume lets it go on. They mean nothing to one that does not run.
