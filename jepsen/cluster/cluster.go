@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -245,11 +246,26 @@ func (c *Cluster) Exits() []Exit {
 	return append([]Exit(nil), c.exits...)
 }
 
-// Excuse says whether a member may end by itself from now on: a fault of its disk leaves it nothing better.
-func (c *Cluster) Excuse(i int, may bool) {
+// Excuse lets a member end by itself from now on, since a fault of its disk leaves it nothing better, until Revive says
+// that no member may.
+func (c *Cluster) Excuse(i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.excused[i] = may
+	c.excused[i] = true
+}
+
+// Revive starts the members again that have ended with an excuse, as their operator would; done ends all excuses.
+func (c *Cluster) Revive(done bool) (err error) {
+	c.mu.Lock()
+	excused := maps.Clone(c.excused)
+	if done {
+		clear(c.excused)
+	}
+	c.mu.Unlock()
+	for i := range excused {
+		err = errors.Join(err, c.Start(i))
+	}
+	return err
 }
 
 // Kill ends a member without a word.
