@@ -32,6 +32,9 @@ func Smallest(h *history.History) (p Picture, ok bool) {
 	if h.HoldTTL > lapseMax {
 		parts = counters(h)
 	}
+	if p, ok := sale(h); ok {
+		parts = append(parts, p)
+	}
 	seat := model.Seat(rules.HoldTTL > 0)
 	for s, ops := range bySeat(h.Operations) {
 		parts = append(parts, part{fmt.Sprintf("seat %d", s), seat, ops})
@@ -88,8 +91,11 @@ func prefix(m porcupine.Model, ops []porcupine.Operation) []porcupine.Operation 
 
 // unknown is the answer that has not come.
 func unknown(output any) any {
-	if _, ok := output.(model.CounterOutput); ok {
+	switch output.(type) {
+	case model.CounterOutput:
 		return model.CounterOutput{Unknown: true}
+	case model.SaleOutput:
+		return model.SaleOutput{Unknown: true}
 	}
 	return model.Output{State: holdfast.Free}
 }
