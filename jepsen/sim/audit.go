@@ -137,7 +137,7 @@ func (w *world) judge(r *Report) {
 		r.violation("liveness", "the end cannot be read back: %v", err)
 	}
 	w.judgeScenes(r)
-	r.Violations = append(r.Violations, check.Judge(w.history(r))...)
+	r.Violations = append(r.Violations, check.Judge(r.History())...)
 	w.checkWatchers(r)
 	w.compare(r)
 	w.cluster.mu.Lock()

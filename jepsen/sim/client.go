@@ -90,7 +90,10 @@ func (cl *client) claim(kind history.Kind, cmd command.Command, hold history.Ope
 	return c
 }
 
-const priceMinor = 5000
+const (
+	priceMinor = 5000
+	currency   = "eur"
+)
 
 func price(seats int) holdfast.Money {
 	return holdfast.Money{AmountMinor: int64(seats) * priceMinor, Currency: "eur"}

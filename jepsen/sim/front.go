@@ -3,10 +3,10 @@ package sim
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	remote "github.com/holdfast-db/holdfast/client"
-	"github.com/holdfast-db/holdfast/frontend/settle"
 )
 
 // front is a frontend's machine. It keeps nothing: whoever was served there goes to another, or comes again.
@@ -23,9 +23,10 @@ type front struct {
 type frontLife struct {
 	number int // of the frontend
 	client *remote.Client
-	worker *settle.Worker // nil: there is no shop in this run
 	ctx    context.Context
 	kill   context.CancelFunc
+	// till is how it takes money: nil until the provider has told whose account it is, and where there is no provider.
+	till atomic.Pointer[till]
 }
 
 // up starts the frontend's process, unless other faults keep it down.
@@ -44,8 +45,7 @@ func (f *front) up() error {
 	f.life = l
 	var working sync.WaitGroup
 	if f.world.bank != nil {
-		// A provider that is down is no reason not to start, but one that hangs takes its time.
-		working.Go(func() { f.world.bank.employ(f, l) })
+		working.Go(func() { f.world.bank.employ(l) })
 	}
 	for _, s := range f.world.scenes {
 		if s, ok := s.(serving); ok {
@@ -124,8 +124,3 @@ func (s *frontends) pick(ctx context.Context, preferred int) *frontLife {
 
 // downPause is how long somebody waits who finds no frontend.
 const downPause = 100 * time.Millisecond
-
-// bank is the provider.
-type bank struct{}
-
-func (b *bank) employ(f *front, l *frontLife) {}

@@ -25,11 +25,12 @@ type Report struct {
 	Changes    []history.Change // that watchers saw who came through frontends
 	Sights     []history.Sight
 	Played     []Played
-	Deeds      map[string]int // of scenes: what was done, how often
-	Began      time.Time      // on the bubble's clock: 0 of all instants
-	Entries    uint64         // of the shard's log
-	Commits    uint64         // of them, those with commands
-	Leaders    uint64         // how often leadership changed, in both groups
+	Others     []*history.History // of scenes with events of their own
+	Deeds      map[string]int     // of scenes: what was done, how often
+	Began      time.Time          // on the bubble's clock: 0 of all instants
+	Entries    uint64             // of the shard's log
+	Commits    uint64             // of them, those with commands
+	Leaders    uint64             // how often leadership changed, in both groups
 	Terms      uint64
 	Virtual    time.Duration
 }
@@ -103,7 +104,7 @@ func Run(p Plan, broken Sabotage, logger *slog.Logger) *Report {
 		r.violation("liveness", "the sale does not open: %v", err)
 		return r
 	}
-	defer w.fronts.close()
+	defer w.closeScenes()
 	if err := w.openScenes(); err != nil {
 		r.violation("liveness", "the scenes do not open: %v", err)
 		return r
@@ -112,7 +113,7 @@ func Run(p Plan, broken Sabotage, logger *slog.Logger) *Report {
 	w.load(r)
 	w.judge(r)
 	stop()
-	w.fronts.close()
+	w.closeScenes()
 	w.cluster.Close()
 	w.verifyArchives(r)
 	r.measure()

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	remote "github.com/holdfast-db/holdfast/client"
-	"github.com/holdfast-db/holdfast/jepsen/history"
 )
 
 // scene is one kind of people besides the clients of the seats, who come through frontends. Each has its own file, and a
@@ -40,11 +39,12 @@ type director struct {
 }
 
 var directors = map[string]director{
-	"library": {stage: newLibrary, share: 40, least: 1, most: 4},
+	"library":  {stage: newLibrary, share: 40, least: 1, most: 4},
+	"checkout": {stage: newCheckout, share: 30, least: 1, most: 6, needsBank: true},
 }
 
 // sceneNames is the order in which plans draw them.
-var sceneNames = []string{"library"}
+var sceneNames = []string{"library", "checkout"}
 
 // Trouble is what befalls frontends and the payment provider. The node of such a fault is the host.
 const (
@@ -52,7 +52,16 @@ const (
 	FrontCut   Kind = "front-cut"   // a frontend is cut off from all members
 	FrontSlow  Kind = "front-slow"  // its links are slow by up to Size
 	FrontReset Kind = "front-reset" // its connections break
+
+	ProviderDown  Kind = "provider-down"  // the provider does not answer
+	ProviderLost  Kind = "provider-lost"  // it does what it is asked to, and the answer is lost
+	ProviderError Kind = "provider-500"   // it does what it is asked to, and says that it failed
+	ProviderSlow  Kind = "provider-slow"  // its answers take Size
+	ProviderLimit Kind = "provider-limit" // it says that it is asked too often
+	ProviderBusy  Kind = "provider-busy"  // it says that another works on the same
 )
+
+var providerFaults = []Kind{ProviderDown, ProviderLost, ProviderError, ProviderSlow, ProviderLimit, ProviderBusy}
 
 var frontFaults = []Kind{FrontCrash, FrontCrash, FrontCut, FrontSlow, FrontReset}
 
@@ -76,13 +85,25 @@ func (p *Plan) befall() {
 	if len(p.Scenes) == 0 {
 		return
 	}
-	for at := within(r, time.Second, 10*time.Second); at < p.Length-time.Second; {
-		f := Fault{At: at, For: within(r, 100*time.Millisecond, 5*time.Second), Kind: frontFaults[r.IntN(len(frontFaults))], Node: Members + r.IntN(fronts)}
-		if f.Kind == FrontSlow {
-			f.Size = within(r, time.Millisecond, 100*time.Millisecond)
+	tracks := [][]Kind{frontFaults}
+	if slices.ContainsFunc(p.Scenes, func(s Scene) bool { return directors[s.Name].needsBank }) {
+		tracks = append(tracks, providerFaults)
+	}
+	for _, kinds := range tracks {
+		for at := within(r, time.Second, 10*time.Second); at < p.Length-time.Second; {
+			f := Fault{At: at, For: within(r, 100*time.Millisecond, 5*time.Second), Kind: kinds[r.IntN(len(kinds))], Node: Members + r.IntN(fronts)}
+			switch f.Kind {
+			case FrontSlow:
+				f.Size = within(r, time.Millisecond, 100*time.Millisecond)
+			case ProviderSlow:
+				f.Size = within(r, 100*time.Millisecond, 15*time.Second)
+			}
+			if !slices.Contains(frontFaults, f.Kind) {
+				f.Node = hosts
+			}
+			p.Troubles = append(p.Troubles, f)
+			at += f.For + within(r, time.Second, 15*time.Second)
 		}
-		p.Troubles = append(p.Troubles, f)
-		at += f.For + within(r, time.Second, 15*time.Second)
 	}
 	slices.SortStableFunc(p.Troubles, func(a, b Fault) int { return int(a.At - b.At) })
 }
@@ -102,6 +123,11 @@ func (w *world) openScenes() error {
 			return fmt.Errorf("there is no scene %q", s.Name)
 		}
 		w.scenes = append(w.scenes, d.stage(w, s))
+		if d.needsBank && w.bank == nil {
+			if err := w.openBank(); err != nil {
+				return err
+			}
+		}
 	}
 	c, err := w.cluster.dial(organizer)
 	if err != nil {
@@ -117,6 +143,22 @@ func (w *world) openScenes() error {
 	}
 	return w.fronts.open(w)
 }
+
+// closeScenes ends the frontends and the provider. It may be called twice.
+func (w *world) closeScenes() {
+	w.fronts.close()
+	if w.bank != nil {
+		_ = w.bank.server.Close() // in memory nothing can go wrong
+	}
+	if len(w.scenes) > 0 {
+		time.Sleep(lastBreath)
+	}
+	w.scenes = nil
+}
+
+// lastBreath is how long after its end something may go on that a scene began: a connection that is being made to who does
+// not answer, a provider that hangs.
+const lastBreath = 30 * time.Second
 
 // organizer is a host whose links are never bad.
 const organizer = "organizer"
@@ -170,6 +212,9 @@ func (w *world) beginTrouble(f Fault) (end func()) {
 		}
 		return func() {}
 	}
+	if w.bank != nil {
+		return w.bank.fail(f)
+	}
 	panic("no such trouble: " + string(f.Kind))
 }
 
@@ -196,16 +241,6 @@ func (w *world) judgeScenes(r *Report) {
 
 // judgeMax bounds how long a scene may take to come to rest, and to be read back.
 const judgeMax = 5 * time.Minute
-
-// history is what was seen of the seats that all share.
-func (w *world) history(r *Report) *history.History {
-	rules := w.plan.Rules
-	return &history.History{
-		Head: history.Head{Workload: "sim", Seed: w.plan.Seed, Began: w.began, Length: w.plan.Length,
-			HoldTTL: rules.HoldTTL, PayWindow: rules.PayWindow, CoolDown: rules.CoolDown},
-		Operations: r.Operations, Changes: r.Changes, Sights: r.Sights, Final: r.Final,
-	}
-}
 
 // deeds counts what scenes do, so that one sees that they do it.
 type deeds struct {
