@@ -33,7 +33,7 @@ const Undecided = "undecided"
 // Rules are those that a history's event had.
 func Rules(h *history.Head) model.Rules {
 	return model.Rules{HoldTTL: h.HoldTTL, PayWindow: h.PayWindow, Grace: holdfast.GraceMax, CoolDown: h.CoolDown,
-		SeatsPerBuyer: h.SeatsPerBuyer, ManyHolds: h.ManyHolds}
+		SeatsPerBuyer: h.SeatsPerBuyer, ManyHolds: h.ManyHolds, Extension: h.Extension, Price: h.Price}
 }
 
 // lapseMax is how long a hold lasts at most that may lapse while a run lasts.
@@ -55,7 +55,7 @@ func Judge(h *history.History) []Violation {
 			seen = append(seen, history.Operation{Client: s.Client, Kind: history.Read, Call: s.Call, Return: s.Return, Outcome: holdfast.OK, Stamp: s.Stamp})
 		}
 	}
-	found := slices.Concat(Order(seen), Clock(seen), Linearizable(search, h.Operations), Counters(h), Durable(h.Operations, h.Final), Feeds(h))
+	found := slices.Concat(Order(seen), Clock(seen), Linearizable(search, h.Operations), Counters(h), Sale(h), Durable(h.Operations, h.Final), Feeds(h))
 	if h.Final.Logged {
 		var blocks []model.Block
 		for _, b := range h.House {
@@ -184,10 +184,16 @@ func bySeat(operations []history.Operation) map[holdfast.SeatIndex][]porcupine.O
 	seats := map[holdfast.SeatIndex][]porcupine.Operation{}
 	for i := range operations {
 		o := &operations[i]
-		for j, s := range o.Seats {
+		about := slices.Clone(o.Seats)
+		for _, s := range o.Had {
+			if !slices.Contains(about, s) {
+				about = append(about, s)
+			}
+		}
+		for j, s := range about {
 			out := model.Output{Outcome: o.Outcome, Denied: slices.Contains(o.Taken, s)}
 			if o.Repeated { // which seats were taken is told as it is now, not as it was when it was decided
-				out.Denied = len(o.Seats) == 1
+				out.Denied = len(o.Seats) == 1 && j == 0
 			}
 			if o.Kind == history.Read {
 				if o.Unknown() {
@@ -196,7 +202,7 @@ func bySeat(operations []history.Operation) map[holdfast.SeatIndex][]porcupine.O
 				out.State = o.States[j]
 			}
 			seats[s] = append(seats[s], porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end(o),
-				Input: model.Input{Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Paid: o.Attempt != 0}, Output: out})
+				Input: model.Input{Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Paid: o.Attempt != 0, Leaves: j >= len(o.Seats)}, Output: out})
 		}
 	}
 	return seats
@@ -206,9 +212,9 @@ func bySeat(operations []history.Operation) map[holdfast.SeatIndex][]porcupine.O
 func byHold(operations []history.Operation) map[holdfast.HoldID][]porcupine.Operation {
 	holds := map[holdfast.HoldID][]porcupine.Operation{}
 	for i := range operations {
-		if o := &operations[i]; o.Kind != history.Read {
+		if o := &operations[i]; o.Hold != (holdfast.HoldID{}) {
 			holds[o.Hold] = append(holds[o.Hold], porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end(o),
-				Input: model.LifeInput{Kind: model.Kind(o.Kind.String()), Attempt: o.Attempt}, Output: model.LifeOutput{Outcome: o.Outcome}})
+				Input: model.LifeInput{Kind: model.Kind(o.Kind.String()), Buyer: o.Buyer, Attempt: o.Attempt}, Output: model.LifeOutput{Outcome: o.Outcome}})
 		}
 	}
 	return holds

@@ -32,6 +32,9 @@ func Smallest(h *history.History) (p Picture, ok bool) {
 	if h.HoldTTL > lapseMax {
 		parts = counters(h)
 	}
+	if p, ok := sale(h); ok {
+		parts = append(parts, p)
+	}
 	parts = append(parts, registers(rules, h.Operations)...)
 	var least part
 	for _, one := range parts {
@@ -90,6 +93,8 @@ func unknown(output any) any {
 		return model.CounterOutput{Unknown: true}
 	case model.LifeOutput:
 		return model.LifeOutput{}
+	case model.SaleOutput:
+		return model.SaleOutput{Unknown: true}
 	}
 	return model.Output{State: holdfast.Free}
 }
