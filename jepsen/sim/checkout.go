@@ -40,7 +40,7 @@ const (
 )
 
 func (s *checkout) open(ctx context.Context, c *remote.Client) error {
-	rows := 2 + s.plan.People*int(s.world.plan.Length.Seconds())/200
+	rows := 3 + s.plan.People*int(s.world.plan.Length.Seconds())/60
 	spec := command.EventSpec{
 		Name: "checkout", Title: "Checkout", Currency: currency, Tiers: []command.Tier{{Name: "all", PriceMinor: priceMinor}},
 		Rules: command.Rules{HoldTTLMs: ms(checkoutTTL), PayWindowMs: ms(checkoutWindow), SkipCoolDown: true},
@@ -208,7 +208,7 @@ func (v *visit) attempt(attempt holdfast.Attempt) (over bool) {
 	err := v.ask(func(ctx context.Context, l *frontLife) error {
 		q, err := l.client.Quote(ctx, v.event, v.hold.ID, holdfast.PromoCode{})
 		if err == nil {
-			v.hold, err = l.client.BeginPayment(ctx, remote.PaymentRequest{Event: v.event, Buyer: v.hold.Buyer, Hold: v.hold.ID, Attempt: attempt, Amount: q.Total})
+			v.hold, err = l.client.BeginPayment(ctx, remote.PaymentRequest{Event: v.event, Buyer: v.hold.Buyer, Hold: v.hold.ID, Attempt: attempt, Amount: q.Total, Contact: holdfast.ContactID(v.hold.Buyer)})
 		}
 		return err
 	})
