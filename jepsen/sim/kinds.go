@@ -93,6 +93,7 @@ func storm(d *draft) {
 	if r.IntN(4) == 0 { // once at most: of three voters one is gone for good
 		d.Faults = append(d.Faults, Fault{At: d.between(5*time.Second, d.Length), For: d.between(time.Second, 5*time.Second), Kind: Wipe, Node: Leader})
 	}
+	d.direct()
 }
 
 // alone: one fault of one member at a time, and the next when the last is long over, while a client asks all the
