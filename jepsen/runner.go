@@ -37,7 +37,8 @@ type runner struct {
 	began     time.Time
 	stall     stall
 	binary    string // that all clusters are of
-	lives     int    // clusters so far
+	lossy     cluster.LossyDisks
+	lives     int // clusters so far
 	rounds    int
 	page      report.Page
 	gaps      map[string][]time.Duration // of faults that struck alone
@@ -62,6 +63,9 @@ func newRunner(o runOptions, log *slog.Logger) (*runner, error) {
 	r.result = result{Seed: o.seed, Members: o.members, Network: "loopback", Nemeses: []struckOut{}, NotRun: []notRunOut{}}
 	if spaces {
 		r.result.Network = "namespaces"
+	}
+	if r.lossy, err = lossyDisks(o.disk); err != nil {
+		return nil, err
 	}
 	if r.workloads, err = chosen("workload", o.workloads, workload.All(), func(w workload.Workload) string { return w.Name }); err != nil {
 		return nil, err
@@ -93,7 +97,7 @@ func (r *runner) run(ctx context.Context) (_ *result, err error) {
 func (r *runner) life(ctx context.Context, done time.Duration) (_ time.Duration, well bool, err error) {
 	r.lives++
 	r.cluster, err = cluster.Start(cluster.Config{Dir: filepath.Join(r.options.dir, fmt.Sprintf("cluster-%d", r.lives)), Members: r.options.members,
-		Namespaces: r.result.Network == "namespaces", SnapshotEntries: r.options.snapshots, Binary: r.binary, Logger: r.log})
+		Namespaces: r.result.Network == "namespaces", Lossy: r.lossy, SnapshotEntries: r.options.snapshots, Binary: r.binary, Logger: r.log})
 	if err != nil {
 		return done, false, err
 	}
@@ -399,8 +403,8 @@ func (r *runner) describe() {
 	x, p := &r.result, &r.page
 	p.Head = report.Head{Seed: x.Seed, Members: x.Members, Network: x.Network, Seconds: x.Seconds, Operations: x.Operations, Histories: x.Histories,
 		Violations: x.Violations, Unknown: x.Unknown, LongestGapMs: x.LongestGapMs, LongestAnyGapMs: x.LongestAnyGapMs,
-		Command: fmt.Sprintf("go run ./jepsen run --duration %v --nemesis %s --workload %s --members %d --network %s --seed %d",
-			r.options.duration, r.options.nemeses, r.options.workloads, x.Members, x.Network, x.Seed)}
+		Command: fmt.Sprintf("go run ./jepsen run --duration %v --nemesis %s --workload %s --members %d --network %s --disk %s --seed %d",
+			r.options.duration, r.options.nemeses, r.options.workloads, x.Members, x.Network, r.options.disk, x.Seed)}
 	for _, n := range x.Nemeses {
 		p.Nemeses = append(p.Nemeses, report.Nemesis{Name: n.Name, What: whatOf(n.Name), Times: n.Times, GapMs: n.GapMs})
 	}
