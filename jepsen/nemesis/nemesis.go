@@ -36,7 +36,7 @@ const Lasts = 2 * time.Second
 
 // All are the faults.
 func All() []Fault {
-	return slices.Concat(kills, pauses, partitions, links, clocks, disks, syncs, rots, restarts, snapshots, shops)
+	return slices.Concat(kills, pauses, partitions, links, clocks, disks, syncs, rots, restarts, transfers, snapshots, shops)
 }
 
 // Field is what faults are let loose on.
