@@ -32,29 +32,31 @@ var arrows = map[string][]string{
 	"fsm/draw":            {""},
 	"fsm":                 {"", "fsm/command", "fsm/draw"},
 	"fsm/directory":       {"", "fsm/command"},
-	"node":                {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node/outbox", "payment", "node/admission"},
+	"node":                {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node/outbox", "payment", "node/admission", "node/holdclock"},
 	"rpc/api":             nil,
 	"rpc/convert":         {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "rpc/api", "node/outbox", "payment"},
-	"rpc":                 {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "rpc/api", "rpc/convert", "node/outbox", "payment", "node/admission"},
-	"client":              {"", "fsm/command", "fsm/draw", "rpc/api"},
+	"rpc":                 {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "rpc/api", "rpc/convert", "node/outbox", "payment", "node/admission", "node/holdclock"},
+	"client":              {"", "client/retry", "fsm/command", "fsm/draw", "rpc/api"},
 	"payment":             {""},
-	"frontend":            {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/page", "frontend/person", "frontend/settle", "frontend/statement", "frontend/ticket"}, // no node, no state machine: the proof that it is stateless
+	"frontend":            {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "payment", "frontend/page", "frontend/person", "frontend/settle", "frontend/statement", "frontend/ticket"}, // no node, no state machine: the proof that it is stateless
 	"frontend/visitor":    {},
 	"jepsen/history":      {""},
 	"jepsen/check":        {"", "jepsen/history", "jepsen/model"},
 	"jepsen/model":        {""},
-	"jepsen/workload":     {"", "client", "fsm/command", "fsm/draw", "rpc/api", "frontend/visitor", "jepsen/history"},
+	"jepsen/workload":     {"", "client", "client/retry", "fsm/command", "fsm/draw", "rpc/api", "frontend/visitor", "jepsen/history"},
 	"payment/stripe":      {"", "payment"},
 	"payment/sandbox":     {"", "payment"},
 	"payment/paymenttest": {"", "payment"},
 	"frontend/page":       {""},
 	"node/outbox":         {"", "fsm", "fsm/command", "fsm/draw", "payment"}, // payment: the arithmetic of a provider's budget
-	"frontend/settle":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment"},
-	"frontend/person":     {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
-	"frontend/statement":  {"", "fsm/command", "fsm/draw", "client", "rpc/api"},
-	"frontend/ticket":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "frontend/statement"},
-	"frontend/mail":       {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
-	"frontend/notify":     {"", "fsm/command", "fsm/draw", "client", "rpc/api", "payment", "frontend/person", "frontend/statement"},
+	"frontend/settle":     {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "payment"},
+	"frontend/person":     {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api"},
+	"frontend/statement":  {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api"},
+	"frontend/ticket":     {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "frontend/statement"},
+	"frontend/mail":       {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "payment", "frontend/person", "frontend/statement"},
+	"frontend/notify":     {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "payment", "frontend/person", "frontend/statement"},
+	"client/retry":        {""},
+	"node/holdclock":      {""},
 	"node/admission":      {""}, // a law that a simulation can run without a cluster
 }
 
@@ -72,6 +74,8 @@ var foreign = map[string]*regexp.Regexp{
 	"payment/stripe":  regexp.MustCompile(`^github\.com/stripe/stripe-go/v76`),
 	"frontend/page":   regexp.MustCompile(`^$`),
 	"node/admission":  regexp.MustCompile(`^$`),
+	"node/holdclock":  regexp.MustCompile(`^$`),
+	"client/retry":    regexp.MustCompile(`^$`),
 }
 
 type listed struct {

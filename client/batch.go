@@ -2,13 +2,13 @@ package client
 
 import (
 	"context"
-	"encoding/binary"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client/retry"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
@@ -44,7 +44,7 @@ func (c *Client) Do(ctx context.Context, event EventRef, cmds []command.Command,
 	mine := cmds[0].Head().ID == holdfast.CommandID{}
 	for try := 1; ; try++ {
 		k, failure = l.decideAll(ctx, k, event.ID, cmds, mine, results)
-		if failure != nil || !mine || try > 1 || !missed(results[0].Outcome) {
+		if failure != nil || !mine || try > 1 || !retry.Missed(results[0].Outcome) {
 			break
 		}
 	}
@@ -196,21 +196,4 @@ func (b *batch) release() {
 		b.calls = b.calls[:0]
 		batches.Put(b)
 	}
-}
-
-// resultBytesMin is the smallest packed result: length, outcome and fields.
-const resultBytesMin = 5
-
-// cut takes count packed results off b; nil when there are fewer.
-func cut(b []byte, count int) (results, rest []byte) {
-	at := 0
-	for range count {
-		if len(b)-at < resultBytesMin {
-			return nil, nil
-		}
-		if at += 2 + int(binary.LittleEndian.Uint16(b[at:])); at > len(b) {
-			return nil, nil
-		}
-	}
-	return b[:at:at], b[at:]
 }

@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client/retry"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
@@ -197,7 +198,7 @@ func (c *Client) oneAt(ctx context.Context, op string, event EventRef, cmd comma
 		if failure != nil {
 			break
 		}
-		if !mine || try > 1 || !missed(a.Outcome) {
+		if !mine || try > 1 || !retry.Missed(a.Outcome) {
 			break
 		}
 	}
@@ -211,12 +212,6 @@ func (c *Client) oneAt(ctx context.Context, op string, event EventRef, cmd comma
 		return a, refusal(op, head.ID, a.stamp, &a.Result)
 	}
 	return a, nil
-}
-
-// missed reports whether the command came outside its validity, so that another id would do better. It is told to
-// nobody whose command may have happened: run makes that Unknown.
-func missed(o holdfast.Outcome) bool {
-	return o == holdfast.CommandExpired || o == holdfast.CommandTooFar
 }
 
 // decide packs the command, with a new id if the id is ours to make, and takes its outcome into a.

@@ -8,6 +8,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client/retry"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
 
@@ -280,13 +281,13 @@ func majority[T any](ctx context.Context, c *Client, question func(context.Conte
 	deadline := c.deadline(ctx)
 	within, cancel := context.WithDeadline(ctx, deadline)
 	defer cancel()
-	for wait := (backoff{}); ; {
+	for wait := (retry.Backoff{}); ; {
 		members, failure := c.everybody(within)
 		if failure != nil {
 			return nil, failure
 		}
 		answers, failure := most(within, len(members), ask(c, members, question))
-		if failure == nil || retries[failure.Kind] == never {
+		if failure == nil || retry.After(failure.Kind) == retry.Never {
 			return answers, failure
 		}
 		if !c.sleep(within, &wait, deadline, failure.RetryAfter) {
@@ -304,7 +305,7 @@ func most[T any](ctx context.Context, members int, asked <-chan asked[T]) (answe
 				answers = append(answers, a.answer)
 			} else {
 				failed++
-				if failure == nil || retries[a.failure.Kind] == never {
+				if failure == nil || retry.After(a.failure.Kind) == retry.Never {
 					failure = a.failure
 				}
 			}

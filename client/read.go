@@ -7,6 +7,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client/retry"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
 
@@ -39,7 +40,7 @@ type reading struct {
 	stale    bool
 	deadline time.Time
 	patience time.Duration // with one member
-	wait     backoff
+	wait     retry.Backoff
 	hinted   bool
 }
 
@@ -77,11 +78,11 @@ func (r *reading) member(ctx context.Context) (*grpc.ClientConn, *holdfast.Error
 
 // again reports whether to ask again after this failure, and pauses before.
 func (r *reading) again(ctx context.Context, failure *holdfast.Error) bool {
-	todo := retries[failure.Kind]
-	if todo == never {
+	todo := retry.After(failure.Kind)
+	if todo == retry.Never {
 		return false
 	}
-	if todo == atHint && failure.Leader != "" {
+	if todo == retry.AtHint && failure.Leader != "" {
 		r.c.routes.hint(r.shard, failure.Leader)
 		if !r.hinted {
 			r.hinted = true

@@ -6,56 +6,23 @@ import (
 	"time"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client/retry"
 	"github.com/holdfast-db/holdfast/fsm/command"
 )
 
-// again is what follows from a failure.
-type again uint8
-
-const (
-	never  again = iota // the failure is the answer
-	atHint              // at once at the leader that the failure names; later without a name, or the second time
-	later               // after a while, with routes learned anew
-	sameID              // as later, and from now on only an outcome from the log is an answer
-)
-
-// retries is the one table of what follows from a failure.
-var retries = map[holdfast.Kind]again{
-	holdfast.Invalid:     never,
-	holdfast.NotFound:    never,
-	holdfast.Denied:      never,
-	holdfast.NotLeader:   atHint,
-	holdfast.Unavailable: later,
-	holdfast.Overloaded:  later,
-	holdfast.Unknown:     sameID,
-	holdfast.Halted:      later, // another member may come to lead
-	holdfast.Compacted:   never,
-	holdfast.Internal:    never,
-}
-
-const (
-	// patience is how long an attempt may stay unanswered before routes are learned anew: a leader that was cut
-	// off or stopped does not say so.
-	patience = time.Second
-
-	// Pauses double from the first to the longest. An election takes about 600 ms; a longer pause would add to it.
-	pauseFirst   = 10 * time.Millisecond
-	pauseLongest = 160 * time.Millisecond
-)
-
-// backoff gives pauses that grow, each with jitter. The zero backoff is ready.
-type backoff struct{ last time.Duration }
-
-func (b *backoff) next() time.Duration {
-	b.last = min(max(2*b.last, pauseFirst), pauseLongest)
-	return b.last/2 + rand.N(b.last/2)
-}
+// random gives a duration from 0 up to d, without it.
+func random(d time.Duration) time.Duration { return rand.N(d) }
 
 // sleep pauses for the next time, or for atLeast if that is longer. It reports false, without a pause that could
 // help nobody, when the deadline would pass meanwhile, ctx ends, or the client is closed.
-func (c *Client) sleep(ctx context.Context, wait *backoff, deadline time.Time, atLeast time.Duration) bool {
-	d := max(wait.next(), atLeast)
-	if time.Until(deadline) <= d || ctx.Err() != nil {
+func (c *Client) sleep(ctx context.Context, wait *retry.Backoff, deadline time.Time, atLeast time.Duration) bool {
+	d := max(wait.Next(random), atLeast)
+	return time.Until(deadline) > d && c.rest(ctx, d)
+}
+
+// rest pauses. It reports false when ctx ends first, or the client is closed.
+func (c *Client) rest(ctx context.Context, d time.Duration) bool {
+	if ctx.Err() != nil {
 		return false
 	}
 	timer := time.NewTimer(d)
@@ -73,40 +40,33 @@ func (c *Client) sleep(ctx context.Context, wait *backoff, deadline time.Time, a
 // the deadline. Without a failure the call has its results and stamp. A call that had to be left behind in the lane
 // is not given back: the lane frees it.
 func (l *lane) run(ctx context.Context, k *call) (*call, *holdfast.Error) {
-	deadline, id, unknown := k.deadline, firstID(k.packed), false
-	var wait backoff
-	for hinted := false; ; {
+	deadline := k.deadline
+	left := func() time.Duration { return time.Until(deadline) }
+	turn := retry.Call{Shard: l.shard, ID: firstID(k.packed)}
+	for {
 		failure, gone := l.attempt(ctx, k)
-		expired := false
-		if failure == nil && unknown {
-			failure, expired = k.undecided()
-		}
+		end := retry.End{Failure: failure, Gone: gone}
 		if failure == nil {
-			return k, nil
+			end.Results = k.results
 		}
-		todo := retries[failure.Kind]
-		unknown = unknown || todo == sameID
-		if todo == atHint && failure.Leader != "" {
-			l.c.routes.hint(l.shard, failure.Leader)
-			if !hinted {
-				hinted = true
-				continue
-			}
+		next := turn.Ended(end, left, random)
+		if next.Leader != "" {
+			l.c.routes.hint(l.shard, next.Leader)
 		}
-		if !gone && todo != never && !expired {
+		switch next.Do {
+		case retry.Send:
+			continue
+		case retry.Wait:
 			l.c.routes.refresh()
-			if l.c.sleep(ctx, &wait, deadline, failure.RetryAfter) {
+			if l.c.rest(ctx, next.Wait) {
 				continue
 			}
+			next.Failure = turn.GivenUp(next.Failure)
 		}
 		if gone {
 			k = nil
 		}
-		if unknown {
-			failure = &holdfast.Error{Kind: holdfast.Unknown, Shard: l.shard, Command: id, Err: failure,
-				Message: "an attempt may have happened; the same request with this id asks again"}
-		}
-		return k, failure
+		return k, next.Failure
 	}
 }
 
@@ -118,31 +78,18 @@ func firstID(packed []byte) holdfast.CommandID {
 	return command.IDOf(cmd)
 }
 
-// undecided looks, once an attempt may have happened, for outcomes that do not tell whether it did: refusals of
-// the id itself are about the last attempt alone. The outcome does not show in the failure, or callers would believe
-// it. After an expired command no later attempt can tell either.
-func (k *call) undecided() (failure *holdfast.Error, expired bool) {
-	for rest := k.results; len(rest) > 0; _, rest = cut(rest, 1) {
-		if outcome := holdfast.Outcome(rest[2]); !outcome.Remembered() && outcome != holdfast.CommandReused {
-			return &holdfast.Error{Kind: holdfast.Unknown, Shard: k.stamp.Shard, Message: "the last attempt says: " + outcome.Error()},
-				outcome == holdfast.CommandExpired
-		}
-	}
-	return nil, false
-}
-
 // attempt queues the call and waits for its end, until the deadline. gone says that the call was left behind.
 func (l *lane) attempt(ctx context.Context, k *call) (failure *holdfast.Error, gone bool) {
 	deadline, left := k.deadline, time.Until(k.deadline)
 	if err := ctx.Err(); err != nil || left <= 0 {
-		return stopped(err, l.blamed()), false
+		return retry.Stopped(err, l.blamed()), false
 	}
 	if failure := l.enqueue(k); failure != nil {
 		return failure, false
 	}
 	timer := k.timer
 	for {
-		timer.Reset(min(left, patience))
+		timer.Reset(min(left, retry.Patience))
 		select {
 		case <-k.done:
 			timer.Stop()
@@ -163,22 +110,10 @@ func (l *lane) attempt(ctx context.Context, k *call) (failure *holdfast.Error, g
 func (l *lane) abandon(k *call, cause error) (failure *holdfast.Error, gone bool) {
 	switch {
 	case k.state.CompareAndSwap(queued, abandoned):
-		return stopped(cause, l.blamed()), true
+		return retry.Stopped(cause, l.blamed()), true
 	case k.state.CompareAndSwap(sent, abandoned):
-		return &holdfast.Error{Kind: holdfast.Unknown, Shard: l.shard, Message: "no answer in time", Err: cause}, true
+		return retry.Unanswered(l.shard, cause), true
 	}
 	<-k.done
 	return k.failure, false
-}
-
-// stopped is the failure of a call that ended before anything was attempted. trouble says what was in the way.
-func stopped(cause error, trouble *holdfast.Error) *holdfast.Error {
-	if cause == nil {
-		cause = context.DeadlineExceeded
-	}
-	e := &holdfast.Error{Kind: holdfast.Unavailable, Message: "nothing was attempted in time", Err: cause}
-	if trouble != nil {
-		e.Shard, e.Message = trouble.Shard, e.Message+": "+trouble.Message
-	}
-	return e
 }

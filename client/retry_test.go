@@ -9,20 +9,8 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/holdfast-db/holdfast"
-	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/rpc/convert"
 )
-
-func TestEveryKindHasItsRule(t *testing.T) {
-	for _, kind := range holdfast.Kinds() {
-		if _, ok := retries[kind]; !ok {
-			t.Errorf("what follows from %s is in no table", kind)
-		}
-	}
-	if len(retries) != len(holdfast.Kinds()) {
-		t.Errorf("%d rules for %d kinds", len(retries), len(holdfast.Kinds()))
-	}
-}
 
 // What a server says reaches the caller as it was said, by a status and by a stream's message.
 func TestFailuresTravelWhole(t *testing.T) {
@@ -47,15 +35,6 @@ func TestFailuresTravelWhole(t *testing.T) {
 	}
 }
 
-func TestPausesGrowAndStayBounded(t *testing.T) {
-	var b backoff
-	for range 20 {
-		if d := b.next(); d < pauseFirst/2 || d >= pauseLongest {
-			t.Errorf("a pause of %v", d)
-		}
-	}
-}
-
 func TestAQueueKeepsItsOrder(t *testing.T) {
 	var q queue
 	next, want := 0, 0
@@ -70,24 +49,5 @@ func TestAQueueKeepsItsOrder(t *testing.T) {
 			}
 			want++
 		}
-	}
-}
-
-func TestResultsAreCutForTheirCalls(t *testing.T) {
-	var packed []byte
-	for i := range 5 {
-		r := command.Result{Outcome: holdfast.OK, Event: holdfast.EventID(i)}
-		packed = r.Append(packed)
-	}
-	first, rest := cut(packed, 2)
-	second, rest := cut(rest, 3)
-	if len(first)+len(second) != len(packed) || len(rest) != 0 {
-		t.Errorf("%d and %d bytes of %d, %d left", len(first), len(second), len(packed), len(rest))
-	}
-	if too, _ := cut(packed, 6); too != nil {
-		t.Error("six results were cut from five")
-	}
-	if short, _ := cut(packed[:len(packed)-1], 5); short != nil {
-		t.Error("a result that is cut off was taken")
 	}
 }

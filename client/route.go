@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client/retry"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
 
@@ -21,15 +22,10 @@ type routes struct {
 	mu      sync.Mutex
 	cluster string   // of the first answer; answers of another cluster are refused
 	members []string // client addresses of the members that are known, and then the endpoints
-	leaders map[holdfast.ShardID]leader
+	leaders map[holdfast.ShardID]retry.Leader
 	asking  map[string]bool // addresses that have not answered yet
 	latest  *round          // nil before the first
 	turn    int             // whose turn it is to be asked what any member may answer
-}
-
-type leader struct {
-	address string // empty: none known
-	term    uint64
 }
 
 // round is one time of asking every member for routes.
@@ -53,14 +49,14 @@ const (
 func (r *routes) init(c *Client, endpoints []string) {
 	r.c, r.endpoints = c, endpoints
 	r.members = append([]string(nil), endpoints...)
-	r.leaders, r.asking = map[holdfast.ShardID]leader{}, map[string]bool{}
+	r.leaders, r.asking = map[holdfast.ShardID]retry.Leader{}, map[string]bool{}
 }
 
 // leader gives the address of the shard's leader, as far as is known.
 func (r *routes) leader(shard holdfast.ShardID) (address string, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	address = r.leaders[shard].address
+	address = r.leaders[shard].Address
 	return address, address != ""
 }
 
@@ -89,9 +85,9 @@ func (r *routes) any() string {
 func (r *routes) hint(shard holdfast.ShardID, address string) {
 	r.mu.Lock()
 	known := r.leaders[shard]
-	r.leaders[shard] = leader{address, known.term}
+	r.leaders[shard] = known.Hinted(address)
 	r.mu.Unlock()
-	if known.address != address {
+	if known.Address != address {
 		r.c.follow(shard)
 	}
 }
@@ -127,9 +123,9 @@ func (r *routes) learn(ctx context.Context, deadline time.Time) *holdfast.Error 
 	select {
 	case <-n.answered:
 	case <-ctx.Done():
-		return stopped(ctx.Err(), nil)
+		return retry.Stopped(ctx.Err(), nil)
 	case <-timer.C:
-		return stopped(context.DeadlineExceeded, nil)
+		return retry.Stopped(context.DeadlineExceeded, nil)
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -187,14 +183,11 @@ func (r *routes) merge(from string, answer *api.RoutesResponse) (moved []holdfas
 	for _, route := range answer.GetShards() {
 		shard, known := holdfast.ShardID(route.GetShard()), r.leaders[holdfast.ShardID(route.GetShard())]
 		if l, failure := r.c.lane(shard); failure == nil {
-			l.clock.saw(holdfast.Clock(route.GetClockUs()))
+			l.saw(holdfast.Clock(route.GetClockUs()))
 		}
-		address := route.GetLeaderAddress()
-		if address == "" || route.GetTerm() < known.term {
-			continue // who knows no leader says nothing, whatever term it has counted up to
-		}
-		r.leaders[shard] = leader{address, route.GetTerm()}
-		if address != known.address {
+		now := known.Heard(route.GetLeaderAddress(), route.GetTerm())
+		r.leaders[shard] = now
+		if now.Address != known.Address {
 			moved = append(moved, shard)
 		}
 	}

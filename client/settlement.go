@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client/retry"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
@@ -338,7 +339,7 @@ func (c *Client) Quote(ctx context.Context, event EventRef, hold holdfast.HoldID
 // Shards lists the shards that sell.
 func (c *Client) Shards(ctx context.Context) ([]holdfast.ShardID, error) {
 	deadline := c.deadline(ctx)
-	var wait backoff
+	var wait retry.Backoff
 	for {
 		failure := c.routes.learn(ctx, deadline)
 		if failure == nil {

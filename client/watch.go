@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/client/retry"
 	"github.com/holdfast-db/holdfast/rpc/api"
 )
 
@@ -98,7 +99,7 @@ func (w *watching) follow(ctx context.Context) (failure *holdfast.Error, over bo
 		case revision+1 < w.next || revision < w.next && len(m.GetSeats()) > 0:
 			continue // seen before
 		}
-		w.wait = backoff{}
+		w.wait = retry.Backoff{}
 		w.next = max(w.next, revision+1)
 		if !w.yield(changesOf(m, stamp), nil) {
 			return nil, true

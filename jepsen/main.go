@@ -37,6 +37,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"run", "break a cluster of real processes while clients use it, and judge what they saw", runCommand},
+		{"sim", "break whole clusters in virtual time, thousands of times faster, and judge what clients saw", simCommand},
 		{"check", "judge kept histories again, or convert them", checkCommand},
 	}
 }
@@ -53,6 +54,7 @@ const (
 )
 
 func main() {
+	workerMain(os.Args)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

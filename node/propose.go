@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/node/holdclock"
 )
 
 // entryLimits are what one entry holds, and how many are under way.
@@ -65,15 +66,15 @@ type proposer struct {
 	over     error        // set when the group ends: nothing is taken any more
 	reign    uint64       // counts the times that we became leader
 	leading  bool
-	begun    bool          // the barrier of this reign is packed
-	serving  bool          // and applied
-	term     uint64        // of the barrier
-	paused   bool          // nothing is packed while leadership is being handed over
-	empties  int           // entries in flight that carry no commands
-	stamped  time.Duration // Monotonic: up to when the hold clock was advanced by this reign
-	timed    bool          // something waits for the hold clock
-	wakeMs   int64         // wall clock, Unix ms: an entry is due then; 0: none
-	remember sizes         // outcomes
+	begun    bool   // the barrier of this reign is packed
+	serving  bool   // and applied
+	term     uint64 // of the barrier
+	paused   bool   // nothing is packed while leadership is being handed over
+	empties  int    // entries in flight that carry no commands
+	steps    holdclock.Steps
+	timed    bool  // something waits for the hold clock
+	wakeMs   int64 // wall clock, Unix ms: an entry is due then; 0: none
+	remember sizes // outcomes
 	load     load
 
 	blocked time.Duration // Monotonic: since when the library refuses with a transfer in progress; 0: it does not
@@ -251,7 +252,7 @@ func (p *proposer) untilTick() time.Duration {
 	}
 	until := time.Hour
 	if p.timed {
-		until = p.stamped + p.tick - now
+		until = p.tick - p.steps.Since(now)
 	}
 	if p.wakeMs != 0 { // and look again each second, since the wall clock may be set
 		until = min(until, time.UnixMilli(p.wakeMs).Sub(p.clock.Now()), time.Second)
@@ -279,7 +280,7 @@ func (p *proposer) next() (e *entry, late []Batch) {
 		p.flight = append(p.flight, e)
 		return e, nil
 	}
-	due := p.empties == 0 && (len(p.readers) > 0 || p.timed && now-p.stamped >= p.tick || p.woken())
+	due := p.empties == 0 && (len(p.readers) > 0 || p.timed && p.steps.Since(now) >= p.tick || p.woken())
 	if p.queue.len() == 0 && !due {
 		return nil, nil
 	}
@@ -296,22 +297,10 @@ func (p *proposer) next() (e *entry, late []Batch) {
 		p.empties++
 	}
 	e.readers, p.readers = p.readers, e.readers
-	e.step = p.advance(now)
+	e.step = p.steps.Next(now)
 	p.load.packed(now, e)
 	p.flight = append(p.flight, e)
 	return e, late
-}
-
-// advance gives the step of the hold clock that is due now. What is less than a microsecond is left for the next.
-func (p *proposer) advance(now time.Duration) uint32 {
-	step := max(now-p.stamped, 0) / time.Microsecond
-	if step > holdfast.StepMax/time.Microsecond {
-		step = holdfast.StepMax / time.Microsecond // a silence pauses the holds instead of ending them
-		p.stamped = now
-	} else {
-		p.stamped += step * time.Microsecond
-	}
-	return uint32(step)
 }
 
 // blank gives an empty entry of this reign.

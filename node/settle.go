@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/node/holdclock"
 )
 
 // How what was proposed is answered, whatever becomes of it.
@@ -52,7 +53,8 @@ func (p *proposer) answer(e *entry, at holdfast.Stamp, out *command.Output) {
 	now := p.clock.Monotonic()
 	p.mu.Lock()
 	if e.barrier && p.leading && e.reign == p.reign {
-		p.serving, p.term, p.stamped = true, at.Term, now
+		p.serving, p.term = true, at.Term
+		p.steps.Begin(now)
 	}
 	p.load.decided(now, e)
 	p.mu.Unlock()
@@ -215,8 +217,8 @@ func (p *proposer) fence(l *raft.Log) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, e := range p.flight {
-		if len(e.data) > 0 && &e.data[0] == &l.Data[0] && e.step > 0 && e.term != l.Term {
-			e.step = 0
+		if len(e.data) > 0 && &e.data[0] == &l.Data[0] && holdclock.Admitted(e.step, e.term, l.Term) != e.step {
+			e.step = holdclock.Admitted(e.step, e.term, l.Term)
 			command.FinishEntry(l.Data[:len(l.Data)-command.ChecksumBytes], e.step, e.wallMs, e.commands)
 		}
 	}

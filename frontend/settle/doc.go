@@ -6,6 +6,7 @@
 // by how often it comes.
 //
 //	worker.go     leases effects and hands them to a bounded number of goroutines
+//	clerk.go      what one payment's work is done with
 //	carry.go      one effect: ask the provider, acknowledge
 //	look.go       one payment: fetch it, then Sell, FailPayment, StrayMoney or Dispute: all that a hint may lead to
 //	hint.go       the provider's webhooks

@@ -69,7 +69,7 @@ func (w *Worker) Hint(ctx context.Context, body []byte, signature string) error 
 		w.stats.HintsIdle.Add(1)
 		return nil
 	}
-	err = w.follow(ctx, hint)
+	err = w.clerk.Follow(ctx, hint)
 	switch {
 	case errors.Is(err, ErrForeign):
 		w.stats.HintsForeign.Add(1)
@@ -81,48 +81,6 @@ func (w *Worker) Hint(ctx context.Context, body []byte, signature string) error 
 	}
 	w.stats.HintsTaken.Add(1)
 	return nil
-}
-
-// follow looks at the payment that a hint is about. A key that is plainly somebody else's spares the provider a call.
-func (w *Worker) follow(ctx context.Context, hint payment.Hint) error {
-	if !hint.Key.IsZero() {
-		if _, err := w.ours(ctx, hint.Key); err != nil {
-			return err
-		}
-	}
-	p, err := w.fetch(ctx, attempt{Ref: hint.Payment})
-	if payment.KindOf(err) == payment.Missing {
-		return ErrForeign // of another account, or of another mode
-	} else if err != nil {
-		return err
-	}
-	event, err := w.ours(ctx, p.Key)
-	if err != nil {
-		return err
-	}
-	_, err = w.judge(ctx, attempt{Event: event, Key: p.Key, Ref: p.Ref, Total: p.Amount, Capture: p.Capture, Begun: p.Created}, p)
-	return err
-}
-
-// ours finds the event of a payment's key, if the key is of this cluster's present life.
-func (w *Worker) ours(ctx context.Context, key payment.Key) (client.EventRef, error) {
-	if key.IsZero() {
-		return client.EventRef{}, ErrForeign
-	}
-	event, err := w.client().Locate(ctx, client.EventRef{ID: key.Event})
-	if errors.Is(err, holdfast.NotFound) {
-		return event, ErrForeign
-	} else if err != nil {
-		return event, err
-	}
-	id, err := w.identity(ctx, event.Shard)
-	if err != nil {
-		return event, err
-	}
-	if key.Cluster != id.Cluster || key.Incarnation != id.Incarnation {
-		return event, ErrForeign
-	}
-	return event, nil
 }
 
 // Identity gives a shard's identity, as of a few seconds ago.

@@ -45,51 +45,51 @@ type Verdict struct {
 
 // Look fetches the payment that ref names and lets it decide. It is for whoever hears of a payment: the key that the
 // payment carries says whose it is. A payment of somebody else gives ErrForeign.
-func (w *Worker) Look(ctx context.Context, ref payment.Ref, id client.Identity) (Verdict, error) {
-	p, err := w.fetch(ctx, attempt{Ref: ref})
+func (c *Clerk) Look(ctx context.Context, ref payment.Ref, id client.Identity) (Verdict, error) {
+	p, err := c.fetch(ctx, attempt{Ref: ref})
 	if err != nil {
 		return Verdict{}, err
 	}
 	if p.Key.Cluster != id.Cluster || p.Key.Incarnation != id.Incarnation {
 		return Verdict{Payment: p}, ErrForeign
 	}
-	return w.judge(ctx, attempt{Event: client.EventRef{ID: p.Key.Event}, Key: p.Key, Ref: ref, Total: p.Amount, Capture: p.Capture, Begun: p.Created}, p)
+	return c.judge(ctx, attempt{Event: client.EventRef{ID: p.Key.Event}, Key: p.Key, Ref: ref, Total: p.Amount, Capture: p.Capture, Begun: p.Created}, p)
 }
 
 // ErrForeign says that a payment belongs to another cluster, to another life of this one, or to no cluster at all.
 var ErrForeign = errors.New("the payment is not of this cluster's present life")
 
-func (w *Worker) look(ctx context.Context, a attempt) (Verdict, error) {
-	p, err := w.fetch(ctx, a)
+func (c *Clerk) look(ctx context.Context, a attempt) (Verdict, error) {
+	p, err := c.fetch(ctx, a)
 	if payment.KindOf(err) == payment.Missing {
 		// Nobody has made it, and after so long nobody will.
-		return w.noMoney(ctx, a, Verdict{})
+		return c.noMoney(ctx, a, Verdict{})
 	}
 	if err != nil {
 		return Verdict{}, err
 	}
-	return w.judge(ctx, a, p)
+	return c.judge(ctx, a, p)
 }
 
 // fetch gets the payment as the provider has it. Where its reference is not known it is found by its key. While the
 // provider remembers keys, making it once more finds it, or makes one that nobody can pay; and whoever was about to make
 // it finds that one. After that the list tells. No payment at all is an error of kind Missing.
-func (w *Worker) fetch(ctx context.Context, a attempt) (p payment.Payment, err error) {
+func (c *Clerk) fetch(ctx context.Context, a attempt) (p payment.Payment, err error) {
 	switch {
 	case a.Ref != "":
-		err = w.call(ctx, payment.Looking, "look", func(ctx context.Context) (err error) {
-			p, err = w.cfg.Provider.Look(ctx, a.Ref)
+		err = c.Call(ctx, payment.Looking, "look", func(ctx context.Context) (err error) {
+			p, err = c.Provider.Look(ctx, a.Ref)
 			return err
 		})
-	case !payment.MustLook(a.Begun, time.Now()):
-		err = w.call(ctx, payment.Creating, "create", func(ctx context.Context) (err error) {
-			p, err = w.cfg.Provider.Create(ctx, payment.Intent{Key: a.Key, Amount: a.Total, Capture: a.Capture, Since: a.Begun})
+	case !payment.MustLook(a.Begun, c.Now()):
+		err = c.Call(ctx, payment.Creating, "create", func(ctx context.Context) (err error) {
+			p, err = c.Provider.Create(ctx, payment.Intent{Key: a.Key, Amount: a.Total, Capture: a.Capture, Since: a.Begun})
 			return err
 		})
 	default:
 		var found []payment.Payment
-		err = w.call(ctx, payment.Looking, "find", func(ctx context.Context) (err error) {
-			found, err = w.cfg.Provider.Find(ctx, a.Key, payment.Span{From: a.Begun.Add(-clockSlack), To: a.Begun.Add(payment.KeyTrusted + clockSlack)})
+		err = c.Call(ctx, payment.Looking, "find", func(ctx context.Context) (err error) {
+			found, err = c.Provider.Find(ctx, a.Key, payment.Span{From: a.Begun.Add(-clockSlack), To: a.Begun.Add(payment.KeyTrusted + clockSlack)})
 			return err
 		})
 		if err == nil && len(found) == 0 {
@@ -105,9 +105,9 @@ func (w *Worker) fetch(ctx context.Context, a attempt) (p payment.Payment, err e
 const clockSlack = 10 * time.Minute
 
 // judge gives the shard the command that follows from what the payment is.
-func (w *Worker) judge(ctx context.Context, a attempt, p payment.Payment) (Verdict, error) {
+func (c *Clerk) judge(ctx context.Context, a attempt, p payment.Payment) (Verdict, error) {
 	v := Verdict{Payment: p}
-	if p.Key != a.Key || p.Mode != w.mode {
+	if p.Key != a.Key || p.Mode != c.Provider.Mode() {
 		return v, &payment.Error{Kind: payment.WrongAccount, Op: "look", Message: "the payment carries the key of another attempt, or is of another mode"}
 	}
 	a.Ref = p.Ref
@@ -117,29 +117,29 @@ func (w *Worker) judge(ctx context.Context, a attempt, p payment.Payment) (Verdi
 	case payment.StatusCaptured:
 		// What somebody gave back by hand is not there to buy with.
 		if held.AmountMinor = p.CapturedMinor - p.RefundedMinor; held.AmountMinor <= 0 {
-			return w.noMoney(ctx, a, v)
+			return c.noMoney(ctx, a, v)
 		}
 	case payment.StatusCancelled:
-		return w.noMoney(ctx, a, v)
+		return c.noMoney(ctx, a, v)
 	default:
 		v.Pending = true
 		return v, nil
 	}
-	v, err := w.sell(ctx, a, held, p, v)
+	v, err := c.sell(ctx, a, held, p, v)
 	if err != nil || p.Dispute.State == 0 {
 		return v, err
 	}
-	return v, w.dispute(ctx, a, p)
+	return v, c.dispute(ctx, a, p)
 }
 
 // sell sells for money that is there, or reports it as stray.
-func (w *Worker) sell(ctx context.Context, a attempt, held holdfast.Money, p payment.Payment, v Verdict) (Verdict, error) {
-	account, err := w.whose(ctx)
+func (c *Clerk) sell(ctx context.Context, a attempt, held holdfast.Money, p payment.Payment, v Verdict) (Verdict, error) {
+	account, err := c.Account(ctx)
 	if err != nil {
 		return v, err
 	}
-	err = w.command(ctx, "sell", func(ctx context.Context) error {
-		order, err := w.client().Sell(ctx, client.SellRequest{Event: a.Event, Hold: a.Key.Hold, As: command.SalePaid, Attempt: a.Key.Attempt,
+	err = c.Command(ctx, "sell", func(ctx context.Context) error {
+		order, err := c.Cluster.Sell(ctx, client.SellRequest{Event: a.Event, Hold: a.Key.Hold, As: command.SalePaid, Attempt: a.Key.Attempt,
 			Amount: held, Payment: string(a.Ref), Mode: p.Mode, Account: account})
 		if err == nil {
 			v.Order = &order
@@ -154,20 +154,20 @@ func (w *Worker) sell(ctx context.Context, a attempt, held holdfast.Money, p pay
 		return v, err
 	}
 	v.Refused = refused.Outcome
-	err = w.command(ctx, "stray", func(ctx context.Context) error {
-		return w.client().StrayMoney(ctx, client.Stray{AttemptRef: a.refer(), Amount: held, Captured: p.Status == payment.StatusCaptured, Mode: p.Mode, Account: account})
+	err = c.Command(ctx, "stray", func(ctx context.Context) error {
+		return c.Cluster.StrayMoney(ctx, client.Stray{AttemptRef: a.refer(), Amount: held, Captured: p.Status == payment.StatusCaptured, Mode: p.Mode, Account: account})
 	})
 	switch {
 	case err == nil:
 		v.Stray = true
-		w.stats.Strays.Add(1)
-		w.log.Warn("money that sells nothing", "payment", string(a.Ref), "hold", a.Key.Hold.String(), "refused", v.Refused.String(), "captured", p.Status == payment.StatusCaptured)
+		c.Stats.Strays.Add(1)
+		c.Log.Warn("money that sells nothing", "payment", string(a.Ref), "hold", a.Key.Hold.String(), "refused", v.Refused.String(), "captured", p.Status == payment.StatusCaptured)
 	case errors.Is(err, holdfast.PaymentCurrent): // an order stands on it after all
 		err = nil
 	case errors.As(err, &refused) && !notNow[refused.Outcome]:
 		// The shard cannot have it: reconciliation names it until somebody has dealt with it.
-		w.stats.Unplaced.Add(1)
-		w.log.Error("MONEY THAT NO SHARD TAKES", "payment", string(a.Ref), "hold", a.Key.Hold.String(), "refused", refused.Outcome.String())
+		c.Stats.Unplaced.Add(1)
+		c.Log.Error("MONEY THAT NO SHARD TAKES", "payment", string(a.Ref), "hold", a.Key.Hold.String(), "refused", refused.Outcome.String())
 		err = nil
 	}
 	return v, err
@@ -179,8 +179,8 @@ var notNow = map[holdfast.Outcome]bool{
 }
 
 // noMoney tells the shard that nothing comes of the attempt.
-func (w *Worker) noMoney(ctx context.Context, a attempt, v Verdict) (Verdict, error) {
-	err := w.command(ctx, "fail", func(ctx context.Context) error { return w.client().FailPayment(ctx, a.refer()) })
+func (c *Clerk) noMoney(ctx context.Context, a attempt, v Verdict) (Verdict, error) {
+	err := c.Command(ctx, "fail", func(ctx context.Context) error { return c.Cluster.FailPayment(ctx, a.refer()) })
 	var refused *client.Refusal
 	if errors.As(err, &refused) && !notNow[refused.Outcome] {
 		v.Refused, err = refused.Outcome, nil // it is over already, or unknown: there is nothing to tell
@@ -190,15 +190,57 @@ func (w *Worker) noMoney(ctx context.Context, a attempt, v Verdict) (Verdict, er
 }
 
 // dispute tells the shard what the bank says.
-func (w *Worker) dispute(ctx context.Context, a attempt, p payment.Payment) error {
-	err := w.command(ctx, "dispute", func(ctx context.Context) error {
-		return w.client().Dispute(ctx, client.DisputeRequest{Event: a.Event, Payment: string(a.Ref), State: p.Dispute.State,
+func (c *Clerk) dispute(ctx context.Context, a attempt, p payment.Payment) error {
+	err := c.Command(ctx, "dispute", func(ctx context.Context) error {
+		return c.Cluster.Dispute(ctx, client.DisputeRequest{Event: a.Event, Payment: string(a.Ref), State: p.Dispute.State,
 			Amount: holdfast.Money{AmountMinor: p.Dispute.AmountMinor, Currency: p.Amount.Currency}})
 	})
 	var refused *client.Refusal
 	if errors.As(err, &refused) {
-		w.log.Warn("a dispute was not taken", "payment", string(a.Ref), "refused", refused.Outcome.String())
+		c.Log.Warn("a dispute was not taken", "payment", string(a.Ref), "refused", refused.Outcome.String())
 		return nil
 	}
 	return err
+}
+
+// Follow looks at the payment that a hint is about. A key that is plainly somebody else's spares the provider a call.
+func (c *Clerk) Follow(ctx context.Context, hint payment.Hint) error {
+	if !hint.Key.IsZero() {
+		if _, err := c.ours(ctx, hint.Key); err != nil {
+			return err
+		}
+	}
+	p, err := c.fetch(ctx, attempt{Ref: hint.Payment})
+	if payment.KindOf(err) == payment.Missing {
+		return ErrForeign // of another account, or of another mode
+	} else if err != nil {
+		return err
+	}
+	event, err := c.ours(ctx, p.Key)
+	if err != nil {
+		return err
+	}
+	_, err = c.judge(ctx, attempt{Event: event, Key: p.Key, Ref: p.Ref, Total: p.Amount, Capture: p.Capture, Begun: p.Created}, p)
+	return err
+}
+
+// ours finds the event of a payment's key, if the key is of this cluster's present life.
+func (c *Clerk) ours(ctx context.Context, key payment.Key) (client.EventRef, error) {
+	if key.IsZero() {
+		return client.EventRef{}, ErrForeign
+	}
+	event, err := c.Cluster.Locate(ctx, client.EventRef{ID: key.Event})
+	if errors.Is(err, holdfast.NotFound) {
+		return event, ErrForeign
+	} else if err != nil {
+		return event, err
+	}
+	id, err := c.Identity(ctx, event.Shard)
+	if err != nil {
+		return event, err
+	}
+	if key.Cluster != id.Cluster || key.Incarnation != id.Incarnation {
+		return event, ErrForeign
+	}
+	return event, nil
 }

@@ -378,7 +378,7 @@ func (w *Worker) again(ctx context.Context, event client.EventRef, first []Diffe
 		}
 		var p *payment.Payment
 		if d.Payment != "" {
-			now, err := w.fetch(ctx, attempt{Ref: d.Payment})
+			now, err := w.clerk.fetch(ctx, attempt{Ref: d.Payment})
 			if err == nil {
 				p = &now
 			} else if payment.KindOf(err) != payment.Missing {
@@ -410,9 +410,9 @@ func (w *Worker) repair(ctx context.Context, event client.EventRef, found []Diff
 		if d.Payment == "" || !slices.Contains(looks, d.Kind) {
 			continue
 		}
-		p, err := w.fetch(ctx, attempt{Ref: d.Payment})
+		p, err := w.clerk.fetch(ctx, attempt{Ref: d.Payment})
 		if err == nil {
-			_, err = w.judge(ctx, attempt{Event: event, Key: p.Key, Ref: p.Ref, Total: p.Amount, Capture: p.Capture, Begun: p.Created}, p)
+			_, err = w.clerk.judge(ctx, attempt{Event: event, Key: p.Key, Ref: p.Ref, Total: p.Amount, Capture: p.Capture, Begun: p.Created}, p)
 		}
 		d.Repaired = err == nil
 		if err != nil {

@@ -62,6 +62,7 @@ type Worker struct {
 	cfg    Config
 	log    *slog.Logger
 	grants *Grants
+	clerk  *Clerk
 	name   string // unique
 	mode   holdfast.PaymentMode
 	slots  chan struct{} // one token for each effect under way
@@ -99,6 +100,8 @@ func New(ctx context.Context, cfg Config) (*Worker, error) {
 		w.log = slog.New(slog.DiscardHandler)
 	}
 	w.grants = newGrants(cfg.Client, w.known, cfg.Limits)
+	w.clerk = &Clerk{Cluster: cfg.Client, Provider: cfg.Provider, Carriers: cfg.Carriers, Call: w.call, Command: w.command, Account: w.whose,
+		Identity: w.identity, Now: time.Now, Stats: &w.stats, Log: w.log}
 	switch _, err := w.whose(ctx); {
 	case err != nil && (ctx.Err() != nil || !payment.KindOf(err).Again()):
 		w.grants.Close()
@@ -157,6 +160,11 @@ func (w *Worker) awaitAccount(ctx context.Context) {
 		w.log.Warn("the payment provider does not say whose account the keys are", "error", err)
 		_ = pause(ctx, accountEvery)
 	}
+}
+
+// Look fetches a payment and lets it decide: see Clerk.Look.
+func (w *Worker) Look(ctx context.Context, ref payment.Ref, id client.Identity) (Verdict, error) {
+	return w.clerk.Look(ctx, ref, id)
 }
 
 // Logger is where the worker says what went wrong.
@@ -360,8 +368,46 @@ func (w *Worker) carryInTurn(ctx context.Context, e client.Effect, lease client.
 		return ctx.Err()
 	}
 	began := time.Now()
-	err := w.carry(ctx, e, lease.Identity)
+	err := w.cfg.Step(ctx, "begin "+e.Kind.String())
+	if err == nil {
+		err = w.clerk.Carry(ctx, e, lease.Identity)
+	}
 	w.stats.took(e.Kind, time.Since(began), err)
+	return err
+}
+
+// call makes one call to the provider, within its limits.
+func (w *Worker) call(ctx context.Context, class payment.Class, step string, call func(context.Context) error) error {
+	if err := w.cfg.Step(ctx, "before "+step); err != nil {
+		return err
+	}
+	if err := w.grants.Take(ctx, class); err != nil {
+		return err
+	}
+	calling, cancel := context.WithTimeout(ctx, w.cfg.CallTimeout)
+	err := call(calling)
+	cancel()
+	w.stats.called(class, err)
+	if payment.KindOf(err) == payment.Limited {
+		w.grants.Limited()
+	}
+	if died := w.cfg.Step(ctx, "after "+step); died != nil {
+		return died
+	}
+	return err
+}
+
+// command sends one command to the shard.
+func (w *Worker) command(ctx context.Context, step string, send func(context.Context) error) error {
+	if err := w.cfg.Step(ctx, "before "+step); err != nil {
+		return err
+	}
+	sending, cancel := context.WithTimeout(ctx, commandMax)
+	err := send(sending)
+	cancel()
+	if died := w.cfg.Step(ctx, "after "+step); died != nil {
+		return died
+	}
 	return err
 }
 

@@ -146,13 +146,26 @@ const clockResolution = time.Millisecond
 
 func driftMost(d time.Duration) time.Duration { return d + d/2000 }
 
-// Linearizable searches, for each seat, an order of the operations that explains every answer.
+// Linearizable searches, for each seat and for each hold, an order of the operations that explains every answer.
 func Linearizable(rules model.Rules, operations []history.Operation) (found []Violation) {
-	seat, seats := model.Seat(rules.HoldTTL > 0), bySeat(operations)
-	for s, ops := range seats {
-		found = append(found, search(fmt.Sprintf("seat %d", s), seat, ops)...)
+	for _, one := range registers(rules, operations) {
+		found = append(found, search(one.name, one.model, one.operations)...)
 	}
 	return found
+}
+
+// registers are the operations of each seat and of each hold, with what judges them.
+func registers(rules model.Rules, operations []history.Operation) (parts []part) {
+	seat, life := model.Seat(rules.HoldTTL > 0), model.Life(rules.HoldTTL > 0)
+	for s, ops := range bySeat(operations) {
+		parts = append(parts, part{fmt.Sprintf("seat %d", s), seat, ops})
+	}
+	for h, ops := range byHold(operations) {
+		if len(ops) > 1 || ops[0].Input.(model.LifeInput).Kind != model.Hold { // else any answer can be: it is for the seats to judge
+			parts = append(parts, part{h.String(), life, ops})
+		}
+	}
+	return parts
 }
 
 // search looks for one order of operations that explains all answers.
@@ -188,15 +201,31 @@ func bySeat(operations []history.Operation) map[holdfast.SeatIndex][]porcupine.O
 				}
 				out.State = o.States[j]
 			}
-			end := int64(o.Return)
-			if o.Unknown() {
-				end = math.MaxInt64
-			}
-			seats[s] = append(seats[s], porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end,
+			seats[s] = append(seats[s], porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end(o),
 				Input: model.Input{Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Paid: o.Attempt != 0, Leaves: j >= len(o.Seats)}, Output: out})
 		}
 	}
 	return seats
+}
+
+// byHold divides the operations into those of each hold.
+func byHold(operations []history.Operation) map[holdfast.HoldID][]porcupine.Operation {
+	holds := map[holdfast.HoldID][]porcupine.Operation{}
+	for i := range operations {
+		if o := &operations[i]; o.Hold != (holdfast.HoldID{}) {
+			holds[o.Hold] = append(holds[o.Hold], porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end(o),
+				Input: model.LifeInput{Kind: model.Kind(o.Kind.String()), Buyer: o.Buyer, Attempt: o.Attempt}, Output: model.LifeOutput{Outcome: o.Outcome}})
+		}
+	}
+	return holds
+}
+
+// end is when an operation was over; one whose caller never learned what became of it may be so at any time.
+func end(o *history.Operation) int64 {
+	if o.Unknown() {
+		return math.MaxInt64
+	}
+	return int64(o.Return)
 }
 
 // Durable checks the end against what clients were told: a sale that was acknowledged is there, for its buyer and

@@ -1,8 +1,6 @@
 package check
 
 import (
-	"math"
-
 	"github.com/anishathalye/porcupine"
 
 	"github.com/holdfast-db/holdfast"
@@ -32,20 +30,16 @@ func sale(h *history.History) (p part, ok bool) {
 		case holdfast.CommandExpired: // it was not looked at
 			continue
 		}
-		end := int64(o.Return)
 		switch {
 		case o.Kind == history.SetSale:
 			ok, in.Set = true, o.Sale
 			if o.Outcome == holdfast.OK {
 				out.Was = o.Sale
 			}
-			if o.Unknown() {
-				end = math.MaxInt64
-			}
 		case o.Unknown() || o.Kind != history.Hold && o.Kind != history.Swap:
 			continue
 		}
-		p.operations = append(p.operations, porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end, Input: in, Output: out})
+		p.operations = append(p.operations, porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end(o), Input: in, Output: out})
 	}
 	return p, ok
 }

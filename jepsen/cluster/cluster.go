@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -68,7 +69,6 @@ type member struct {
 	raft    string   // where it listens, and what peers are told
 	listen  string   // where it serves clients
 	process *process // this and what follows is guarded by Cluster.mu
-	down    bool     // on purpose
 	paused  bool
 }
 
@@ -218,7 +218,7 @@ func (c *Cluster) Start(i int) error {
 		return err
 	}
 	c.mu.Lock()
-	m.process, m.down, m.paused = p, false, false
+	m.process, m.paused = p, false
 	c.mu.Unlock()
 	c.minding.Go(func() { c.mind(m, p) })
 	return nil
@@ -234,7 +234,7 @@ func (c *Cluster) mind(m *member, p *process) {
 		return
 	default:
 	}
-	if !m.down && !c.excused[m.number] {
+	if !p.meant && !c.excused[m.number] {
 		c.exits = append(c.exits, Exit{At: time.Now(), Who: Name(m.number), How: fmt.Sprint(p.err), Last: c.LastWords(m.number)})
 	}
 }
@@ -246,11 +246,26 @@ func (c *Cluster) Exits() []Exit {
 	return append([]Exit(nil), c.exits...)
 }
 
-// Excuse says whether a member may end by itself from now on: a fault of its disk leaves it nothing better.
-func (c *Cluster) Excuse(i int, may bool) {
+// Excuse lets a member end by itself from now on, since a fault of its disk leaves it nothing better, until Revive says
+// that no member may.
+func (c *Cluster) Excuse(i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.excused[i] = may
+	c.excused[i] = true
+}
+
+// Revive starts the members again that have ended with an excuse, as their operator would; done ends all excuses.
+func (c *Cluster) Revive(done bool) (err error) {
+	c.mu.Lock()
+	excused := maps.Clone(c.excused)
+	if done {
+		clear(c.excused)
+	}
+	c.mu.Unlock()
+	for i := range excused {
+		err = errors.Join(err, c.Start(i))
+	}
+	return err
 }
 
 // Kill ends a member without a word.
@@ -274,8 +289,11 @@ func (c *Cluster) Stop(i int, patience time.Duration) bool {
 func (c *Cluster) take(i int) *process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.members[i].down = true
-	return c.members[i].process
+	p := c.members[i].process
+	if p != nil {
+		p.meant = true
+	}
+	return p
 }
 
 // Pause stops a member's process where it is; Resume lets it go on. They mean nothing to one that does not run.

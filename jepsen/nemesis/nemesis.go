@@ -29,6 +29,8 @@ type Fault struct {
 	// Destroys: what one member had may be lost. If it is, the member comes back as one that learns, since there is no
 	// command yet that makes it a voter: then the run goes on with a new cluster, lest a minority become a majority.
 	Destroys bool
+	// Alone: it goes on only while the cluster is well, so nothing else strikes at the same time.
+	Alone bool
 }
 
 // Lasts is how long faults last that do not say it.

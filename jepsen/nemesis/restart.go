@@ -12,7 +12,7 @@ import (
 
 // restarts are what operators do on a good day.
 var restarts = []Fault{
-	{Name: "rolling-restart", What: "one member after the other is asked to stop, and started again", Lasts: time.Second, Strike: func(f *Field, r *rand.Rand) (func() error, error) {
+	{Name: "rolling-restart", What: "one member after the other is asked to stop, and started again", Lasts: time.Second, Alone: true, Strike: func(f *Field, r *rand.Rand) (func() error, error) {
 		for _, i := range f.mixed(r) {
 			asked := f.Cluster.Stop(i, 10*time.Second)
 			if err := f.Cluster.Start(i); err != nil {

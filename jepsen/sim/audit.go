@@ -171,6 +171,7 @@ func (w *world) readBack(r *Report) error {
 		return err
 	}
 	r.Entries, r.Terms = at.Index, at.Term
+	r.Commits, r.Leaders = w.cluster.tape.count(at.Index)
 	places, err := w.cluster.tape.places(Shard, at.Index)
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ const Members = 3
 
 // Plan is all that a seed decides. The zero Load and no Faults make a cluster that nobody disturbs.
 type Plan struct {
+	Name   string // the kind of plan
 	Seed   uint64
 	Length time.Duration // of the load
 	Load   Load
@@ -76,6 +77,11 @@ type Fault struct {
 	Size    time.Duration
 }
 
+// single reports whether the fault strikes one member.
+func (f Fault) single() bool {
+	return f.Kind != CrashAll && f.Kind != WallsJump && f.Kind != Bridge
+}
+
 func (f Fault) String() string {
 	who := "leader"
 	if f.Node != Leader {
@@ -93,6 +99,17 @@ func (p Plan) String() string {
 	return b.String()
 }
 
+// Storm is the kind of plan in which things go wrong all the time, two at a time.
+const Storm = "storm"
+
+// PlanOf makes the plan of a seed that is of a kind; "": of the kind that the seed decides.
+func PlanOf(kind string, seed uint64, length time.Duration) (Plan, error) {
+	if kind != "" && kind != Storm {
+		return Plan{}, fmt.Errorf("there is no kind of plan %q: there is %s", kind, Storm)
+	}
+	return NewPlan(seed, length), nil
+}
+
 // NewPlan makes the plan of a seed.
 func NewPlan(seed uint64, length time.Duration) Plan {
 	r := rand.New(rand.NewPCG(seed, 11))
@@ -100,7 +117,7 @@ func NewPlan(seed uint64, length time.Duration) Plan {
 		return (least + time.Duration(r.Int64N(int64(most-least)))).Truncate(time.Millisecond)
 	}
 	p := Plan{
-		Seed: seed, Length: length,
+		Name: Storm, Seed: seed, Length: length,
 		Load: Load{
 			Clients: 4 + r.IntN(12), Crowd: 1 + r.IntN(6), Seats: 100 + int(length.Seconds()*float64(5+r.IntN(40))), Think: between(20*time.Millisecond, 150*time.Millisecond),
 			Loss: []float64{0, 0.002, 0.02}[r.IntN(3)],

@@ -21,7 +21,10 @@ type Report struct {
 	Operations []history.Operation
 	Final      history.Final
 	Played     []Played
-	Entries    uint64 // of the shard's log
+	Began      time.Time // on the bubble's clock: 0 of all instants
+	Entries    uint64    // of the shard's log
+	Commits    uint64    // of them, those with commands
+	Leaders    uint64    // how often leadership changed, in both groups
 	Terms      uint64
 	Virtual    time.Duration
 }
@@ -31,6 +34,7 @@ type Played struct {
 	Fault               // with the node that it met
 	Began time.Duration // on the test's clock
 	Gap   time.Duration // for how long nobody could buy, from its begin to a while after its end
+	Alone bool          // it struck one member, and no other fault was near
 }
 
 func (r *Report) String() string {
@@ -79,7 +83,7 @@ func (w *world) now() time.Duration { return time.Since(w.began) + 1 }
 // Run plays a plan in the bubble in which it is called, and judges it.
 func Run(p Plan, broken Sabotage, logger *slog.Logger) *Report {
 	w := &world{cluster: NewCluster(p, broken, logger), plan: p, recorder: &history.Recorder{}, began: time.Now()}
-	r := &Report{Plan: p}
+	r := &Report{Plan: p, Began: w.began}
 	defer w.cluster.Close()
 	if err := w.open(); err != nil {
 		r.violation("liveness", "the sale does not open: %v", err)
@@ -91,13 +95,25 @@ func Run(p Plan, broken Sabotage, logger *slog.Logger) *Report {
 	stop()
 	w.cluster.Close()
 	w.verifyArchives(r)
+	r.measure()
+	r.Virtual = w.now()
+	return r
+}
+
+// measure looks for the gap of each fault.
+func (r *Report) measure() {
 	answers := history.AnswersOf(r.Operations)
 	for i := range r.Played {
 		p := &r.Played[i]
-		p.Gap = answers.Gap(p.Began, p.Began+p.For+gapAfter)
+		end := p.Began + p.For + gapAfter
+		p.Gap = answers.Gap(p.Began, end)
+		p.Alone = p.single()
+		for j := range r.Played {
+			if o := &r.Played[j]; i != j && o.Began < end && p.Began < o.Began+o.For+gapAfter {
+				p.Alone = false
+			}
+		}
 	}
-	r.Virtual = w.now()
-	return r
 }
 
 func (r *Report) violation(name, format string, args ...any) {

@@ -44,10 +44,7 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-func play(t *testing.T, p Plan) (r *Report) {
-	inBubble(t, func(*testing.T) { r = Run(p, Sabotage{}, logger()) })
-	return r
-}
+func play(t *testing.T, p Plan) *Report { return Play(t, p, Sabotage{}, logger()) }
 
 // explain fails the test and says what there is to know.
 func explain(t *testing.T, r *Report) {
