@@ -54,6 +54,12 @@ func (c *Cluster) begin(f Fault) (end func()) {
 		defer c.mu.Unlock()
 		c.members[f.Node].disk.Wipe()
 		return func() { c.up(f.Node) }
+	case CrashSync:
+		return c.trap(f, func(s memory.Step) bool { return s.Do != memory.Rename })
+	case CrashSnapshot:
+		return c.trap(f, ofSnapshot)
+	case Rot:
+		return c.rot(f)
 	case CrashAll:
 		for i := range Members {
 			c.crash(i)
@@ -79,6 +85,8 @@ func (c *Cluster) begin(f Fault) (end func()) {
 		return c.impair(cut, func(from, to int) bool { return !of(from, to) })
 	case SlowLinks:
 		return c.impair(memory.Link{Delay: f.Size / 2, Jitter: f.Size / 2}, of)
+	case NarrowLinks:
+		return c.impair(memory.Link{PerKiB: f.Size}, of)
 	case LossLinks:
 		return c.impair(memory.Link{Loss: 0.1}, of)
 	case Reset:
@@ -88,8 +96,10 @@ func (c *Cluster) begin(f Fault) (end func()) {
 			}
 		}
 		return func() {}
-	case SlowDisk:
+	case SlowDisk, StuckDisk:
 		return c.slow(f.Node, f.Size/2)
+	case FailDisk:
+		return c.failDisk(f.Node)
 	case FullDisk:
 		c.fill(f.Node, almostFull)
 		return func() { c.fill(f.Node, diskBytes) }
@@ -97,6 +107,8 @@ func (c *Cluster) begin(f Fault) (end func()) {
 		return c.jump(f.Size, f.Node)
 	case WallsJump:
 		return c.jump(f.Size, 0, 1, 2)
+	case HandOver:
+		return c.handOver(f.Size)
 	}
 	panic("no such fault: " + string(f.Kind))
 }
@@ -130,23 +142,53 @@ func (c *Cluster) isPaused(i int) bool {
 	return c.members[i].life != nil && c.members[i].life.paused != nil
 }
 
-// slow lets a disk take its time, also after a crash of its machine.
-func (c *Cluster) slow(i int, pause time.Duration) (end func()) {
-	set := func(f memory.Faults) {
+// impairDisk changes what is wrong with a disk, also after a crash of its machine.
+func (c *Cluster) impairDisk(i int, change func(*memory.Faults)) (end func()) {
+	set := func(change func(*memory.Faults)) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		f := c.usual()
+		change(&f)
 		c.members[i].disk.SetFaults(f)
 	}
-	f := c.usual()
-	f.SyncTime, f.SyncJitter = pause, pause
-	set(f)
-	return func() { set(c.usual()) }
+	set(change)
+	return func() { set(func(*memory.Faults) {}) }
+}
+
+// slow lets a disk take its time.
+func (c *Cluster) slow(i int, pause time.Duration) (end func()) {
+	return c.impairDisk(i, func(f *memory.Faults) { f.SyncTime, f.SyncJitter = pause, pause })
 }
 
 func (c *Cluster) fill(i int, free uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.members[i].disk.Fill(free)
+}
+
+// handOver moves the wall clock of whoever leads, again and again.
+func (c *Cluster) handOver(every time.Duration) (end func()) {
+	stop := make(chan struct{})
+	var moving sync.WaitGroup
+	moving.Go(func() {
+		back := func() {}
+		for {
+			if leader := c.leader(); leader >= 0 {
+				back()
+				back = c.jump(time.Hour, leader)
+			}
+			select {
+			case <-stop:
+				back()
+				return
+			case <-time.After(every):
+			}
+		}
+	})
+	return func() {
+		close(stop)
+		moving.Wait()
+	}
 }
 
 // jump moves wall clocks, and moves them back at the end.

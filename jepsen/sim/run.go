@@ -21,10 +21,11 @@ type Report struct {
 	Operations []history.Operation
 	Final      history.Final
 	Played     []Played
-	Began      time.Time // on the bubble's clock: 0 of all instants
-	Entries    uint64    // of the shard's log
-	Commits    uint64    // of them, those with commands
-	Leaders    uint64    // how often leadership changed, in both groups
+	Struck     map[Kind]int // of the faults that wait for a step of a node, or for its notice: how many found it
+	Began      time.Time    // on the bubble's clock: 0 of all instants
+	Entries    uint64       // of the shard's log
+	Commits    uint64       // of them, those with commands
+	Leaders    uint64       // how often leadership changed, in both groups
 	Terms      uint64
 	Virtual    time.Duration
 }
@@ -75,6 +76,7 @@ type world struct {
 	watchers []*watcher
 	opened   holdfast.Clock // when the sale was opened
 	marks    uint16         // set so far
+	twins    sync.WaitGroup // batches that somebody sent once more
 }
 
 // now is the test's clock. It is never 0.
@@ -95,6 +97,7 @@ func Run(p Plan, broken Sabotage, logger *slog.Logger) *Report {
 	stop()
 	w.cluster.Close()
 	w.verifyArchives(r)
+	r.Struck = w.cluster.struck
 	r.measure()
 	r.Virtual = w.now()
 	return r
@@ -136,6 +139,7 @@ func (w *world) load(r *Report) {
 	}
 	w.cluster.play(func(f Fault) { r.Played = append(r.Played, Played{Fault: f, Began: w.now()}) })
 	working.Wait()
+	w.twins.Wait()
 }
 
 // watch starts the watchers.
