@@ -9,9 +9,10 @@ import (
 	"testing"
 )
 
-// TestMain makes of this binary a worker of sim, as main does of the program.
+// TestMain makes of this binary a worker of sim or what serves a disk, as main does of the program.
 func TestMain(m *testing.M) {
 	workerMain(os.Args)
+	diskMain(os.Args)
 	os.Exit(m.Run())
 }
 

@@ -128,7 +128,7 @@ func (w *world) judge(r *Report) {
 	if err := w.await("every node is ready after the faults", w.cluster.ready); err != nil {
 		r.violation("liveness", "%v", err)
 	}
-	for _, cl := range w.clients {
+	for _, cl := range append(w.clients, w.guests...) {
 		cl.resolve()
 		for _, c := range cl.open {
 			w.recorder.Add(c.Operation)
@@ -137,7 +137,8 @@ func (w *world) judge(r *Report) {
 	if err := w.readBack(r); err != nil {
 		r.violation("liveness", "the end cannot be read back: %v", err)
 	}
-	r.Violations = append(r.Violations, check.All(w.plan.Rules, r.Operations, r.Final)...)
+	w.judgeScenes(r)
+	r.Violations = append(r.Violations, check.Judge(r.History())...)
 	w.checkWatchers(r)
 	w.compare(r)
 	w.cluster.mu.Lock()
@@ -186,7 +187,8 @@ func (w *world) readBack(r *Report) error {
 
 func (w *world) final(cut *fsm.Cut) (f history.Final) {
 	f.Clock = cut.Clock()
-	states, _, _ := cut.Seats(w.event)
+	states, revision, _ := cut.Seats(w.event)
+	f.Revision = revision
 	for _, s := range states {
 		f.Seats = append(f.Seats, holdfast.SeatState(s))
 	}

@@ -53,6 +53,7 @@ type member struct {
 // life is one process of a node, from its start to its end.
 type life struct {
 	node    *node.Node
+	server  *server       // nil: it never came to serve
 	gone    chan struct{} // closed when it has crashed, or is stopped
 	crashed atomic.Bool   // what it says at its end means nothing
 	paused  chan struct{} // closed when it goes on; nil: it runs
@@ -96,11 +97,16 @@ func (c *Cluster) up(i int) {
 	if err == nil {
 		err = n.Open(context.Background())
 	}
+	var s *server
+	opened := err == nil
+	if opened {
+		s, err = serve(m.name, cfg, n)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := &life{node: n, gone: make(chan struct{})}
+	l := &life{node: n, server: s, gone: make(chan struct{})}
 	switch {
-	case m.down > 0 && err == nil: // it crashed while it started
+	case m.down > 0 && opened: // it crashed while it started
 		l.crashed.Store(true)
 		c.end(m, l)
 	case m.down > 0:
@@ -137,7 +143,7 @@ func (c *Cluster) attend(i int, l *life) {
 func (c *Cluster) config(i int) node.Config {
 	m := c.members[i]
 	cfg := node.Config{
-		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: m.name + ":8000", BootstrapExpect: Members, Shards: int(Shard),
+		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: clientAddress(i), BootstrapExpect: Members, Shards: int(Shard),
 		SnapshotEntries: c.plan.Snapshot, Version: "sim", Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name), Timing: c.plan.Timing,
 		Disk: tapedDisk{m.disk.Mount(), c.tape, m.name, c.broken.Alter},
 	}
@@ -186,6 +192,7 @@ func (c *Cluster) end(m *member, l *life) {
 	}
 	close(l.gone)
 	c.ended.Go(func() {
+		l.server.close()
 		if err := l.node.Close(); err != nil && !l.crashed.Load() {
 			c.fail("%s: close: %v", m.name, err)
 		}
@@ -233,28 +240,17 @@ type layer struct {
 	link     memory.Link
 }
 
-// impair adds a layer; undo takes it away again.
+// impair adds a layer between members; undo takes it away again.
 func (c *Cluster) impair(link memory.Link, concerns func(from, to int) bool) (undo func()) {
-	l := &layer{concerns, link}
-	c.relink(func() { c.layers = append(c.layers, l) })
-	return func() {
-		c.relink(func() {
-			for i := range c.layers {
-				if c.layers[i] == l {
-					c.layers = append(c.layers[:i:i], c.layers[i+1:]...)
-					return
-				}
-			}
-		})
-	}
+	return c.impairHosts(link, func(from, to int) bool { return from < Members && to < Members && concerns(from, to) })
 }
 
 func (c *Cluster) relink(change func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change()
-	for from := range Members {
-		for to := range Members {
+	for from := range hosts {
+		for to := range hosts {
 			sum := memory.Link{Delay: 50 * time.Microsecond, Jitter: 200 * time.Microsecond} // as in one building
 			for _, l := range c.layers {
 				if from != to && l.concerns(from, to) {
@@ -265,7 +261,7 @@ func (c *Cluster) relink(change func()) {
 					sum.Loss = max(sum.Loss, l.link.Loss)
 				}
 			}
-			c.network.Set(nodeName(from), nodeName(to), sum)
+			c.network.Set(hostName(from), hostName(to), sum)
 		}
 	}
 }

@@ -94,6 +94,7 @@ func storm(d *draft) {
 	}
 	d.tracks(1, 1)
 	d.loss(1)
+	d.direct()
 }
 
 // alone: one fault of one member at a time, and the next when the last is long over, while a client asks all the

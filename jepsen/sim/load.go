@@ -42,7 +42,7 @@ func (cl *client) pulse(until time.Duration) {
 }
 
 func (cl *client) think() {
-	time.Sleep(time.Duration(cl.random.ExpFloat64() * float64(cl.world.plan.Load.Think)))
+	time.Sleep(time.Duration(cl.random.ExpFloat64() * float64(cl.thinks)))
 }
 
 // wanted gives one to most seats, side by side or not.

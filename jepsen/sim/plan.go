@@ -25,6 +25,8 @@ type Plan struct {
 	Drift    [Members]int // by how many millionths each monotonic clock is fast
 	Snapshot int          // entries between two snapshots; 0: as in production
 	Faults   []Fault      // by At
+	Scenes   []Scene      // who comes besides the clients of the seats
+	Troubles []Fault      // that befall the frontends of scenes; by At
 }
 
 // Load is what clients do.
@@ -89,13 +91,13 @@ type Fault struct {
 
 // single reports whether the fault strikes one member.
 func (f Fault) single() bool {
-	return f.Kind != CrashAll && f.Kind != WallsJump && f.Kind != Bridge && f.Kind != HandOver
+	return f.Node < Members && f.Kind != CrashAll && f.Kind != WallsJump && f.Kind != Bridge && f.Kind != HandOver
 }
 
 func (f Fault) String() string {
 	who := "leader"
 	if f.Node != Leader {
-		who = nodeName(f.Node)
+		who = hostName(f.Node)
 	}
 	return fmt.Sprintf("%7.2fs for %5.2fs  %-14s %s %v %d", f.At.Seconds(), f.For.Seconds(), f.Kind, who, f.Size, f.Nth)
 }
