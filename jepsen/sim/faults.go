@@ -1,10 +1,13 @@
 package sim
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
 
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/node"
 	memory "github.com/holdfast-db/holdfast/node/sim"
 )
 
@@ -42,8 +45,6 @@ func (c *Cluster) sell() {
 
 // begin lets a fault begin; end ends it.
 func (c *Cluster) begin(f Fault) (end func()) {
-	of := func(from, to int) bool { return from == f.Node || to == f.Node }
-	cut := memory.Link{Cut: true}
 	switch f.Kind {
 	case Crash:
 		c.crash(f.Node)
@@ -75,6 +76,15 @@ func (c *Cluster) begin(f Fault) (end func()) {
 		return func() { c.up(f.Node) }
 	case Pause:
 		return c.pause(f.Node)
+	}
+	return c.beginAround(f)
+}
+
+// beginAround is begin of what is between and below the processes.
+func (c *Cluster) beginAround(f Fault) (end func()) {
+	of := func(from, to int) bool { return from == f.Node || to == f.Node }
+	cut := memory.Link{Cut: true}
+	switch f.Kind {
 	case Isolate:
 		return c.impair(cut, of)
 	case Deaf:
@@ -107,6 +117,8 @@ func (c *Cluster) begin(f Fault) (end func()) {
 		return c.jump(f.Size, f.Node)
 	case WallsJump:
 		return c.jump(f.Size, 0, 1, 2)
+	case Transfers:
+		return c.transfers(f)
 	case HandOver:
 		return c.handOver(f.Size)
 	}
@@ -168,26 +180,49 @@ func (c *Cluster) fill(i int, free uint64) {
 
 // handOver moves the wall clock of whoever leads, again and again.
 func (c *Cluster) handOver(every time.Duration) (end func()) {
-	stop := make(chan struct{})
-	var moving sync.WaitGroup
-	moving.Go(func() {
-		back := func() {}
+	back := func() {}
+	stop := repeat(every, func() {
+		if leader := c.leader(); leader >= 0 {
+			back()
+			back = c.jump(time.Hour, leader)
+		}
+	})
+	return func() {
+		stop()
+		back()
+	}
+}
+
+// transfers is an operator who hands the leadership of a shard to somebody, again and again. What he is told does not
+// matter: whom he asks may not lead, or crash.
+func (c *Cluster) transfers(f Fault) (end func()) {
+	random := rand.New(rand.NewPCG(c.plan.Seed, uint64(f.At)))
+	return repeat(f.Size, func() {
+		shard, from, to := holdfast.ShardID(random.IntN(int(Shard)+1)), c.leader(), random.IntN(Members)
+		if from < 0 {
+			from = random.IntN(Members)
+		}
+		_, _ = ask(c, from, func(ctx context.Context, n *node.Node) error { return n.Transfer(ctx, shard, nodeName(to)) })
+	})
+}
+
+// repeat does something now and then, until it is stopped.
+func repeat(every time.Duration, do func()) (stop func()) {
+	stopped := make(chan struct{})
+	var doing sync.WaitGroup
+	doing.Go(func() {
 		for {
-			if leader := c.leader(); leader >= 0 {
-				back()
-				back = c.jump(time.Hour, leader)
-			}
+			do()
 			select {
-			case <-stop:
-				back()
+			case <-stopped:
 				return
 			case <-time.After(every):
 			}
 		}
 	})
 	return func() {
-		close(stop)
-		moving.Wait()
+		close(stopped)
+		doing.Wait()
 	}
 }
 

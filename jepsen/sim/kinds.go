@@ -196,6 +196,8 @@ func (d *draft) fault(kinds []Kind, at, times time.Duration) Fault {
 		f.Size = times * d.between(time.Millisecond, 100*time.Millisecond)
 	case StuckDisk:
 		f.Size = times * d.between(500*time.Millisecond, 4*time.Second)
+	case Transfers:
+		f.Size = times * d.between(50*time.Millisecond, time.Second)
 	case HandOver:
 		f.Size = times * d.between(500*time.Millisecond, 2*time.Second)
 	case WallJump, WallsJump:

@@ -68,13 +68,14 @@ const (
 	FullDisk    Kind = "full-disk"    // nearly
 	WallJump    Kind = "wall-jump"    // its wall clock jumps by Size
 	WallsJump   Kind = "walls-jump"   // all wall clocks jump by Size
+	Transfers   Kind = "transfers"    // every Size an operator hands leadership of a shard to somebody
 	HandOver    Kind = "hand-over"    // every Size the wall clock of whoever leads jumps, so that it gives leadership away
 )
 
 var processFaults = []Kind{Crash, Crash, CrashSync, CrashSync, CrashSnapshot, CrashAll, Restart, Pause, Pause}
 
 var otherFaults = []Kind{
-	Isolate, Isolate, Deaf, Mute, Bridge, SlowLinks, NarrowLinks, LossLinks, Reset, SlowDisk, StuckDisk, FailDisk, FullDisk, WallJump, WallsJump, HandOver,
+	Isolate, Isolate, Deaf, Mute, Bridge, SlowLinks, NarrowLinks, LossLinks, Reset, SlowDisk, StuckDisk, FailDisk, FullDisk, WallJump, WallsJump, Transfers, HandOver,
 }
 
 // Leader as a fault's node means whoever leads when it begins.
@@ -91,7 +92,7 @@ type Fault struct {
 
 // single reports whether the fault strikes one member.
 func (f Fault) single() bool {
-	return f.Node < Members && f.Kind != CrashAll && f.Kind != WallsJump && f.Kind != Bridge && f.Kind != HandOver
+	return f.Node < Members && f.Kind != CrashAll && f.Kind != WallsJump && f.Kind != Bridge && f.Kind != Transfers && f.Kind != HandOver
 }
 
 func (f Fault) String() string {
