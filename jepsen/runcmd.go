@@ -154,9 +154,11 @@ type result struct {
 	LongestGapMs    int64 `json:"longest_write_gap_ms"`
 	LongestAnyGapMs int64 `json:"longest_write_gap_any_fault_ms"`
 	// StallMs is how long the harness itself was held up at most: a computer that has other work makes gaps of its own.
-	StallMs int64    `json:"longest_stall_ms"`
-	Found   []string `json:"found,omitempty"` // the first violations
-	Report  string   `json:"report"`
+	StallMs int64 `json:"longest_stall_ms"`
+	// SpentS is where the run's time went.
+	SpentS map[string]float64 `json:"seconds_spent"`
+	Found  []string           `json:"found,omitempty"` // the first violations
+	Report string             `json:"report"`
 }
 
 type struckOut struct {

@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 
 func TestSimPlaysSeedsInProcessesOfTheirOwn(t *testing.T) {
 	var out bytes.Buffer
-	code := run(t.Context(), []string{"sim", "--seeds", "3", "--seed", "5", "--load", "15s", "--workers", "2", "--dir", t.TempDir(), "-o", "json"}, &out, testLog{t})
+	code := run(t.Context(), []string{"sim", "--seeds", "3", "--seed", "5", "--load", "15s", "--plan", "storm", "--workers", "2", "--dir", t.TempDir(), "-o", "json"}, &out, testLog{t})
 	var got simResult
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil || code != exitOK {
 		t.Fatalf("exit %d: %v: %s", code, err, out.String())

@@ -14,6 +14,8 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // Disk is where a node keeps what must survive it. The real one is a folder; package node/sim has one in memory
@@ -132,7 +134,7 @@ func (d *folder) Raft(name string, create bool) (RaftStore, error) {
 			return nil, fmt.Errorf("make %s: %w", path, err)
 		}
 	}
-	opened, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
+	opened, err := raftboltdb.New(raftboltdb.Options{Path: path, NoSync: planted.Is(planted.MissingSync), BoltOptions: &bbolt.Options{
 		Timeout: lockPatience,
 		// Writing the free list with every commit ruins append times after a burst was truncated; it is found
 		// again by a scan when the file is opened.

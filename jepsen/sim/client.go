@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,11 +27,15 @@ type client struct {
 	buyers uint64
 	open   []*claim // nobody knows what became of them
 	past   []*claim // some holds of before
+	thinks time.Duration
+	// library carries its commands and reads, if it uses package client. Else it is one that does worse things.
+	library *library
 }
 
 // claim is one command with what is known of it.
 type claim struct {
 	history.Operation
+	cmd     command.Command
 	packed  []byte
 	settles bool
 	amount  holdfast.Money
@@ -55,6 +60,9 @@ func (cl *client) id() holdfast.CommandID {
 }
 
 func (cl *client) header() command.Header {
+	if cl.library != nil { // it makes ids itself
+		return command.Header{Event: cl.world.event}
+	}
 	return command.Header{ID: cl.id(), Event: cl.world.event}
 }
 
@@ -76,14 +84,17 @@ func (cl *client) claim(kind history.Kind, cmd command.Command, hold history.Ope
 	id := cmd.Head().ID
 	c := &claim{Operation: history.Operation{
 		Client: cl.number, Kind: kind, Command: id, Hold: hold.Hold, Buyer: hold.Buyer, Seats: hold.Seats, Attempt: hold.Attempt,
-	}, packed: cmd.Append(nil), settles: settles, amount: price(len(hold.Seats))}
+	}, cmd: cmd, packed: cmd.Append(nil), settles: settles, amount: price(len(hold.Seats))}
 	if kind == history.Hold {
 		c.Hold = holdfast.HoldID(id)
 	}
 	return c
 }
 
-const priceMinor = 5000
+const (
+	priceMinor = 5000
+	currency   = "eur"
+)
 
 func price(seats int) holdfast.Money {
 	return holdfast.Money{AmountMinor: int64(seats) * priceMinor, Currency: "eur"}
@@ -119,6 +130,23 @@ func (cl *client) release(h *claim) *claim {
 // do has the commands decided in one batch, repeating it until it is or the client is tired. It records those that
 // were, and keeps those that are unknown.
 func (cl *client) do(claims ...*claim) {
+	if cl.library != nil {
+		cl.library.do(cl, claims)
+	} else {
+		cl.send(claims)
+	}
+	for _, c := range claims {
+		switch {
+		case c.decided:
+			cl.world.recorder.Add(c.Operation)
+		case c.reached:
+			cl.open = append(cl.open, c)
+		}
+	}
+}
+
+// send is do by hand.
+func (cl *client) send(claims []*claim) {
 	b := node.Batch{Shard: Shard, Count: len(claims), Settles: true}
 	for _, c := range claims {
 		b.Commands = append(b.Commands, c.packed...)
@@ -131,6 +159,12 @@ func (cl *client) do(claims ...*claim) {
 		b.Deadline = time.Time{}
 		if cl.random.IntN(2) == 0 { // else it may be decided after nobody waits any more
 			b.Deadline = time.Now().Add(patience)
+		}
+		if cl.random.Float64() < cl.world.plan.Load.Twins {
+			for _, c := range claims {
+				c.reached = true
+			}
+			cl.twin(b)
 		}
 		r := cl.world.cluster.submit(cl.at, b)
 		if r.Err == nil && cl.random.Float64() < cl.world.plan.Load.Loss {
@@ -151,13 +185,23 @@ func (cl *client) do(claims ...*claim) {
 		}
 		cl.turn(failure)
 	}
-	for _, c := range claims {
-		switch {
-		case c.decided:
-			cl.world.recorder.Add(c.Operation)
-		case c.reached:
-			cl.open = append(cl.open, c)
-		}
+}
+
+// twin sends a batch that is being sent once more: to any node, right before or up to some seconds after. Nobody waits
+// for the answer.
+func (cl *client) twin(b node.Batch) {
+	at, after := cl.random.IntN(Members), time.Duration(0)
+	if cl.random.IntN(2) == 0 {
+		after = time.Duration(cl.random.Int64N(int64(stamina)))
+	}
+	b.Commands = slices.Clone(b.Commands) // FreshIDs changes them
+	cl.world.twins.Go(func() {
+		time.Sleep(after)
+		cl.world.cluster.Submit(at, b)
+	})
+	if after == 0 {
+		trip()
+		trip()
 	}
 }
 
@@ -215,17 +259,28 @@ func (cl *client) hear(claims []*claim, r node.Reply) {
 			cl.world.cluster.fail("an answer does not decode: %v", err)
 			return
 		}
-		if result.Outcome != holdfast.CommandExpired || !c.reached { // else it may have been decided before
-			c.Return, c.Outcome, c.Repeated, c.Stamp = cl.world.now(), result.Outcome, result.Repeated, at
-			c.Taken, c.Deadline = result.Taken, result.Deadline
-			c.decided = true
-		}
+		cl.told(c, &result, at)
 		at.Slot++
 	}
 }
 
+// told takes the answer to one command. That it is too late says nothing when it may have been decided before.
+func (cl *client) told(c *claim, result *command.Result, at holdfast.Stamp) {
+	cl.clock = max(cl.clock, at.Clock)
+	if result.Outcome == holdfast.CommandExpired && c.reached {
+		return
+	}
+	c.Return, c.Outcome, c.Repeated, c.Stamp = cl.world.now(), result.Outcome, result.Repeated, at
+	c.Taken, c.Deadline = result.Taken, result.Deadline
+	c.decided = true
+}
+
 // read reads some seats, strictly, once. A read that fails tells nothing.
 func (cl *client) read(seats []holdfast.SeatIndex) {
+	if cl.library != nil {
+		cl.library.read(cl, seats)
+		return
+	}
 	o := history.Operation{Client: cl.number, Kind: history.Read, Seats: seats, Call: cl.world.now()}
 	if cl.world.cluster.broken.Stale != nil {
 		cl.at = cl.random.IntN(Members)

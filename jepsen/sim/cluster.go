@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,9 @@ type Cluster struct {
 	layers  []*layer
 	selling bool           // the load has begun
 	ended   sync.WaitGroup // of processes
+	attends sync.WaitGroup // to those that run
 	failed  []string       // what must not be, besides what clients are told
+	struck  map[Kind]int   // of the faults that wait for a step or for notice: how many found it
 }
 
 // member is a machine. Its node may be running or not.
@@ -40,11 +43,17 @@ type member struct {
 	life  *life // nil: it is down
 	last  *life // life, or the one before
 	down  int   // how many faults keep it down
+
+	trap    *trap // nil: there is none
+	failing bool  // its disk fails
+	fell    bool  // its node has ended because of that
+	rotten  bool  // its disk is damaged, and the node may notice
 }
 
 // life is one process of a node, from its start to its end.
 type life struct {
 	node    *node.Node
+	server  *server       // nil: it never came to serve
 	gone    chan struct{} // closed when it has crashed, or is stopped
 	crashed atomic.Bool   // what it says at its end means nothing
 	paused  chan struct{} // closed when it goes on; nil: it runs
@@ -54,12 +63,13 @@ func nodeName(i int) string { return fmt.Sprintf("n%d", i+1) }
 
 // NewCluster makes a cluster whose nodes are all down.
 func NewCluster(p Plan, broken Sabotage, logger *slog.Logger) *Cluster {
-	c := &Cluster{plan: p, broken: broken, network: memory.NewNetwork(p.Seed), tape: newTape(), logger: logger}
+	c := &Cluster{plan: p, broken: broken, network: memory.NewNetwork(p.Seed), tape: newTape(), logger: logger, struck: map[Kind]int{}}
 	for i := range c.members {
 		c.members[i] = &member{
 			name: nodeName(i), clock: newClock(p.Drift[i]), disk: memory.NewDisk(p.Seed+uint64(i), diskBytes), down: 1,
 		}
 		c.members[i].disk.SetFaults(c.usual())
+		c.members[i].disk.Hook(func(s memory.Step) { c.step(i, s) })
 	}
 	c.relink(func() {})
 	return c
@@ -72,7 +82,7 @@ func (c *Cluster) usual() memory.Faults {
 	return memory.Faults{TearTails: true, ForgetSyncs: c.broken.Forget && c.selling}
 }
 
-// up lets a node start, unless other faults keep it down.
+// up lets a node start, unless other faults keep it down. One that notices that its disk is damaged gets another.
 func (c *Cluster) up(i int) {
 	m := c.members[i]
 	c.mu.Lock()
@@ -87,18 +97,45 @@ func (c *Cluster) up(i int) {
 	if err == nil {
 		err = n.Open(context.Background())
 	}
+	var s *server
+	opened := err == nil
+	if opened {
+		s, err = serve(m.name, cfg, n)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := &life{node: n, gone: make(chan struct{})}
+	l := &life{node: n, server: s, gone: make(chan struct{})}
 	switch {
-	case m.down > 0 && err == nil: // it crashed while it started
+	case m.down > 0 && opened: // it crashed while it started
 		l.crashed.Store(true)
 		c.end(m, l)
 	case m.down > 0:
+	case err != nil && m.failing:
+		m.down++
+		m.fell = true
+		c.struck[FailDisk]++
+	case err != nil && m.rotten:
+		m.down++
+		c.struck[Rot]++
+		c.ended.Go(func() {
+			c.replace(i)
+			c.up(i)
+		})
 	case err != nil:
 		c.failed = append(c.failed, fmt.Sprintf("%s does not start: %v", m.name, err))
 	default:
 		m.life, m.last = l, l
+		c.attends.Go(func() { c.attend(i, l) })
+	}
+}
+
+// attend waits for the end of a process: of itself, or otherwise.
+func (c *Cluster) attend(i int, l *life) {
+	select {
+	case err := <-l.node.Failed():
+		time.Sleep(rand.N(endedAfter))
+		c.fallen(i, l, err)
+	case <-l.gone:
 	}
 }
 
@@ -106,8 +143,8 @@ func (c *Cluster) up(i int) {
 func (c *Cluster) config(i int) node.Config {
 	m := c.members[i]
 	cfg := node.Config{
-		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: m.name + ":8000", BootstrapExpect: Members, Shards: int(Shard),
-		SnapshotEntries: c.plan.Snapshot, Version: "sim", Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name),
+		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: clientAddress(i), BootstrapExpect: Members, Shards: int(Shard),
+		SnapshotEntries: c.plan.Snapshot, Version: "sim", Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name), Timing: c.plan.Timing,
 		Disk: tapedDisk{m.disk.Mount(), c.tape, m.name, c.broken.Alter},
 	}
 	for j := range Members {
@@ -118,7 +155,7 @@ func (c *Cluster) config(i int) node.Config {
 	}
 	if c.plan.Sluggish[i] {
 		const long = 5 * time.Second
-		cfg.Timing = node.Timing{Heartbeat: long, Election: long, Lease: long, RPC: long}
+		cfg.Timing.Heartbeat, cfg.Timing.Election, cfg.Timing.Lease, cfg.Timing.RPC = long, long, long, long
 	}
 	return cfg
 }
@@ -155,6 +192,7 @@ func (c *Cluster) end(m *member, l *life) {
 	}
 	close(l.gone)
 	c.ended.Go(func() {
+		l.server.close()
 		if err := l.node.Close(); err != nil && !l.crashed.Load() {
 			c.fail("%s: close: %v", m.name, err)
 		}
@@ -166,6 +204,7 @@ func (c *Cluster) Close() {
 	for i := range c.members {
 		c.stop(i)
 	}
+	c.attends.Wait()
 	c.ended.Wait()
 }
 
@@ -201,38 +240,28 @@ type layer struct {
 	link     memory.Link
 }
 
-// impair adds a layer; undo takes it away again.
+// impair adds a layer between members; undo takes it away again.
 func (c *Cluster) impair(link memory.Link, concerns func(from, to int) bool) (undo func()) {
-	l := &layer{concerns, link}
-	c.relink(func() { c.layers = append(c.layers, l) })
-	return func() {
-		c.relink(func() {
-			for i := range c.layers {
-				if c.layers[i] == l {
-					c.layers = append(c.layers[:i:i], c.layers[i+1:]...)
-					return
-				}
-			}
-		})
-	}
+	return c.impairHosts(link, func(from, to int) bool { return from < Members && to < Members && concerns(from, to) })
 }
 
 func (c *Cluster) relink(change func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change()
-	for from := range Members {
-		for to := range Members {
+	for from := range hosts {
+		for to := range hosts {
 			sum := memory.Link{Delay: 50 * time.Microsecond, Jitter: 200 * time.Microsecond} // as in one building
 			for _, l := range c.layers {
 				if from != to && l.concerns(from, to) {
 					sum.Cut = sum.Cut || l.link.Cut
 					sum.Delay += l.link.Delay
 					sum.Jitter += l.link.Jitter
+					sum.PerKiB += l.link.PerKiB
 					sum.Loss = max(sum.Loss, l.link.Loss)
 				}
 			}
-			c.network.Set(nodeName(from), nodeName(to), sum)
+			c.network.Set(hostName(from), hostName(to), sum)
 		}
 	}
 }

@@ -2,13 +2,11 @@ package sim
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/jepsen/model"
+	"github.com/holdfast-db/holdfast/node"
 )
 
 // Members is how many nodes a simulated cluster has.
@@ -21,11 +19,14 @@ type Plan struct {
 	Length time.Duration // of the load
 	Load   Load
 	Rules  model.Rules
+	Timing node.Timing // of all members
 	// Sluggish members believe in their leadership for seconds after they were cut off.
 	Sluggish [Members]bool
 	Drift    [Members]int // by how many millionths each monotonic clock is fast
 	Snapshot int          // entries between two snapshots; 0: as in production
 	Faults   []Fault      // by At
+	Scenes   []Scene      // who comes besides the clients of the seats
+	Troubles []Fault      // that befall the frontends of scenes; by At
 }
 
 // Load is what clients do.
@@ -35,7 +36,8 @@ type Load struct {
 	Seats   int           // in the house
 	Think   time.Duration // on average, between two steps of a client
 	Loss    float64       // the part of the answers that are lost on the way
-	Pulse   bool          // one client more does nothing but hold and give back, without rest, so that gaps are seen
+	Twins   float64       // the part of the batches that arrive once more, before or long after
+	Pulse   time.Duration // one client more does nothing but hold and give back, and rests so long, so that gaps are seen; 0: none does
 }
 
 // Kind is what goes wrong.
@@ -43,28 +45,38 @@ type Kind string
 
 // The kinds of faults. The first group concerns processes, the second what is between and below them.
 const (
-	Crash    Kind = "crash"     // the node loses what it did not sync, and comes back
-	CrashAll Kind = "crash-all" // all nodes at once
-	Restart  Kind = "restart"   // in an orderly way
-	Pause    Kind = "pause"     // nothing goes in or out of the node
-	Wipe     Kind = "wipe"      // the node comes back with an empty disk, as another member
+	Crash         Kind = "crash"          // the node loses what it did not sync, and comes back
+	CrashSync     Kind = "crash-sync"     // so, just before or after the Nth sync from now on
+	CrashSnapshot Kind = "crash-snapshot" // so, in the midst of a snapshot: at the Nth step of writing, installing or truncating behind it
+	CrashAll      Kind = "crash-all"      // all nodes at once
+	Restart       Kind = "restart"        // in an orderly way
+	Pause         Kind = "pause"          // nothing goes in or out of the node
+	Wipe          Kind = "wipe"           // the node comes back with an empty disk, as another member
+	Rot           Kind = "rot"            // the node crashes, and a bit of its log or of a snapshot turns over; if it notices, as with wipe
 
-	Isolate   Kind = "isolate"    // the node is cut off from the others; clients still reach it
-	Deaf      Kind = "deaf"       // it hears nobody
-	Mute      Kind = "mute"       // nobody hears it
-	Bridge    Kind = "bridge"     // the others hear only it, not each other
-	SlowLinks Kind = "slow-links" // by up to Size
-	LossLinks Kind = "loss-links" // a tenth is lost and sent again
-	Reset     Kind = "reset"      // all its connections break
-	SlowDisk  Kind = "slow-disk"  // every sync takes up to Size
-	FullDisk  Kind = "full-disk"  // nearly
-	WallJump  Kind = "wall-jump"  // its wall clock jumps by Size
-	WallsJump Kind = "walls-jump" // all wall clocks jump by Size
+	Isolate     Kind = "isolate"      // the node is cut off from the others; clients still reach it
+	Deaf        Kind = "deaf"         // it hears nobody
+	Mute        Kind = "mute"         // nobody hears it
+	Bridge      Kind = "bridge"       // the others hear only it, not each other
+	SlowLinks   Kind = "slow-links"   // by up to Size
+	NarrowLinks Kind = "narrow-links" // one KiB takes Size
+	LossLinks   Kind = "loss-links"   // a tenth is lost and sent again
+	Reset       Kind = "reset"        // all its connections break
+	SlowDisk    Kind = "slow-disk"    // every sync takes up to Size
+	StuckDisk   Kind = "stuck-disk"   // so, for seconds
+	FailDisk    Kind = "fail-disk"    // syncs fail, and what they were to save is lost: the node must end, and comes back when they do not
+	FullDisk    Kind = "full-disk"    // nearly
+	WallJump    Kind = "wall-jump"    // its wall clock jumps by Size
+	WallsJump   Kind = "walls-jump"   // all wall clocks jump by Size
+	Transfers   Kind = "transfers"    // every Size an operator hands leadership of a shard to somebody
+	HandOver    Kind = "hand-over"    // every Size the wall clock of whoever leads jumps, so that it gives leadership away
 )
 
-var processFaults = []Kind{Crash, Crash, Crash, CrashAll, Restart, Pause, Pause}
+var processFaults = []Kind{Crash, Crash, CrashSync, CrashSync, CrashSnapshot, CrashAll, Restart, Pause, Pause}
 
-var otherFaults = []Kind{Isolate, Isolate, Deaf, Mute, Bridge, SlowLinks, LossLinks, Reset, SlowDisk, FullDisk, WallJump, WallsJump}
+var otherFaults = []Kind{
+	Isolate, Isolate, Deaf, Mute, Bridge, SlowLinks, NarrowLinks, LossLinks, Reset, SlowDisk, StuckDisk, FailDisk, FullDisk, WallJump, WallsJump, Transfers, HandOver,
+}
 
 // Leader as a fault's node means whoever leads when it begins.
 const Leader = -1
@@ -75,19 +87,20 @@ type Fault struct {
 	Kind    Kind
 	Node    int // or Leader
 	Size    time.Duration
+	Nth     int
 }
 
 // single reports whether the fault strikes one member.
 func (f Fault) single() bool {
-	return f.Kind != CrashAll && f.Kind != WallsJump && f.Kind != Bridge
+	return f.Node < Members && f.Kind != CrashAll && f.Kind != WallsJump && f.Kind != Bridge && f.Kind != Transfers && f.Kind != HandOver
 }
 
 func (f Fault) String() string {
 	who := "leader"
 	if f.Node != Leader {
-		who = nodeName(f.Node)
+		who = hostName(f.Node)
 	}
-	return fmt.Sprintf("%7.2fs for %5.2fs  %-10s %s %v", f.At.Seconds(), f.For.Seconds(), f.Kind, who, f.Size)
+	return fmt.Sprintf("%7.2fs for %5.2fs  %-14s %s %v %d", f.At.Seconds(), f.For.Seconds(), f.Kind, who, f.Size, f.Nth)
 }
 
 func (p Plan) String() string {
@@ -97,63 +110,4 @@ func (p Plan) String() string {
 		fmt.Fprintf(&b, "  %v\n", f)
 	}
 	return b.String()
-}
-
-// Storm is the kind of plan in which things go wrong all the time, two at a time.
-const Storm = "storm"
-
-// PlanOf makes the plan of a seed that is of a kind; "": of the kind that the seed decides.
-func PlanOf(kind string, seed uint64, length time.Duration) (Plan, error) {
-	if kind != "" && kind != Storm {
-		return Plan{}, fmt.Errorf("there is no kind of plan %q: there is %s", kind, Storm)
-	}
-	return NewPlan(seed, length), nil
-}
-
-// NewPlan makes the plan of a seed.
-func NewPlan(seed uint64, length time.Duration) Plan {
-	r := rand.New(rand.NewPCG(seed, 11))
-	between := func(least, most time.Duration) time.Duration {
-		return (least + time.Duration(r.Int64N(int64(most-least)))).Truncate(time.Millisecond)
-	}
-	p := Plan{
-		Name: Storm, Seed: seed, Length: length,
-		Load: Load{
-			Clients: 4 + r.IntN(12), Crowd: 1 + r.IntN(6), Seats: 100 + int(length.Seconds()*float64(5+r.IntN(40))), Think: between(20*time.Millisecond, 150*time.Millisecond),
-			Loss: []float64{0, 0.002, 0.02}[r.IntN(3)],
-		},
-		Rules: model.Rules{
-			HoldTTL: between(time.Second, 8*time.Second), PayWindow: between(time.Second, 6*time.Second),
-			Grace: holdfast.GraceMax, CoolDown: between(100*time.Millisecond, 3*time.Second),
-		},
-		Snapshot: []int{0, 50, 300}[r.IntN(3)],
-	}
-	if r.IntN(3) == 0 {
-		p.Sluggish[r.IntN(Members)] = true
-	}
-	for i := range p.Drift {
-		p.Drift[i] = r.IntN(401) - 200
-	}
-	// Two tracks, so that things of different kinds go wrong at the same time.
-	for _, kinds := range [][]Kind{processFaults, otherFaults} {
-		for at := between(time.Second, 8*time.Second); at < length-time.Second; {
-			f := Fault{At: at, For: between(100*time.Millisecond, 6*time.Second), Kind: kinds[r.IntN(len(kinds))], Node: r.IntN(Members+2) - 2}
-			if f.Node < 0 { // two times of five
-				f.Node = Leader
-			}
-			switch f.Kind {
-			case SlowLinks, SlowDisk:
-				f.Size = between(time.Millisecond, 150*time.Millisecond)
-			case WallJump, WallsJump:
-				f.Size = between(-2*time.Hour, 2*time.Hour)
-			}
-			p.Faults = append(p.Faults, f)
-			at += f.For + between(200*time.Millisecond, 8*time.Second)
-		}
-	}
-	if r.IntN(4) == 0 { // once at most: of three voters one is gone for good
-		p.Faults = append(p.Faults, Fault{At: between(5*time.Second, length), For: between(time.Second, 5*time.Second), Kind: Wipe, Node: Leader})
-	}
-	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
-	return p
 }
