@@ -41,10 +41,11 @@ type director struct {
 var directors = map[string]director{
 	"library":  {stage: newLibrary, share: 40, least: 1, most: 4},
 	"checkout": {stage: newCheckout, share: 30, least: 1, most: 6, needsBank: true},
+	"line":     {stage: newLine, share: 30, least: 3, most: 20},
 }
 
 // sceneNames is the order in which plans draw them.
-var sceneNames = []string{"library", "checkout"}
+var sceneNames = []string{"library", "checkout", "line"}
 
 // Trouble is what befalls frontends and the payment provider. The node of such a fault is the host.
 const (
