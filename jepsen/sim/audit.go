@@ -20,8 +20,8 @@ import (
 // How a run begins and ends: the sale is opened; and when the load is over and all faults have ended, what is unknown
 // is asked for again, the end is read back, and everything is judged.
 
-// quietAfter is how long a cluster without faults may take until every node is of use.
-const quietAfter = 30 * time.Second
+// quietAfter is how long a cluster without faults may take until every node is of use: some elections.
+func (p *Plan) quietAfter() time.Duration { return max(30*time.Second, 20*p.Timing.Heartbeat) }
 
 const rowSeats = 100
 
@@ -96,9 +96,10 @@ func (w *world) decide(shard holdfast.ShardID, cmd command.Command) (result comm
 }
 
 func (w *world) await(what string, condition func() bool) error {
-	for tired := w.now() + quietAfter; !condition(); time.Sleep(20 * time.Millisecond) {
+	patience := w.plan.quietAfter()
+	for tired := w.now() + patience; !condition(); time.Sleep(20 * time.Millisecond) {
 		if w.now() > tired {
-			return fmt.Errorf("waited %v until %s", quietAfter, what)
+			return fmt.Errorf("waited %v until %s", patience, what)
 		}
 	}
 	return nil
@@ -230,7 +231,7 @@ func (w *world) hashes(shard holdfast.ShardID, clock holdfast.Clock) (sums [][32
 	if _, at, err = w.decide(shard, &command.Mark{Header: w.admin(clock, w.marks)}); err != nil {
 		return nil, at, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), quietAfter)
+	ctx, cancel := context.WithTimeout(context.Background(), w.plan.quietAfter())
 	defer cancel()
 	for i := range Members {
 		l := w.cluster.at(i)

@@ -113,7 +113,7 @@ func (c *Cluster) config(i int) node.Config {
 	m := c.members[i]
 	cfg := node.Config{
 		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: clientAddress(i), BootstrapExpect: Members, Shards: int(Shard),
-		SnapshotEntries: c.plan.Snapshot, Version: "sim", Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name),
+		SnapshotEntries: c.plan.Snapshot, Version: "sim", Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name), Timing: c.plan.Timing,
 		Disk: tapedDisk{m.disk.Mount(), c.tape, m.name, c.broken.Alter},
 	}
 	for j := range Members {
@@ -124,7 +124,7 @@ func (c *Cluster) config(i int) node.Config {
 	}
 	if c.plan.Sluggish[i] {
 		const long = 5 * time.Second
-		cfg.Timing = node.Timing{Heartbeat: long, Election: long, Lease: long, RPC: long}
+		cfg.Timing.Heartbeat, cfg.Timing.Election, cfg.Timing.Lease, cfg.Timing.RPC = long, long, long, long
 	}
 	return cfg
 }

@@ -150,7 +150,7 @@ func (w *world) load(r *Report) {
 		w.clients = append(w.clients, cl)
 		working.Go(func() { cl.work(w.plan.Length) })
 	}
-	if w.plan.Load.Pulse {
+	if w.plan.Load.Pulse > 0 {
 		cl := w.newClient(w.plan.Load.Clients + 1)
 		w.clients = append(w.clients, cl)
 		working.Go(func() { cl.pulse(w.plan.Length) })

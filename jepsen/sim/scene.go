@@ -135,7 +135,7 @@ func (w *world) openScenes() error {
 		return err
 	}
 	defer c.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), quietAfter)
+	ctx, cancel := context.WithTimeout(context.Background(), w.plan.quietAfter())
 	defer cancel()
 	for i, s := range w.scenes {
 		if err := s.open(ctx, c); err != nil {

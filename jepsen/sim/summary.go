@@ -33,7 +33,7 @@ func (r *Report) Summary() Summary {
 	}
 	for _, p := range r.Played {
 		s.Faults[p.Kind]++
-		if r.Plan.Load.Pulse && p.Alone {
+		if r.Plan.Load.Pulse > 0 && p.Alone {
 			s.Gap = max(s.Gap, p.Gap)
 		}
 	}
