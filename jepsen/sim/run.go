@@ -84,7 +84,8 @@ type world struct {
 	watchers []*watcher
 	opened   holdfast.Clock // when the sale was opened
 	marks    uint16         // set so far
-	guests   []*client      // of scenes
+	hiring   sync.Mutex
+	guests   []*client // of scenes
 	scenes   []scene
 	fronts   frontends
 	troubles []Played
