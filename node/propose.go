@@ -228,7 +228,9 @@ func (p *proposer) pack() {
 	defer timer.Stop()
 	for {
 		e, late := p.next()
-		refuse(late, nil, p.failure(holdfast.Unavailable, "the caller's time was over before the shard came to it; nothing was attempted", 0))
+		if len(late) > 0 {
+			refuse(late, nil, p.failure(holdfast.Unavailable, "the caller's time was over before the shard came to it; nothing was attempted", 0))
+		}
 		if e != nil {
 			p.propose(e)
 			continue

@@ -108,7 +108,7 @@ func (s *snapshotStore) open(name string) (*raft.SnapshotMeta, io.ReadCloser, er
 	if err != nil {
 		return nil, nil, err
 	}
-	buffered := bufio.NewReaderSize(body, fileBuffer)
+	buffered := bufio.NewReaderSize(body, int(min(fileBuffer, body.size))) // List opens every file for its first bytes
 	meta, err := readSnapshotHeader(buffered, body.size)
 	if err != nil {
 		body.Close()

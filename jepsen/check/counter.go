@@ -79,9 +79,9 @@ func places(h *history.History) (parts []part) {
 		o := &h.Operations[i]
 		for section, units := range inSections(o, sectionOf) {
 			p := general[section]
-			refusals := []holdfast.Outcome{holdfast.NotEnough, holdfast.SoldOut}
-			if len(o.Also) > 0 { // which of its wants was refused is not said
-				refusals = nil
+			var refusals []holdfast.Outcome
+			if len(o.Also) == 0 && o.Best != nil && o.Best.Section == section { // else which of its wants was refused is not said
+				refusals = []holdfast.Outcome{holdfast.NotEnough, holdfast.SoldOut}
 			}
 			if one, ok := counted(o, units, refusals...); ok && p != nil {
 				p.operations = append(p.operations, one)

@@ -63,6 +63,10 @@ func organized() *history.History {
 			o.Best, o.Buyer = &b, buyer(5)
 		}), 81*ms, time.Hour/2, 60),
 		told(swap(5, seats{7}, seats{7, 8}, 96*ms, 29, holdfast.OK), 71*ms, time.Hour/2, 40),
+		// It wants seats in place of its places, and keeps those.
+		with(swap(6, seats{4, 5, 6}, nil, 101*ms, 30, holdfast.NotEnough), func(o *history.Operation) {
+			o.Best, o.Buyer = &history.Best{Count: 4, Tier: holdfast.AnyTier}, buyer(5)
+		}),
 	}
 	h.Operations[19].Buyer = buyer(4)
 	free, held := holdfast.Free, holdfast.Held
@@ -128,6 +132,13 @@ func TestEveryMutationOfAnOrganizedHistoryIsCaught(t *testing.T) {
 		{"half of what was wanted, refused", "replay", func(o []history.Operation, _ *history.History) { o[17].Also[0].Count = 1 }},
 		{"places that there are not, by a swap", "linearizable", func(o []history.Operation, _ *history.History) {
 			o[17].Outcome, o[17].Seats = holdfast.OK, seats{8, 6, 4}
+		}},
+		{"a refused swap whose places are free", "linearizable", func(o []history.Operation, _ *history.History) {
+			late := with(op(7, history.Hold, 8, 7, seats{4}, 111*ms, 31, holdfast.OK), func(o *history.Operation) {
+				b := history.Best{Count: 1, Section: 1, Tier: holdfast.AnyTier, General: true}
+				o.Best = &b
+			})
+			o[20] = late
 		}},
 		{"a watcher who knows nothing of a new row", "feed", func(_ []history.Operation, h *history.History) {
 			c := &h.Changes[1]

@@ -3,7 +3,6 @@
 package nemesis
 
 import (
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -34,8 +33,5 @@ var restarts = []Fault{
 			return func() error { return f.Cluster.Start(i) }, fmt.Errorf("%s was asked to stop, and had to be killed", cluster.Name(i))
 		}
 		return func() error { return f.Cluster.Start(i) }, nil
-	}},
-	{Name: "transfer", What: "leadership is handed over by command", Missing: func(*Field) error {
-		return errors.New("no command moves leadership: leader-storm and stop-leader make it move")
 	}},
 }
