@@ -41,6 +41,7 @@ func commands() []command {
 		{"run", "break a cluster of real processes while clients use it, and judge what they saw", runCommand},
 		{"sim", "break whole clusters in virtual time, thousands of times faster, and judge what clients saw", simCommand},
 		{"exact", "play what is single-threaded and ours bit for bit, by seed, and make a failing plan small", exactCommand},
+		{"planted", "plant deliberate bugs, and see which of the tests catch them, and how fast", plantedCommand},
 		{"check", "judge kept histories again, or convert them", checkCommand},
 	}
 }

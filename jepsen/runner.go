@@ -78,15 +78,17 @@ func newRunner(o runOptions, log *slog.Logger) (*runner, error) {
 // run works on clusters for the time: on one after the other, as members lose their data for good.
 func (r *runner) run(ctx context.Context) (_ *result, err error) {
 	r.spent.now("build")
-	r.binary = filepath.Join(r.options.dir, "holdfast")
-	if err := cluster.Build(r.binary); err != nil {
-		return nil, err
+	if r.binary = r.options.binary; r.binary == "" {
+		r.binary = filepath.Join(r.options.dir, "holdfast")
+		if err := cluster.Build(r.binary); err != nil {
+			return nil, err
+		}
 	}
 	watching, end := context.WithCancel(ctx)
 	defer end()
 	go r.stall.watch(watching)
 	r.began = time.Now()
-	for done, well := time.Duration(0), true; well && done < r.options.duration && ctx.Err() == nil; {
+	for done, well := time.Duration(0), true; well && done < r.options.duration && ctx.Err() == nil && !r.enough(); {
 		if done, well, err = r.life(ctx, done); err != nil {
 			return nil, err
 		}
@@ -113,7 +115,7 @@ func (r *runner) life(ctx context.Context, done time.Duration) (_ time.Duration,
 	}
 	r.prepare()
 	whole := true
-	for well = true; well && whole && done < r.options.duration && ctx.Err() == nil; whole = r.cluster.Whole() {
+	for well = true; well && whole && done < r.options.duration && ctx.Err() == nil && !r.enough(); whole = r.cluster.Whole() {
 		length := min(r.options.round, r.options.duration-done)
 		if left := r.options.duration - done - length; left < 5*time.Second {
 			length += left
@@ -128,6 +130,9 @@ func (r *runner) life(ctx context.Context, done time.Duration) (_ time.Duration,
 	r.exits()
 	return done, well, nil
 }
+
+// enough reports whether what was found is all that is wanted.
+func (r *runner) enough() bool { return r.options.first && r.result.Violations > 0 }
 
 // tidy takes away what nobody needs of a cluster that is closed.
 func (r *runner) tidy() error {
