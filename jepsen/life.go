@@ -47,7 +47,7 @@ func (r *runner) live(ctx context.Context, done time.Duration) (_ time.Duration,
 	r.spent.now("start")
 	l := &life{runner: r}
 	l.cluster, err = cluster.Start(cluster.Config{Dir: filepath.Join(r.options.dir, fmt.Sprintf("cluster-%d", r.lives)), Members: r.options.members,
-		Namespaces: r.result.Network == "namespaces", SnapshotEntries: r.options.snapshots, Binary: r.binary, Logger: r.log})
+		Namespaces: r.result.Network == "namespaces", Lossy: r.lossy, SnapshotEntries: r.options.snapshots, Binary: r.binary, Logger: r.log})
 	if err != nil {
 		return done, false, err
 	}

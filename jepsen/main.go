@@ -4,6 +4,7 @@
 //
 //   - cluster: real processes on real disks, behind proxies or in network namespaces; seam: what a build for the harness
 //     has more than a production build.
+//   - lossy: a file system that loses what was not synced when its power is cut. It knows nothing of who uses it.
 //   - nemesis: what is done to them, as a seed decides.
 //   - workload: what clients do meanwhile. It notes what they were told, and judges nothing.
 //   - history: what clients saw, as a file too. It knows nothing of the system.
@@ -55,6 +56,7 @@ const (
 
 func main() {
 	workerMain(os.Args)
+	diskMain(os.Args)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -32,7 +32,8 @@ type runner struct {
 	stall     stall
 	spent     spent
 	binary    string // that all clusters are of
-	lives     int    // clusters so far
+	lossy     cluster.LossyDisks
+	lives     int // clusters so far
 	rounds    int
 	judging   later
 	retiring  later
@@ -62,6 +63,9 @@ func newRunner(o runOptions, log *slog.Logger) (*runner, error) {
 	r.result = result{Seed: o.seed, Members: o.members, Network: "loopback", Nemeses: []struckOut{}, NotRun: []notRunOut{}}
 	if spaces {
 		r.result.Network = "namespaces"
+	}
+	if r.lossy, err = lossyDisks(o.disk); err != nil {
+		return nil, err
 	}
 	if r.workloads, err = chosen("workload", o.workloads, workload.All(), func(w workload.Workload) string { return w.Name }); err != nil {
 		return nil, err
@@ -179,8 +183,8 @@ func (r *runner) describe() {
 	x, p := &r.result, &r.page
 	p.Head = report.Head{Seed: x.Seed, Members: x.Members, Network: x.Network, Seconds: x.Seconds, Operations: x.Operations, Histories: x.Histories,
 		Violations: x.Violations, Unknown: x.Unknown, LongestGapMs: x.LongestGapMs, LongestAnyGapMs: x.LongestAnyGapMs,
-		Command: fmt.Sprintf("go run ./jepsen run --duration %v --nemesis %s --workload %s --members %d --network %s --seed %d",
-			r.options.duration, r.options.nemeses, r.options.workloads, x.Members, x.Network, x.Seed)}
+		Command: fmt.Sprintf("go run ./jepsen run --duration %v --nemesis %s --workload %s --members %d --network %s --disk %s --seed %d",
+			r.options.duration, r.options.nemeses, r.options.workloads, x.Members, x.Network, r.options.disk, x.Seed)}
 	for _, n := range x.Nemeses {
 		p.Nemeses = append(p.Nemeses, report.Nemesis{Name: n.Name, What: whatOf(n.Name), Times: n.Times, GapMs: n.GapMs})
 	}

@@ -9,15 +9,16 @@ import (
 	"testing"
 )
 
-// TestMain makes of this binary a worker of sim, as main does of the program.
+// TestMain makes of this binary a worker of sim or what serves a disk, as main does of the program.
 func TestMain(m *testing.M) {
 	workerMain(os.Args)
+	diskMain(os.Args)
 	os.Exit(m.Run())
 }
 
 func TestSimPlaysSeedsInProcessesOfTheirOwn(t *testing.T) {
 	var out bytes.Buffer
-	code := run(t.Context(), []string{"sim", "--seeds", "3", "--seed", "5", "--load", "15s", "--workers", "2", "--dir", t.TempDir(), "-o", "json"}, &out, testLog{t})
+	code := run(t.Context(), []string{"sim", "--seeds", "3", "--seed", "5", "--load", "15s", "--plan", "storm", "--workers", "2", "--dir", t.TempDir(), "-o", "json"}, &out, testLog{t})
 	var got simResult
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil || code != exitOK {
 		t.Fatalf("exit %d: %v: %s", code, err, out.String())

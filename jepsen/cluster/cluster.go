@@ -31,6 +31,7 @@ type Config struct {
 	// Namespaces puts each member into a network namespace, and on a file system of DiskBytes. See Privileged.
 	Namespaces bool
 	DiskBytes  int64 // 0: 8 GiB; a file with holes stands behind it
+	Lossy      LossyDisks
 	// SnapshotEntries is after how many entries a member makes a snapshot; 0: as a production build.
 	SnapshotEntries int
 	Binary          string       // "": it is built
@@ -348,8 +349,14 @@ func (c *Cluster) Reset(from, to int) { c.network.reset(from, to) }
 // Skew moves the clocks of a member, whether it runs or not.
 func (c *Cluster) Skew(i int, s seam.Skew) error { return seam.SetSkew(c.seamFolder(i), s) }
 
-// Wipe takes everything away that a member has. It must be down.
-func (c *Cluster) Wipe(i int) error { return os.RemoveAll(c.Folder(i)) }
+// Wipe takes everything away that a member has, so that it does not come back. It must be down.
+func (c *Cluster) Wipe(i int) error {
+	err := os.RemoveAll(c.Folder(i))
+	if err == nil && len(c.disks.lossy) > 0 {
+		err = c.disks.lossy[i].Sync()
+	}
+	return err
+}
 
 // LastWords are the end of a member's log.
 func (c *Cluster) LastWords(i int) string { return tail(c.logFile(i), 12) }

@@ -33,7 +33,7 @@ func (r *Report) Summary() Summary {
 	}
 	for _, p := range r.Played {
 		s.Faults[p.Kind]++
-		if r.Plan.Load.Pulse && p.Alone {
+		if r.Plan.Load.Pulse > 0 && p.Alone {
 			s.Gap = max(s.Gap, p.Gap)
 		}
 	}
@@ -48,7 +48,7 @@ func (r *Report) History() *history.History {
 			HoldTTL: r.Plan.Rules.HoldTTL, PayWindow: r.Plan.Rules.PayWindow, CoolDown: r.Plan.Rules.CoolDown,
 			SeatsPerBuyer: r.Plan.Rules.SeatsPerBuyer, ManyHolds: r.Plan.Rules.ManyHolds,
 		},
-		Operations: r.Operations, Final: r.Final,
+		Operations: r.Operations, Changes: r.Changes, Sights: r.Sights, Final: r.Final,
 	}
 	for i, p := range r.Played {
 		until := r.Plan.Length
@@ -56,7 +56,7 @@ func (r *Report) History() *history.History {
 			until = r.Played[i+1].Began
 		}
 		h.Faults = append(h.Faults, history.Fault{
-			Names: []string{string(p.Kind) + " " + nodeName(p.Node)}, From: p.Began, Healed: p.Began + p.For, Until: until, Single: p.single(),
+			Names: []string{string(p.Kind) + " " + hostName(p.Node)}, From: p.Began, Healed: p.Began + p.For, Until: until, Single: p.single(),
 		})
 	}
 	return h

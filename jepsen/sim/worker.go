@@ -83,6 +83,11 @@ func (r *Report) keep(dir string) (path string, err error) {
 	for _, v := range r.Violations {
 		fmt.Fprintf(&text, "%v\n", v)
 	}
+	for _, h := range r.Others {
+		if err := h.Save(name + "-" + h.Workload + history.Suffix); err != nil {
+			return "", err
+		}
+	}
 	path = name + history.Suffix
 	return path, errors.Join(r.History().Save(path), os.WriteFile(name+".txt", []byte(text.String()), 0o644))
 }
