@@ -64,3 +64,16 @@ func (c *Client) Digest(ctx context.Context, address string, shard holdfast.Shar
 	}
 	return hash, nil
 }
+
+// Transfer hands leadership of a shard to the member with this name, and returns when that one leads. It asks the shard's
+// leader, again while leadership stays and there is time. Claims that are under way wait for a moment; none is lost.
+func (c *Client) Transfer(ctx context.Context, shard holdfast.ShardID, to string) error {
+	r := c.reading(ctx, shard, nil)
+	_, failure := read(ctx, r, func(ctx context.Context, conn *grpc.ClientConn) (*api.TransferResponse, error) {
+		return api.NewClusterClient(conn).Transfer(ctx, &api.TransferRequest{Shard: uint32(shard), To: to})
+	})
+	if failure != nil {
+		return named("transfer", failure)
+	}
+	return nil
+}

@@ -177,7 +177,7 @@ func (b *beacons) run() {
 // learn finds the events whose draw is still to come and whose beacon this frontend knows. Descriptions change, so events
 // are read again now and then; the beacon of a line that is open does not.
 func (b *beacons) learn() {
-	events, err := b.s.rooms.events(b.s.ctx)
+	events, err := b.s.rooms.known.all(b.s.ctx)
 	if err != nil {
 		return
 	}

@@ -5,7 +5,7 @@
 //
 // # The way of a visitor
 //
-//	join   joins that arrive while the last Enter is in flight become one Enter{count, root}   join.go, block.go
+//	join   joins that arrive while the last Enter is in flight become one Enter{count, root}   join.go, line.go
 //	wait   polls compare the place's number with what the feed says is served                  place.go, board.go
 //	come   the first poll after the call redeems the place: the shard opens the session        place.go
 //	hold   claims go to the shard with the visitor's key                                       hold.go

@@ -52,7 +52,7 @@ type eventsOut struct {
 var challengeNames = map[command.Challenge]string{command.ChallengeNone: "none", command.ChallengeWork: "work", command.ChallengeCaptcha: "captcha"}
 
 func (s *Server) listEvents(w http.ResponseWriter, r *http.Request) {
-	list, err := s.rooms.events(r.Context())
+	list, err := s.rooms.known.all(r.Context())
 	if err != nil {
 		s.fail(w, r, err)
 		return

@@ -61,7 +61,7 @@ func (f *finder) run() {
 func (f *finder) find(address string) error {
 	ctx, cancel := context.WithTimeout(f.s.ctx, findPatience)
 	defer cancel()
-	events, err := f.s.rooms.events(ctx)
+	events, err := f.s.rooms.known.all(ctx)
 	if err != nil {
 		return err
 	}

@@ -120,7 +120,7 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 		say(http.StatusServiceUnavailable, "draining\n")
 		return
 	}
-	if _, err := s.rooms.events(r.Context()); err != nil || s.now().Sub(s.rooms.answered()) > silenceMax {
+	if _, err := s.rooms.known.all(r.Context()); err != nil || s.now().Sub(s.rooms.known.answered()) > silenceMax {
 		say(http.StatusServiceUnavailable, "no member of the cluster answers\n")
 		return
 	}

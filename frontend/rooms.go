@@ -1,7 +1,6 @@
 package frontend
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -35,12 +34,9 @@ type rooms struct {
 	mu     sync.RWMutex // guards what follows
 	byName map[string]*room
 	byID   map[holdfast.EventID]*room
-	list   []client.EventSummary // by number
-	listed time.Time
-	failed time.Time // when the cluster did not answer last
-	why    error     // and what it was
 	opens  map[string]*opening
-	ask    sync.Mutex // held while the list is asked for; taken before mu
+
+	known *known
 }
 
 // opening is a room that is being opened, for all who wait for it.
@@ -56,83 +52,10 @@ const (
 	roomsMax = 512
 	// roomIdle is how long a room stays open that nobody asks for.
 	roomIdle = 10 * time.Minute
-	// listAge is how old the list of events may be. A name that is not on it is asked for once in that time, whoever
-	// asks: names that do not exist must cost the cluster nothing.
-	listAge = 2 * time.Second
 	// describeEvery is how often an event's description is read again: prices and rules may change while it sells.
 	describeEvery = 5 * time.Second
 	askTimeout    = 5 * time.Second
-	listTimeout   = 2 * time.Second // balancers wait for it, by /readyz
 )
-
-// events gives the list of events, which is listAge old at most, or older while the cluster does not answer.
-func (r *rooms) events(ctx context.Context) ([]client.EventSummary, error) {
-	if list, err, ok := r.remembered(); ok {
-		return list, err
-	}
-	r.ask.Lock()
-	defer r.ask.Unlock()
-	if list, err, ok := r.remembered(); ok {
-		return list, err // somebody was quicker
-	}
-	ctx, cancel := context.WithTimeout(ctx, listTimeout)
-	defer cancel()
-	strict, over := context.WithTimeout(ctx, listTimeout/2)
-	fresh, err := r.s.cfg.Client.Events(strict)
-	over()
-	if err != nil { // the directory may be without a leader while sales go on
-		fresh, err = r.s.cfg.Client.Events(ctx, client.AllowStale())
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if err != nil {
-		r.failed, r.why = r.s.now(), err
-		if r.list != nil {
-			return r.list, nil
-		}
-		return nil, err
-	}
-	r.list, r.listed, r.why = withKnown(fresh, r.list), r.s.now(), nil
-	return r.list, nil
-}
-
-// withKnown adds to a list that was read the events that were known before it. Events are never taken off the directory, so
-// a list without them is an old one, of a member that has just come back: nobody who holds seats may be told by it that there
-// is no such event.
-func withKnown(fresh, known []client.EventSummary) []client.EventSummary {
-	all := append([]client.EventSummary{}, fresh...)
-	for _, e := range known {
-		if !slices.ContainsFunc(fresh, func(f client.EventSummary) bool { return f.ID == e.ID }) {
-			all = append(all, e)
-		}
-	}
-	slices.SortFunc(all, func(a, b client.EventSummary) int { return cmp.Compare(a.ID, b.ID) })
-	return all
-}
-
-// remembered gives the list without asking: while it is fresh, and for a moment after the cluster did not answer, so that
-// visitors do not wait for the same silence one after the other.
-func (r *rooms) remembered() (list []client.EventSummary, err error, ok bool) {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	now := r.s.now()
-	switch {
-	case r.list != nil && now.Sub(r.listed) < listAge:
-		return r.list, nil, true
-	case r.why == nil || now.Sub(r.failed) >= listAge:
-		return nil, nil, false
-	case r.list != nil:
-		return r.list, nil, true
-	}
-	return nil, r.why, true
-}
-
-// answered tells when the cluster answered last.
-func (r *rooms) answered() time.Time {
-	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.listed
-}
 
 // named gives an event's room by its name in addresses, or its number.
 func (r *rooms) named(ctx context.Context, name string) (*room, error) {
@@ -143,15 +66,11 @@ func (r *rooms) named(ctx context.Context, name string) (*room, error) {
 	}
 	r.mu.RUnlock()
 	if found == nil {
-		list, err := r.events(ctx)
+		event, err := r.known.named(ctx, name)
 		if err != nil {
 			return nil, err
 		}
-		at := slices.IndexFunc(list, func(e client.EventSummary) bool { return e.Name == name || e.ID.String() == name })
-		if at < 0 {
-			return nil, notFound("event")
-		}
-		if found, err = r.open(ctx, list[at].EventRef); err != nil {
+		if found, err = r.open(ctx, event.EventRef); err != nil {
 			return nil, err
 		}
 	}

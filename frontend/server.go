@@ -83,6 +83,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.signIn.s, s.rooms.s, s.keys.s, s.beacons.s = s, s, s, s
+	s.rooms.known = newKnown(s.ctx, cfg.Client, s.now)
 	l, share := cfg.Limits, float64(cfg.Limits.Frontends)
 	s.perAddress = newBuckets[netip.Addr](l.AddressPerSecond/share, max(l.AddressBurst/l.Frontends, 1))
 	s.perJoiner = newBuckets[netip.Addr](l.AddressJoinsPerMinute/60/share, max(int(l.AddressJoinsPerMinute/share), 1))

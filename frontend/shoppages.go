@@ -19,7 +19,7 @@ import (
 const listMax = 50
 
 func (s *Server) listPage(w http.ResponseWriter, r *http.Request) {
-	list, err := s.rooms.events(r.Context())
+	list, err := s.rooms.known.all(r.Context())
 	if err != nil {
 		s.fail(w, r, err)
 		return

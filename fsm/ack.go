@@ -3,6 +3,7 @@ package fsm
 import (
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // ackEffect takes a worker's word for what came of an effect. Each effect is answered once: whoever comes later finds
@@ -58,6 +59,9 @@ func (m *Machine) effectDone(slot uint32) {
 		p.Captured = x.Amount
 		m.becomes(x.Payment, holdfast.PaymentCaptured)
 		m.paid(p.Order)
+		if planted.Is(planted.RefundLost) {
+			break
+		}
 		m.oweRefund(x.Payment)
 	case holdfast.EffectVoid:
 		condemned := p.State == holdfast.PaymentCondemned

@@ -4,6 +4,7 @@ import (
 	"math"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // The table of buyers. A buyer of an event has a record from the first hold until it means nothing any more.
@@ -52,6 +53,9 @@ func (m *Machine) mayHold(e *event, buyer uint32, count uint32) holdfast.Outcome
 	if buyer != 0 {
 		b = *m.state.buyers.at(buyer)
 	}
+	if planted.Is(planted.LimitLate) {
+		b.Units = countedBefore(m, e, &b)
+	}
 	switch {
 	case b.Newest != 0 && !e.rules.ManyOpenHolds:
 		return holdfast.BuyerHasHold
@@ -66,7 +70,7 @@ func (m *Machine) mayHold(e *event, buyer uint32, count uint32) holdfast.Outcome
 // mayChange says whether the buyer may change the hold.
 func (m *Machine) mayChange(h *holdRecord, buyer holdfast.BuyerID) holdfast.Outcome {
 	switch {
-	case m.state.buyers.at(h.Buyer).ID != buyer:
+	case m.state.buyers.at(h.Buyer).ID != buyer && !planted.Is(planted.OwnerUnchecked):
 		return holdfast.HoldNotYours
 	case h.State == holdfast.HoldSold:
 		return holdfast.HoldAlreadySold

@@ -1,13 +1,26 @@
 package fsm
 
-import "github.com/holdfast-db/holdfast"
+import (
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/planted"
+)
 
 // expire ends what is due at the hold clock: an open hold lapses; one in payment goes on for the grace, in which
 // an authorisation that was given in time still sells it; when the grace is over it is closed; an order that was not
 // paid again gives its seats back. They go in order of deadline, then of id, so that every replica's changes are in the
 // same order.
 func (m *Machine) expire() {
-	m.lapsed = m.due.due(m.state.clock, m.lapsed[:0], func(slot uint32) holdfast.HoldID { return m.state.holds.at(slot).ID })
+	if planted.Is(planted.IgnoredExpiry) {
+		return
+	}
+	now := m.state.clock
+	if planted.Is(planted.EarlyExpiry) {
+		now += aTick
+	}
+	m.lapsed = m.due.due(now, m.lapsed[:0], func(slot uint32) holdfast.HoldID { return m.state.holds.at(slot).ID })
+	if planted.Is(planted.MapOrder) {
+		m.lapsed = inMapOrder(m.lapsed)
+	}
 	for _, slot := range m.lapsed {
 		h := m.state.holds.at(slot)
 		switch h.State {

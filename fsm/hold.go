@@ -3,6 +3,7 @@ package fsm
 import (
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // hold takes all units of the wants for the buyer, or none.
@@ -28,6 +29,9 @@ func (m *Machine) hold(c *command.Hold) holdfast.Outcome {
 	}
 	if !e.has(c.Allocation, c.Wants) {
 		return holdfast.WantInvalid
+	}
+	if planted.Is(planted.PartialHold) {
+		c.Wants = available(e, c.Wants)
 	}
 	count := wanted(c.Wants)
 	if count > uint32(e.rules.SeatsPerHold) {

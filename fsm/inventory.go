@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // Counts says how many units are in each state.
@@ -115,7 +116,7 @@ func (v *inventory) states(b []byte) []byte {
 // or both; 0 if it is free or blocked on either side. Where the unit is not what the caller believes it to be, the
 // machine stops: two owners of a seat are worse than none.
 func (v *inventory) move(u holdfast.SeatIndex, from, to holdfast.SeatState, owner uint32) {
-	if word := v.each.at(uint32(u)).word; word != wordOf(from, owner) {
+	if word := v.each.at(uint32(u)).word; word != wordOf(from, owner) && !planted.Is(planted.DoubleSell) {
 		fail("unit %d is %s of %d, not %s of %d", u, holdfast.SeatState(word&stateMask), word>>stateBits, from, owner)
 	}
 	if moves[from]>>to&1 == 0 {
@@ -137,6 +138,9 @@ func (v *inventory) move(u holdfast.SeatIndex, from, to holdfast.SeatState, owne
 	assert(counts[from] > 0, "a counter falls below zero")
 	counts[from]--
 	counts[to]++
+	if planted.Is(planted.CounterOff) && from == holdfast.Paying && to == holdfast.Free {
+		counts[to]--
+	}
 	switch holdfast.Free {
 	case from:
 		v.free.clear(uint32(u))

@@ -4,6 +4,7 @@ import (
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/fsm/draw"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // An event's waiting line: how it opens, who joins, and how its order is drawn. session.go says what becomes of those
@@ -114,6 +115,9 @@ func (m *Machine) enter(c *command.Enter) holdfast.Outcome {
 		return holdfast.LineEnded
 	case e.line.headers.len() == holdfast.EntersMax:
 		return holdfast.LineFull
+	}
+	if planted.Is(planted.PlaceLost) && !m.last.answer {
+		return holdfast.OK
 	}
 
 	l := e.line
@@ -259,6 +263,9 @@ func (m *Machine) drawLine(c *command.Draw) holdfast.Outcome {
 	l.drawn = true
 	l.state, l.drawnMs, l.round, l.fallback = holdfast.LineDrawn, m.state.wallMs, c.Beacon, fallback
 	l.seed = draw.Seed(l.secret, l.chain, l.cohort, l.roundUsed())
+	if planted.Is(planted.DrawSteered) {
+		l.seed = draw.Seed(l.secret, draw.Start(e.id), l.cohort, l.roundUsed())
+	}
 	m.touch(e)
 	return holdfast.OK
 }

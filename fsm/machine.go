@@ -3,6 +3,7 @@ package fsm
 import (
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // Config is what a machine is made with. It must be the same on every replica of the shard.
@@ -204,7 +205,7 @@ func (m *Machine) decide(cmd []byte) {
 		r.Outcome = holdfast.CommandExpired
 	case validUntil > m.state.clock.Add(holdfast.ValidityMax):
 		r.Outcome = holdfast.CommandTooFar
-	case found && !same:
+	case found && !same && !planted.Is(planted.ReusedID):
 		r.Outcome = holdfast.CommandReused
 	case found:
 		r.Repeated = true
@@ -213,6 +214,9 @@ func (m *Machine) decide(cmd []byte) {
 		r.Outcome = holdfast.CommandUnremembered
 	default:
 		r.Outcome = m.execute(cmd, undecided)
+		if planted.Is(planted.ForgottenOutcome) && r.Outcome != holdfast.OK {
+			return
+		}
 		m.state.memory.add(id, fingerprint, r.Outcome)
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // The table of payments: one record for each attempt to pay that an event with Checkout rules began, and for each
@@ -176,6 +177,9 @@ func (m *Machine) condemn(slot uint32) {
 		return
 	}
 	m.becomes(slot, holdfast.PaymentCondemned)
+	if planted.Is(planted.VoidForgotten) {
+		return
+	}
 	m.owe(slot, holdfast.EffectVoid, false)
 }
 

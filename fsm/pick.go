@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // Which units a want gets. It depends on nothing but the event's description and the units' states, so every
@@ -121,6 +122,9 @@ func (v *inventory) shade(u holdfast.SeatIndex, a *ask) holdfast.Outcome {
 	case holdfast.Paying:
 		return holdfast.SeatInPayment
 	case holdfast.Held:
+		if planted.Is(planted.DoubleSell) && alone(v, u, a) {
+			return holdfast.OK
+		}
 		return holdfast.SeatHeld
 	case holdfast.Blocked:
 		return holdfast.SeatNotForYou

@@ -3,6 +3,7 @@ package fsm
 import (
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // release gives an open hold's units back. The buyer need not wait for the next hold.
@@ -12,6 +13,9 @@ func (m *Machine) release(c *command.Release) holdfast.Outcome {
 		return holdfast.EventUnknown
 	}
 	slot, o := m.lookHold(e, c.Hold)
+	if planted.Is(planted.PoisonEntry) {
+		assert(slot != 0, "a hold is released that is not there")
+	}
 	if o != holdfast.OK {
 		return o
 	}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // sell makes a hold an order. It is decided whatever the state of the sale: who could hold may pay. Where the event
@@ -56,7 +57,7 @@ func (m *Machine) maySell(e *event, h *holdRecord, c *command.Sell, payment uint
 		return holdfast.HoldInPayment
 	case paid && (!inPayment || c.Attempt != h.Attempt):
 		return holdfast.AttemptStale
-	case c.Amount != e.money(m.dueAmount(e, h, c.As, payment)):
+	case c.Amount != e.money(m.dueAmount(e, h, c.As, payment)) && !planted.Is(planted.AmountUnchecked):
 		return holdfast.AmountMismatch
 	case paid && !rules && m.findPayment([]byte(c.Payment)) != 0, paid && rules && !m.mayAttach(payment, c.Payment):
 		return holdfast.PaymentReused

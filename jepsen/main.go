@@ -4,6 +4,7 @@
 //
 //   - cluster: real processes on real disks, behind proxies or in network namespaces; seam: what a build for the harness
 //     has more than a production build.
+//   - lossy: a file system that loses what was not synced when its power is cut. It knows nothing of who uses it.
 //   - nemesis: what is done to them, as a seed decides.
 //   - workload: what clients do meanwhile. It notes what they were told, and judges nothing.
 //   - history: what clients saw, as a file too. It knows nothing of the system.
@@ -38,6 +39,7 @@ type command struct {
 func commands() []command {
 	return []command{
 		{"run", "break a cluster of real processes while clients use it, and judge what they saw", runCommand},
+		{"sim", "break whole clusters in virtual time, thousands of times faster, and judge what clients saw", simCommand},
 		{"exact", "play what is single-threaded and ours bit for bit, by seed, and make a failing plan small", exactCommand},
 		{"check", "judge kept histories again, or convert them", checkCommand},
 	}
@@ -55,6 +57,8 @@ const (
 )
 
 func main() {
+	workerMain(os.Args)
+	diskMain(os.Args)
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
 	stop()

@@ -62,7 +62,7 @@ func checkAgain(t *testing.T, dir string) {
 }
 
 func TestTheProgramTellsWhatIsWrongWithItsArguments(t *testing.T) {
-	for _, args := range [][]string{{}, {"jump"}, {"run", "--members", "4"}, {"run", "--nemesis", "rain"}, {"run", "--network", "carrier-pigeon"}, {"check"}, {"run", "-o", "xml"}} {
+	for _, args := range [][]string{{}, {"jump"}, {"run", "--members", "4"}, {"run", "--nemesis", "rain"}, {"run", "--network", "carrier-pigeon"}, {"run", "--disk", "tape"}, {"check"}, {"run", "-o", "xml"}, {"sim", "--load", "1s"}, {"sim", "--plan", "feast"}} {
 		if code := run(t.Context(), args, testLog{t}, testLog{t}); code != exitUsage {
 			t.Errorf("%v: exit %d, want %d", args, code, exitUsage)
 		}

@@ -28,6 +28,7 @@ type runOptions struct {
 	seed      uint64
 	members   int
 	network   string
+	disk      string
 	dir       string
 	keep      bool
 	snapshots int
@@ -45,6 +46,7 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	set.Uint64Var(&o.seed, "seed", uint64(time.Now().UnixNano()%1_000_000), "decides which faults strike when, and what clients want")
 	set.IntVar(&o.members, "members", 3, "of the cluster: 3 or 5")
 	set.StringVar(&o.network, "network", "auto", "loopback: proxies only; namespaces: one for each member, and a file system of its own; auto: namespaces if we may")
+	set.StringVar(&o.disk, "disk", "auto", "auto: what the network brings; lossy: file systems whose power can be cut; lossy-forgetful: the same, with syncs of logs not done, which must be found")
 	set.StringVar(&o.dir, "dir", "", "for histories, logs and the report; default: a new folder in the temporary one")
 	set.BoolVar(&o.keep, "keep", false, "keep histories without violations, and the members' disks")
 	set.IntVar(&o.snapshots, "snapshot-entries", 2000, "after how many entries members make snapshots")
@@ -152,9 +154,11 @@ type result struct {
 	LongestGapMs    int64 `json:"longest_write_gap_ms"`
 	LongestAnyGapMs int64 `json:"longest_write_gap_any_fault_ms"`
 	// StallMs is how long the harness itself was held up at most: a computer that has other work makes gaps of its own.
-	StallMs int64    `json:"longest_stall_ms"`
-	Found   []string `json:"found,omitempty"` // the first violations
-	Report  string   `json:"report"`
+	StallMs int64 `json:"longest_stall_ms"`
+	// SpentS is where the run's time went.
+	SpentS map[string]float64 `json:"seconds_spent"`
+	Found  []string           `json:"found,omitempty"` // the first violations
+	Report string             `json:"report"`
 }
 
 type struckOut struct {

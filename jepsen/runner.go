@@ -36,8 +36,10 @@ type runner struct {
 	schedule  *nemesis.Schedule
 	began     time.Time
 	stall     stall
+	spent     spent
 	binary    string // that all clusters are of
-	lives     int    // clusters so far
+	lossy     cluster.LossyDisks
+	lives     int // clusters so far
 	rounds    int
 	page      report.Page
 	gaps      map[string][]time.Duration // of faults that struck alone
@@ -63,6 +65,9 @@ func newRunner(o runOptions, log *slog.Logger) (*runner, error) {
 	if spaces {
 		r.result.Network = "namespaces"
 	}
+	if r.lossy, err = lossyDisks(o.disk); err != nil {
+		return nil, err
+	}
 	if r.workloads, err = chosen("workload", o.workloads, workload.All(), func(w workload.Workload) string { return w.Name }); err != nil {
 		return nil, err
 	}
@@ -72,6 +77,7 @@ func newRunner(o runOptions, log *slog.Logger) (*runner, error) {
 
 // run works on clusters for the time: on one after the other, as members lose their data for good.
 func (r *runner) run(ctx context.Context) (_ *result, err error) {
+	r.spent.now("build")
 	r.binary = filepath.Join(r.options.dir, "holdfast")
 	if err := cluster.Build(r.binary); err != nil {
 		return nil, err
@@ -92,8 +98,9 @@ func (r *runner) run(ctx context.Context) (_ *result, err error) {
 // recover: what was found is found, and there is no more to look for.
 func (r *runner) life(ctx context.Context, done time.Duration) (_ time.Duration, well bool, err error) {
 	r.lives++
+	r.spent.now("start")
 	r.cluster, err = cluster.Start(cluster.Config{Dir: filepath.Join(r.options.dir, fmt.Sprintf("cluster-%d", r.lives)), Members: r.options.members,
-		Namespaces: r.result.Network == "namespaces", SnapshotEntries: r.options.snapshots, Binary: r.binary, Logger: r.log})
+		Namespaces: r.result.Network == "namespaces", Lossy: r.lossy, SnapshotEntries: r.options.snapshots, Binary: r.binary, Logger: r.log})
 	if err != nil {
 		return done, false, err
 	}
@@ -116,6 +123,7 @@ func (r *runner) life(ctx context.Context, done time.Duration) (_ time.Duration,
 		}
 		done += length
 	}
+	r.spent.now("verify")
 	r.verifyArchives()
 	r.exits()
 	return done, well, nil
@@ -174,6 +182,7 @@ func (r *runner) round(ctx context.Context, length time.Duration) (_ time.Durati
 	env := &workload.Env{Client: r.cluster.Client(), Seed: r.options.seed, Round: r.rounds, Length: length, Vigour: r.options.vigour, Live: &workload.Live{},
 		Over: over, Shop: r.shopOf()}
 	r.rounds++
+	r.spent.now("open")
 	env.Began = time.Now()
 	var jobs []workload.Job
 	for _, w := range r.workloads {
@@ -185,6 +194,7 @@ func (r *runner) round(ctx context.Context, length time.Duration) (_ time.Durati
 		}
 		jobs = append(jobs, job)
 	}
+	r.spent.now("load")
 	now := func() time.Duration { return time.Since(env.Began) }
 	faults, sick := r.schedule.Run(ctx, now, length-lastCalm)
 	if sick != nil {
@@ -195,9 +205,11 @@ func (r *runner) round(ctx context.Context, length time.Duration) (_ time.Durati
 		length, env.Cut = now(), true
 		close(over)
 	}
+	r.spent.now("drain")
 	for _, j := range jobs {
 		j.Wait()
 	}
+	r.spent.now("heal")
 	r.result.Seconds += length.Seconds()
 	r.measure(env, faults, length)
 	if err := r.cluster.Mend(); err != nil {
@@ -266,6 +278,7 @@ func (r *runner) measure(env *workload.Env, faults []history.Fault, length time.
 
 // judge reads the end of every workload back, completes the histories from the log, and has them checked.
 func (r *runner) judge(ctx context.Context, env *workload.Env, jobs []workload.Job, faults []history.Fault) error {
+	r.spent.now("rest")
 	reading, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()
 	var all []*history.History
@@ -281,6 +294,7 @@ func (r *runner) judge(ctx context.Context, env *workload.Env, jobs []workload.J
 			last = h.Final.Read
 		}
 	}
+	r.spent.now("log")
 	at, logged, err := r.places.Places(last)
 	if err != nil {
 		return fmt.Errorf("reading the log: %w", err)
@@ -288,7 +302,9 @@ func (r *runner) judge(ctx context.Context, env *workload.Env, jobs []workload.J
 	if !logged {
 		r.log.Warn("all members lack a part of the log: this round is not replayed")
 	}
+	r.spent.now("compare")
 	r.compare(reading)
+	r.spent.now("judge")
 	for _, h := range all {
 		h.Final.Logged = logged && h.Final.Read.Index != 0 && len(h.Visits) == 0
 		for i := range h.Operations {
@@ -388,6 +404,9 @@ func (r *runner) finish() error {
 			r.result.NotRun = append(r.result.NotRun, notRunOut{f.Name, "the time was over before its turn"})
 		}
 	}
+	r.spent.now("")
+	r.log.Info("time was spent on", "what", r.spent.String())
+	r.result.SpentS = r.spent.seconds()
 	r.result.StallMs = time.Duration(r.stall.longest.Load()).Milliseconds()
 	r.result.Report = filepath.Join(r.options.dir, "report.html")
 	r.describe()
@@ -399,8 +418,8 @@ func (r *runner) describe() {
 	x, p := &r.result, &r.page
 	p.Head = report.Head{Seed: x.Seed, Members: x.Members, Network: x.Network, Seconds: x.Seconds, Operations: x.Operations, Histories: x.Histories,
 		Violations: x.Violations, Unknown: x.Unknown, LongestGapMs: x.LongestGapMs, LongestAnyGapMs: x.LongestAnyGapMs,
-		Command: fmt.Sprintf("go run ./jepsen run --duration %v --nemesis %s --workload %s --members %d --network %s --seed %d",
-			r.options.duration, r.options.nemeses, r.options.workloads, x.Members, x.Network, x.Seed)}
+		Command: fmt.Sprintf("go run ./jepsen run --duration %v --nemesis %s --workload %s --members %d --network %s --disk %s --seed %d",
+			r.options.duration, r.options.nemeses, r.options.workloads, x.Members, x.Network, r.options.disk, x.Seed)}
 	for _, n := range x.Nemeses {
 		p.Nemeses = append(p.Nemeses, report.Nemesis{Name: n.Name, What: whatOf(n.Name), Times: n.Times, GapMs: n.GapMs})
 	}

@@ -299,6 +299,40 @@ func TestASnapshotThatWasInstalledIsAGap(t *testing.T) {
 	}
 }
 
+// TestWhatACrashToreStaysCutOff: the end that a restart cut off must not come back with the next crash, in the middle of
+// an archive that went on behind a state that the node was given.
+func TestWhatACrashToreStaysCutOff(t *testing.T) {
+	s := newSale(6, 300)
+	for seed := range uint64(20) {
+		synctest.Test(t, func(t *testing.T) {
+			disk := sim.NewDisk(seed, 1<<30)
+			disk.SetFaults(sim.Faults{TearTails: true})
+			a, dir := openArchive(t, disk.Mount(), node.ArchiveLimits{})
+			crash := func() {
+				disk.Crash()
+				a.Close() // ends its goroutine; the disk does not take anything any more
+				a, dir = openArchive(t, disk.Mount(), node.ArchiveLimits{})
+			}
+			s.append(t, a, 0, 50)
+			must(t, a.Sync())
+			s.append(t, a, 50, 100)
+			time.Sleep(time.Second) // they are written, and not synced
+			crash()
+			s.base(t, a, 200)
+			crash()
+			s.append(t, a, 200, 300)
+			must(t, a.Sync())
+			crash()
+			must(t, a.Close())
+			r, err := node.VerifyDir(dir, "", nil)
+			if err != nil {
+				t.Fatalf("seed %d: %v", seed, err)
+			}
+			s.check(t, r, 300)
+		})
+	}
+}
+
 // TestVerifyNoticesDamage: every bit of every file counts. At the very end it can look like a crash, and is reported.
 func TestVerifyNoticesDamage(t *testing.T) {
 	s := newSale(5, 120)

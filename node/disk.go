@@ -14,6 +14,8 @@ import (
 	"github.com/hashicorp/raft"
 	raftboltdb "github.com/hashicorp/raft-boltdb/v2"
 	"go.etcd.io/bbolt"
+
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // Disk is where a node keeps what must survive it. The real one is a folder; package node/sim has one in memory
@@ -127,7 +129,12 @@ func (d *folder) Raft(name string, create bool) (RaftStore, error) {
 	if err := makeDir(dir); err != nil {
 		return nil, err
 	}
-	opened, err := raftboltdb.New(raftboltdb.Options{Path: path, BoltOptions: &bbolt.Options{
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := makeRaft(path); err != nil {
+			return nil, fmt.Errorf("make %s: %w", path, err)
+		}
+	}
+	opened, err := raftboltdb.New(raftboltdb.Options{Path: path, NoSync: planted.Is(planted.MissingSync), BoltOptions: &bbolt.Options{
 		Timeout: lockPatience,
 		// Writing the free list with every commit ruins append times after a burst was truncated; it is found
 		// again by a scan when the file is opened.
@@ -145,11 +152,28 @@ func (d *folder) Raft(name string, create bool) (RaftStore, error) {
 	return boltStore{opened}, nil
 }
 
+// makeRaft makes an empty store. It gets its name when it is whole: bbolt does not open one that a power failure has left
+// half made.
+func makeRaft(path string) error {
+	temp := path + tempSuffix
+	if err := os.Remove(temp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	db, err := bbolt.Open(temp, 0o600, &bbolt.Options{Timeout: lockPatience})
+	if err != nil {
+		return err
+	}
+	if err := db.Close(); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}
+
 // walkPages looks at every page of a bbolt file that leads to a key. bbolt does so when it opens a file for writing,
 // but in a goroutine of its own, where a damaged page ends the process without a word about which file it is.
 func walkPages(path string) (err error) {
-	if st, err := os.Stat(path); err != nil || st.Size() == 0 {
-		return err // the crash came when it was just made
+	if _, err := os.Stat(path); err != nil {
+		return err
 	}
 	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // a file that is too short is a fault of its map
 	defer func() {
@@ -269,12 +293,17 @@ func (f osFile) Size() (int64, error) {
 	return st.Size(), nil
 }
 
-// makeDir makes a folder and those above it, durably.
+// makeDir makes a folder and those above it, durably. One that is there may be that of a process that was killed before
+// its name was durable; if we may not sync what it is in, it was made by somebody else.
 func makeDir(path string) error {
-	if _, err := os.Stat(path); err == nil {
-		return nil
-	}
 	parent := filepath.Dir(path)
+	if _, err := os.Stat(path); err == nil {
+		err := osDir(parent).Sync()
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.EROFS) {
+			return nil
+		}
+		return err
+	}
 	if err := makeDir(parent); err != nil {
 		return err
 	}

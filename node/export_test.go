@@ -125,6 +125,7 @@ var (
 )
 
 func (f *keyFiles) Add(keys []holdfast.PersonKey) (uint32, error) { return f.addKeys(keys) }
+func (f *keyFiles) Rewrite(segment uint32, ring *keyring) error   { return f.rewrite(segment, ring) }
 func (r *keyring) Add(k *holdfast.PersonKey, segment uint32)      { r.add(k, segment) }
 func (r *keyring) Forget(hold holdfast.HoldID)                    { r.forget(hold) }
 func (r *keyring) Status() PersonsStatus                          { return r.status() }
@@ -135,3 +136,22 @@ func (r *keyring) Teach(pupil *keyring, from uint16) (holds []holdfast.HoldID, k
 	l := r.teach(&sums, from)
 	return l.forgotten, l.keys, l.next, l.more
 }
+
+// Persons is the keyring on disk, without its goroutine.
+type Persons = persons
+
+// OpenPersons reads the keyring of a storage.
+func OpenPersons(s *Storage) (*Persons, error) { return openPersons(s, s.log) }
+
+// Change keeps keys and forgets holds.
+func (p *persons) Change(keys []holdfast.PersonKey, forget []holdfast.HoldID) error {
+	done := make(chan error, 1)
+	p.change([]personsWork{{taught: keys, forget: forget, done: done}})
+	return <-done
+}
+
+// Forgot reports whether a hold was forgotten.
+func (p *persons) Forgot(hold holdfast.HoldID) bool { return p.ring.isForgotten(hold) }
+
+// Close closes its files.
+func (p *persons) Close() error { return p.close() }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // Changes is what a watcher is sent: what has changed since the last, or a cut of everything.
@@ -295,6 +296,9 @@ func (w *watcher) note(change *fsm.Change) bool {
 func (w *watcher) put(seat holdfast.SeatIndex, state holdfast.SeatState) {
 	c := &w.changes
 	if i, ok := w.slots[seat]; ok {
+		if planted.Is(planted.FeedGap) {
+			return
+		}
 		c.SeatStates[i] = state
 		return
 	}

@@ -17,14 +17,19 @@ import (
 // keys. That is why this is no bbolt file: bbolt leaves what was deleted in free pages, so that the whole file had to be
 // copied, and the disks of package sim cannot hold one.
 //
-//	segment:   "HFKEYS01", then for each key  event uint32 | hold [16] | salt [8] | wrapped [64] | crc32c
-//	forgotten: "HFGONE01", then for each hold  hold [16] | crc32c
+//	segment:   "HFKEYS02", then for each key  event uint32 | hold [16] | salt [8] | wrapped [64] | crc32c
+//	forgotten: "HFGONE02", then for each hold  hold [16] | crc32c
+//
+// The crc32c is over where in the file (uint32) the write began that the record came with, and then over the record. A power
+// failure can leave a hole in the last write, with whole records behind it; a hole before a record that began a later write
+// is damage, since writes are synced one by one.
 //
 // A key is acknowledged when its segment is synced; a hold is forgotten when the second file is synced, and that is
 // confirmed when its segments have been replaced. After a crash in between they are replaced at the next start.
 type keyFiles struct {
 	dir       Dir
 	forgotten File
+	gone      int    // records in it
 	active    File   // the last segment
 	number    uint32 // its number, from 1
 	records   int    // in it
@@ -35,8 +40,8 @@ const (
 	forgottenFile = "forgotten"
 	keysPrefix    = "keys-"
 
-	keyMagic       = "HFKEYS01"
-	forgottenMagic = "HFGONE01"
+	keyMagic       = "HFKEYS02"
+	forgottenMagic = "HFGONE02"
 	magicBytes     = 8
 
 	keyBytes             = 4 + 16 + holdfast.PersonSaltBytes + holdfast.PersonWrappedBytes
@@ -62,9 +67,13 @@ func readKey(b []byte) (k holdfast.PersonKey) {
 	return k
 }
 
-// sealRecord ends a record that begins at at with its checksum.
-func sealRecord(b []byte, at int) []byte {
-	return binary.LittleEndian.AppendUint32(b, crc32.Checksum(b[at:], castagnoli))
+// sealRecord ends a record that begins at at with its checksum. It came with the write that began at start of the file.
+func sealRecord(b []byte, at, start int) []byte {
+	return binary.LittleEndian.AppendUint32(b, recordSum(b[at:], start))
+}
+
+func recordSum(record []byte, start int) uint32 {
+	return crc32.Update(crc32.Checksum(binary.LittleEndian.AppendUint32(nil, uint32(start)), castagnoli), castagnoli, record)
 }
 
 func keysName(number uint32) string { return fmt.Sprintf("%s%08d", keysPrefix, number) }
@@ -101,10 +110,10 @@ func openKeyFiles(dir Dir, ring *keyring) (*keyFiles, error) {
 }
 
 func (f *keyFiles) openForgotten(ring *keyring) error {
-	file, _, err := openRecords(f.dir, forgottenFile, forgottenMagic, forgottenRecordBytes, func(record []byte) {
+	var err error
+	f.forgotten, f.gone, err = openRecords(f.dir, forgottenFile, forgottenMagic, forgottenRecordBytes, func(record []byte) {
 		ring.forget(holdfast.HoldID(record[:16]))
 	})
-	f.forgotten = file
 	return err
 }
 
@@ -195,8 +204,8 @@ func openRecords(dir Dir, name, magic string, size int, take func(record []byte)
 	return file, max(whole-magicBytes, 0) / size, nil
 }
 
-// splitRecords reads records up to the first that is not whole, after which none may be whole: that would be damage
-// and not the end of a file that was being written. It gives how many bytes are whole.
+// splitRecords reads records up to the first that is not whole. None behind it may begin a write: that would be damage and
+// not the end of a file that was being written. It gives how many bytes are whole.
 func splitRecords(name string, data []byte, magic string, size int, take func(record []byte)) (whole int, err error) {
 	if len(data) < magicBytes {
 		return 0, nil
@@ -208,13 +217,18 @@ func splitRecords(name string, data []byte, magic string, size int, take func(re
 		return 0, damagedKeys(name)
 	}
 	whole = magicBytes
+	start := magicBytes // of the write that the last whole record came with
 	for at := magicBytes; at+size <= len(data); at += size {
 		record := data[at : at+size]
-		good := crc32.Checksum(record[:size-4], castagnoli) == binary.LittleEndian.Uint32(record[size-4:])
+		sum := binary.LittleEndian.Uint32(record[size-4:])
+		begins := recordSum(record[:size-4], at) == sum
 		switch {
-		case good && at != whole:
+		case begins && at != whole:
 			return 0, damagedKeys(name)
-		case good:
+		case at == whole && (begins || recordSum(record[:size-4], start) == sum):
+			if begins {
+				start = at
+			}
 			take(record)
 			whole += size
 		}
@@ -229,10 +243,10 @@ func (f *keyFiles) addKeys(keys []holdfast.PersonKey) (segment uint32, err error
 			return 0, err
 		}
 	}
-	b := make([]byte, 0, len(keys)*keyRecordBytes)
+	b, start := make([]byte, 0, len(keys)*keyRecordBytes), magicBytes+f.records*keyRecordBytes
 	for i := range keys {
 		at := len(b)
-		b = sealRecord(appendKey(b, &keys[i]), at)
+		b = sealRecord(appendKey(b, &keys[i]), at, start)
 	}
 	if _, err := f.active.Write(b); err != nil {
 		return 0, err
@@ -256,22 +270,26 @@ func (f *keyFiles) nextSegment() error {
 // addForgotten appends holds that were forgotten, durably.
 func (f *keyFiles) addForgotten(holds []holdfast.HoldID) error {
 	var b []byte
+	start := magicBytes + f.gone*forgottenRecordBytes
 	for _, hold := range holds {
 		at := len(b)
-		b = sealRecord(append(b, hold[:]...), at)
+		b = sealRecord(append(b, hold[:]...), at, start)
 	}
 	if _, err := f.forgotten.Write(b); err != nil {
 		return err
 	}
+	f.gone += len(holds)
 	return f.forgotten.Sync()
 }
 
-// rewrite replaces a segment by what is not forgotten of it.
+// rewrite replaces a segment by what is not forgotten of it. It gets its name when it is whole, so each record is as if it
+// had been written alone.
 func (f *keyFiles) rewrite(number uint32, ring *keyring) error {
 	name, kept := keysName(number), []byte(keyMagic)
 	err := readSegment(f.dir, name, func(record []byte) {
 		if !ring.isForgotten(readKey(record).Hold) {
-			kept = append(kept, record...)
+			at := len(kept)
+			kept = sealRecord(append(kept, record[:keyBytes]...), at, at)
 		}
 	})
 	if err != nil {

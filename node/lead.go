@@ -45,6 +45,8 @@ func (g *group) serve(ctx context.Context) {
 		case <-second.C:
 			pace = true
 		case <-g.nudge:
+		case t := <-g.transfers:
+			g.carryOut(ctx, t, g.clock.Monotonic())
 		}
 		g.unstick()
 		if !g.proposer.serves() {

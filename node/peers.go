@@ -127,14 +127,30 @@ func (p *peers) Locate(id raft.ServerID) string {
 	return peer.Address
 }
 
-// ByID finds who last said to be id.
+// ByID finds who last said to be id. Every message to another node asks it.
 func (p *peers) ByID(id raft.ServerID) (Peer, bool) {
-	for _, peer := range p.All() {
-		if peer.Known && peer.ID == string(id) {
-			return peer, true
-		}
+	if peer := p.other(id); peer != nil {
+		found := peer.Peer
+		found.Age = p.clock.Monotonic() - peer.at
+		return found, true
+	}
+	if self := p.self(); self.ID == string(id) {
+		return Peer{Hello: self, Known: true}, true
 	}
 	return Peer{}, false
+}
+
+// other is who of the others last said to be id; of several the first by address. What is in the table is not changed,
+// but replaced.
+func (p *peers) other(id raft.ServerID) (found *seen) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.table {
+		if s.Known && s.ID == string(id) && (found == nil || s.Address < found.Address) {
+			found = s
+		}
+	}
+	return found
 }
 
 // Skew is how far our wall clock is from the median of all members that answered lately, ourselves included: ahead

@@ -258,29 +258,51 @@ func TestAKeyringRefusesWhatItCannotKeep(t *testing.T) {
 	})
 }
 
-// A file that was damaged where it had been whole must not pass for one that was torn at a crash.
+// A file that was damaged where it had been whole must not pass for one that was torn at a crash. What a power failure can do
+// to the last write, which is leave a hole in it, must not pass for damage.
 func TestADamagedKeyringIsNotOpened(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		disk := sim.NewDisk(1, 4<<30)
-		dir, err := disk.Mount().Dir("persons")
-		if err != nil {
-			t.Fatal(err)
-		}
-		files, err := node.OpenKeyFiles(dir, node.NewKeyring())
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := files.Add([]holdfast.PersonKey{personKey(1), personKey(2)}); err != nil {
-			t.Fatal(err)
-		}
-		if err := files.Close(); err != nil {
-			t.Fatal(err)
-		}
-		disk.Damage("persons/keys-00000001", 8+20)
-		if _, err := node.OpenKeyFiles(dir, node.NewKeyring()); err == nil {
-			t.Error("a damaged key was passed over")
-		}
-	})
+	const record = 96
+	for name, c := range map[string]struct {
+		at      int  // of the byte that is turned around, behind the file's first eight
+		rewrite bool // the segment was written anew, since somebody was forgotten
+		keys    int  // that are read; 0: the file is refused
+	}{
+		"in the first write":                      {at: 20},
+		"in the last write, before whole records": {at: 2*record + 20, keys: 2},
+		"at the end":                              {at: 4*record + 20, keys: 4},
+		"in a segment that was written anew":      {at: record + 20, rewrite: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				disk := sim.NewDisk(1, 4<<30)
+				dir, err := disk.Mount().Dir("persons")
+				must(t, err)
+				ring := node.NewKeyring()
+				files, err := node.OpenKeyFiles(dir, ring)
+				must(t, err)
+				for _, write := range [][]holdfast.PersonKey{{personKey(1), personKey(2)}, {personKey(3), personKey(4), personKey(5)}} {
+					segment, err := files.Add(write)
+					must(t, err)
+					for i := range write {
+						ring.Add(&write[i], segment)
+					}
+				}
+				if c.rewrite {
+					must(t, files.Rewrite(1, ring))
+				}
+				must(t, files.Close())
+				disk.Damage("persons/keys-00000001", 8+c.at)
+				ring = node.NewKeyring()
+				files, err = node.OpenKeyFiles(dir, ring)
+				if err == nil {
+					must(t, files.Close())
+				}
+				if got := ring.Status().Keys; (err != nil) != (c.keys == 0) || c.keys > 0 && got != c.keys {
+					t.Errorf("%d keys were read, %v", got, err)
+				}
+			})
+		})
+	}
 }
 
 // More than fits one lesson is learned all the same, and a full member goes on forgetting across its segments.

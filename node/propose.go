@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 	"github.com/holdfast-db/holdfast/node/holdclock"
 )
 
@@ -105,6 +106,9 @@ type entry struct {
 }
 
 func newProposer(shard holdfast.ShardID, limits entryLimits, tick time.Duration, clock Clock, leader func() string) *proposer {
+	if planted.Is(planted.WallClock) {
+		clock = wallClock{clock}
+	}
 	return &proposer{
 		shard: shard, limits: limits, tick: tick, clock: clock, leader: leader,
 		wake: make(chan struct{}, 1), proposed: make(chan *entry, limits.depth), stop: make(chan struct{}), settled: make(chan struct{}),
@@ -224,7 +228,9 @@ func (p *proposer) pack() {
 	defer timer.Stop()
 	for {
 		e, late := p.next()
-		refuse(late, nil, p.failure(holdfast.Unavailable, "the caller's time was over before the shard came to it; nothing was attempted", 0))
+		if len(late) > 0 {
+			refuse(late, nil, p.failure(holdfast.Unavailable, "the caller's time was over before the shard came to it; nothing was attempted", 0))
+		}
 		if e != nil {
 			p.propose(e)
 			continue
@@ -340,6 +346,9 @@ func (p *proposer) propose(e *entry) {
 	if !ours { // its step belongs to a reign that is over
 		p.drop(e, raft.ErrNotLeader)
 		return
+	}
+	if planted.Is(planted.EarlyAck) {
+		answerEarly(p, e)
 	}
 	e.future = p.raft.Apply(data, 0)
 	p.proposed <- e

@@ -144,7 +144,8 @@ func openSealed(dir Dir, name string) (*sealed, error) {
 
 func (s *sealed) Close() error { return s.file.Close() }
 
-// removeUnfinished removes what a crash left half written.
+// removeUnfinished removes what a crash left half written, and makes the names of the rest durable: a process that is
+// killed between the rename and the sync leaves a file that everybody sees and that a power failure takes away.
 func removeUnfinished(dir Dir) error {
 	names, err := dir.Names()
 	if err != nil {
@@ -157,5 +158,5 @@ func removeUnfinished(dir Dir) error {
 			}
 		}
 	}
-	return nil
+	return dir.Sync()
 }

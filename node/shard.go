@@ -104,8 +104,10 @@ type group struct {
 
 	notify chan bool     // Raft tells whether we lead
 	nudge  chan struct{} // capacity 1: the duties have something to look at
-	opened chan struct{} // closed when raft is set, or will not be
-	cancel context.CancelFunc
+	// transfers is where operators ask the duties to move leadership.
+	transfers chan transfer
+	opened    chan struct{} // closed when raft is set, or will not be
+	cancel    context.CancelFunc
 
 	snapshotting atomic.Bool // for whoever looks from outside
 
@@ -130,7 +132,7 @@ func (n *Node) openGroup(s *shard) (*group, error) {
 			}
 		},
 		moved:  func() { n.moved(s.id) },
-		notify: make(chan bool, 4), nudge: make(chan struct{}, 1), opened: make(chan struct{}), stopped: make(chan struct{}),
+		notify: make(chan bool, 4), nudge: make(chan struct{}, 1), transfers: make(chan transfer), opened: make(chan struct{}), stopped: make(chan struct{}),
 	}
 	stores, err := n.storage.Stores(s.id)
 	if err != nil {

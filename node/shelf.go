@@ -106,7 +106,8 @@ func sizeOf(dir Dir, name string) (int64, error) {
 }
 
 // reopen opens the last segment at its last whole record. If the crash came before even its head was on disk, it is
-// removed: the one before it ended with a sync.
+// removed: the one before it ended with a sync. What is believed of it must be on disk, and what is cut off must be
+// off: the process that wrote it may have ended before it synced, and the computer may lose power before we do.
 func (s *shelf) reopen() error {
 	n := len(s.segments) - 1
 	name := segmentName(s.segments[n].index)
@@ -130,7 +131,10 @@ func (s *shelf) reopen() error {
 	if errors.Is(err, errTorn) {
 		err = f.Truncate(r.end)
 	}
-	if err != nil && !errors.Is(err, io.EOF) {
+	if err == nil || errors.Is(err, io.EOF) {
+		err = f.Sync()
+	}
+	if err != nil {
 		return errors.Join(err, f.Close())
 	}
 	s.segments[n].bytes = r.end

@@ -55,6 +55,9 @@ func openStorage(cfg storageConfig) (*storage, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := top.Sync(); err != nil { // a process that was killed may have left node.json under a name that is not durable
+		return nil, fmt.Errorf("sync the node's folder: %w", err)
+	}
 	h, err := watchHeadroom(cfg.Disk, cfg.Headroom, cfg.Log)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // Limits of the mux. A pair of members has about four connections for each shard.
@@ -290,6 +291,9 @@ func (t *transport) meant(id raft.ServerID, configured raft.ServerAddress) raft.
 }
 
 func (t *transport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddress) (raft.AppendPipeline, error) {
+	if planted.Is(planted.MinorityWrite) {
+		return nil, raft.ErrPipelineReplicationNotSupported
+	}
 	p, err := t.NetworkTransport.AppendEntriesPipeline(id, t.meant(id, at))
 	if err != nil {
 		return nil, err
@@ -298,6 +302,9 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddres
 }
 
 func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if planted.Is(planted.MinorityWrite) {
+		return assume(t, id, at, args, resp)
+	}
 	return t.NetworkTransport.AppendEntries(id, t.meant(id, at), args, resp)
 }
 

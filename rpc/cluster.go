@@ -51,6 +51,17 @@ func (s *members) Digest(ctx context.Context, q *api.DigestRequest) (*api.Digest
 	return &api.DigestResponse{Index: q.GetIndex(), Hash: hash[:]}, nil
 }
 
+// Transfer hands leadership of a shard that this node leads to another member.
+func (s *members) Transfer(ctx context.Context, q *api.TransferRequest) (*api.TransferResponse, error) {
+	if q.GetTo() == "" || len(q.GetTo()) > holdfast.NameBytesMax {
+		return nil, &holdfast.Error{Kind: holdfast.Invalid, Op: "transfer", Field: "to", Message: "the name of a member"}
+	}
+	if err := s.node.Transfer(ctx, holdfast.ShardID(q.GetShard()), q.GetTo()); err != nil {
+		return nil, err
+	}
+	return &api.TransferResponse{}, nil
+}
+
 func memberList(members []node.MemberStatus) []*api.Member {
 	var all []*api.Member
 	for _, m := range members {

@@ -310,3 +310,23 @@ func (m *member) Digest(_ context.Context, q *api.DigestRequest) (*api.DigestRes
 		return &api.DigestResponse{Index: q.GetIndex(), Hash: hash[:]}, nil
 	})
 }
+
+// Transfer makes another member lead; it leads everything.
+func (m *member) Transfer(_ context.Context, q *api.TransferRequest) (*api.TransferResponse, error) {
+	c := m.cluster
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.notLeader(m, holdfast.ShardID(q.GetShard())); err != nil {
+		return nil, convert.Status(err)
+	}
+	for place, other := range c.members {
+		if other.address == q.GetTo() {
+			if place != c.leads {
+				c.leads = place
+				c.term++
+			}
+			return &api.TransferResponse{}, nil
+		}
+	}
+	return nil, convert.Status(&holdfast.Error{Kind: holdfast.NotFound, Message: "no such member"})
+}

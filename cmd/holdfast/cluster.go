@@ -17,8 +17,8 @@ import (
 )
 
 func (a *app) clusterCommand() *cobra.Command {
-	c := &cobra.Command{Use: "cluster", Short: "See how a cluster is"}
-	c.AddCommand(a.clusterStatus(), a.clusterHealth(), a.clusterVerify())
+	c := &cobra.Command{Use: "cluster", Short: "See how a cluster is, and move leadership"}
+	c.AddCommand(a.clusterStatus(), a.clusterHealth(), a.clusterVerify(), a.clusterTransfer())
 	return c
 }
 

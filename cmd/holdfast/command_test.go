@@ -163,6 +163,15 @@ func TestTheClusterIsSeen(t *testing.T) {
 	}
 }
 
+func TestLeadershipIsMoved(t *testing.T) {
+	s := newShell(t)
+	for _, to := range s.cluster.Endpoints() { // members of this cluster are called by their addresses
+		if got := field(t, s.must("cluster", "transfer", "--shard", "1", "--to", to, "-o", "json"), "leader"); got != to || s.cluster.Leader() != to {
+			t.Errorf("%s was to lead; the command says %q, and %s leads", to, got, s.cluster.Leader())
+		}
+	}
+}
+
 func TestExitCodesAndErrors(t *testing.T) {
 	s := newShell(t)
 	s.must("event", "apply", "-f", "FILE")
@@ -185,6 +194,8 @@ func TestExitCodesAndErrors(t *testing.T) {
 		{"bad-id", []string{"hold", "show", "house", "hold_1"}, exitUsage},
 		{"no-file", []string{"event", "apply", "-f", "testdata/nothing.yaml"}, exitUsage},
 		{"bad-file", []string{"event", "apply", "-f", "testdata/bad.yaml"}, exitUsage},
+		{"no-target", []string{"cluster", "transfer", "--shard", "1"}, exitUsage},
+		{"no-member", []string{"cluster", "transfer", "--shard", "1", "--to", "n9"}, exitNotFound},
 		{"no-event", []string{"event", "show", "nothing"}, exitNotFound},
 		{"no-hold", []string{"hold", "show", "house", nobody}, exitNotFound},
 		{"no-order", []string{"order", "show", "house", "ord" + strings.TrimPrefix(nobody, "hold")}, exitNotFound},

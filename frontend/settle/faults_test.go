@@ -49,36 +49,47 @@ func (w *world) dying(step string, nth int) (died func() bool) {
 }
 
 // TestAWorkerStartsWhileTheProviderIsDown: whoever restarts a frontend in an outage has a line and holds again, and payments as soon
-// as the provider answers. Keys that the provider does not accept are told at once.
+// as the provider answers. A provider that is silent is not waited for either. Keys that it does not accept are told at once.
 func TestAWorkerStartsWhileTheProviderIsDown(t *testing.T) {
-	inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
-		w.halt()
-		b := w.must(w.begin(1, 2, holdfast.CaptureManual))
-		w.pay(b, "pm_card_visa")
-		if err := w.bank.SetFaults(sandbox.Fault{Do: sandbox.Down, ForMs: 60_000}); err != nil {
-			t.Fatal(err)
-		}
-		w.start()
-		if account, mode := w.worker.Account(); account != "" || mode != holdfast.ModeTest {
-			t.Errorf("the account %q, %s, of a provider that does not answer", account, mode)
-		}
-		w.await("the payment is sold once the provider answers", 5*time.Minute, func() bool {
-			_, err := w.client.GetOrder(w.ctx, w.event, b.hold.ID.Order())
-			return err == nil
+	for _, fault := range []sandbox.Fault{{Do: sandbox.Down, ForMs: 60_000}, {Do: sandbox.Slow, AfterMs: 60_000, ForMs: 60_000}} {
+		t.Run(string(fault.Do), func(t *testing.T) {
+			inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) { w.startIn(fault) })
 		})
-		if account, _ := w.worker.Account(); account == "" {
-			t.Error("the account is still not known")
-		}
-		w.settled(10 * time.Minute)
+	}
+}
 
-		strange, err := stripe.New(stripe.Config{Key: payment.Hide("sk_test_another"), Backend: "http://bank", Transport: w.bank.Transport()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := settle.New(w.ctx, settle.Config{Client: w.client, Provider: strange, Name: "strange"}); payment.KindOf(err) != payment.WrongAccount {
-			t.Errorf("keys of nobody: %v", err)
-		}
+func (w *world) startIn(fault sandbox.Fault) {
+	t := w.t
+	w.halt()
+	b := w.must(w.begin(1, 2, holdfast.CaptureManual))
+	w.pay(b, "pm_card_visa")
+	if err := w.bank.SetFaults(fault); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	w.start()
+	if took := time.Since(began); took > 2*time.Second {
+		t.Errorf("a frontend would have served nobody for %v", took)
+	}
+	if account, mode := w.worker.Account(); account != "" || mode != holdfast.ModeTest {
+		t.Errorf("the account %q, %s, of a provider that does not answer", account, mode)
+	}
+	w.await("the payment is sold once the provider answers", 5*time.Minute, func() bool {
+		_, err := w.client.GetOrder(w.ctx, w.event, b.hold.ID.Order())
+		return err == nil
 	})
+	if account, _ := w.worker.Account(); account == "" {
+		t.Error("the account is still not known")
+	}
+	w.settled(10 * time.Minute)
+
+	strange, err := stripe.New(stripe.Config{Key: payment.Hide("sk_test_another"), Backend: "http://bank", Transport: w.bank.Transport()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := settle.New(w.ctx, settle.Config{Client: w.client, Provider: strange, Name: "strange"}); payment.KindOf(err) != payment.WrongAccount {
+		t.Errorf("keys of nobody: %v", err)
+	}
 }
 
 // TestAWorkerMayDieBetweenAnyTwoSteps kills it at each of them in turn, and lets another go on minutes later.

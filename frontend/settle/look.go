@@ -8,6 +8,7 @@ import (
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/client"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 	"github.com/holdfast-db/holdfast/payment"
 )
 
@@ -25,6 +26,9 @@ type attempt struct {
 }
 
 func (a attempt) act(e client.Effect) payment.Act {
+	if planted.Is(planted.EffectTwice) {
+		e.ID += holdfast.EffectID(e.Tries) << 32
+	}
 	// No try of the effect is older than the payment.
 	return payment.Act{Payment: a.Ref, Key: a.Key, Amount: e.Amount, Effect: e.ID, Since: a.Begun}
 }

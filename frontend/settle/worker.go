@@ -47,14 +47,15 @@ const (
 	// ReconcileEveryDefault reads the provider's list of a week six times an hour; it comes last in the budget.
 	ReconcileEveryDefault = 10 * time.Minute
 
-	leaseWait    = 5 * time.Second       // how long one question for effects waits for some
-	leaseTimeout = 10 * time.Second      // and how long it may take in all
-	leaseEvery   = 50 * time.Millisecond // between two questions while something is in hand: one for several effects
-	shardsEvery  = 30 * time.Second      // how often new shards are looked for
-	commandMax   = 10 * time.Second      // for one command to the shard
-	nameBytesMax = 128                   // of a process's name in a worker's
-	accountEvery = 2 * time.Second       // between two questions whose account it is
-	troublePause = time.Second           // before the cluster is asked again after it failed
+	leaseWait     = 5 * time.Second       // how long one question for effects waits for some
+	leaseTimeout  = 10 * time.Second      // and how long it may take in all
+	leaseEvery    = 50 * time.Millisecond // between two questions while something is in hand: one for several effects
+	shardsEvery   = 30 * time.Second      // how often new shards are looked for
+	commandMax    = 10 * time.Second      // for one command to the shard
+	nameBytesMax  = 128                   // of a process's name in a worker's
+	accountEvery  = 2 * time.Second       // between two questions whose account it is
+	startPatience = 2 * time.Second       // for the first of them: a frontend serves nobody before New returns
+	troublePause  = time.Second           // before the cluster is asked again after it failed
 )
 
 // Worker carries out effects. It is safe for concurrent use.
@@ -75,7 +76,7 @@ type Worker struct {
 }
 
 // New makes a worker. It asks the provider whose account it is, so that payments of another are never touched. A provider
-// that does not answer is no reason not to start: lines and holds go on without it, and Run asks again.
+// that does not answer soon is no reason not to start: lines and holds go on without it, and Run asks again.
 func New(ctx context.Context, cfg Config) (*Worker, error) {
 	refuse := func(field, message string) error {
 		return &holdfast.Error{Kind: holdfast.Invalid, Op: "settlement", Field: field, Message: message}
@@ -102,7 +103,9 @@ func New(ctx context.Context, cfg Config) (*Worker, error) {
 	w.grants = newGrants(cfg.Client, w.known, cfg.Limits)
 	w.clerk = &Clerk{Cluster: cfg.Client, Provider: cfg.Provider, Carriers: cfg.Carriers, Call: w.call, Command: w.command, Account: w.whose,
 		Identity: w.identity, Now: time.Now, Stats: &w.stats, Log: w.log}
-	switch _, err := w.whose(ctx); {
+	first, cancel := context.WithTimeout(ctx, startPatience)
+	defer cancel()
+	switch _, err := w.whose(first); {
 	case err != nil && (ctx.Err() != nil || !payment.KindOf(err).Again()):
 		w.grants.Close()
 		return nil, err

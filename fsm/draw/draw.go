@@ -27,6 +27,7 @@ import (
 	"math/bits"
 
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 )
 
 // Hash is a SHA-256.
@@ -152,6 +153,9 @@ func lot(seed Hash, key holdfast.PlaceKey) uint64 {
 // its number. Keys that draw the same position are called together.
 func Position(seed Hash, cohort uint32, number holdfast.PlaceNumber, key holdfast.PlaceKey) holdfast.Position {
 	if uint32(number) >= cohort {
+		if planted.Is(planted.Overtaking) {
+			return holdfast.Position(uint32(number) - cohort)
+		}
 		return holdfast.Position(number)
 	}
 	position, _ := bits.Mul64(lot(seed, key), uint64(cohort))

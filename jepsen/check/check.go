@@ -33,7 +33,7 @@ const Undecided = "undecided"
 // Rules are those that a history's event had.
 func Rules(h *history.Head) model.Rules {
 	return model.Rules{HoldTTL: h.HoldTTL, PayWindow: h.PayWindow, Grace: holdfast.GraceMax, CoolDown: h.CoolDown,
-		SeatsPerBuyer: h.SeatsPerBuyer, ManyHolds: h.ManyHolds}
+		SeatsPerBuyer: h.SeatsPerBuyer, ManyHolds: h.ManyHolds, Extension: h.Extension, Price: h.Price}
 }
 
 // lapseMax is how long a hold lasts at most that may lapse while a run lasts.
@@ -55,7 +55,7 @@ func Judge(h *history.History) []Violation {
 			seen = append(seen, history.Operation{Client: s.Client, Kind: history.Read, Call: s.Call, Return: s.Return, Outcome: holdfast.OK, Stamp: s.Stamp})
 		}
 	}
-	found := slices.Concat(Order(seen), Clock(seen), Linearizable(search, h.Operations), Counters(h), Durable(h.Operations, h.Final), Feeds(h))
+	found := slices.Concat(Order(seen), Clock(seen), Linearizable(search, h.Operations), Counters(h), Sale(h), Durable(h.Operations, h.Final), Feeds(h))
 	if h.Final.Logged {
 		var blocks []model.Block
 		for _, b := range h.House {
@@ -146,13 +146,26 @@ const clockResolution = time.Millisecond
 
 func driftMost(d time.Duration) time.Duration { return d + d/2000 }
 
-// Linearizable searches, for each seat, an order of the operations that explains every answer.
+// Linearizable searches, for each seat and for each hold, an order of the operations that explains every answer.
 func Linearizable(rules model.Rules, operations []history.Operation) (found []Violation) {
-	seat, seats := model.Seat(rules.HoldTTL > 0), bySeat(operations)
-	for s, ops := range seats {
-		found = append(found, search(fmt.Sprintf("seat %d", s), seat, ops)...)
+	for _, one := range registers(rules, operations) {
+		found = append(found, search(one.name, one.model, one.operations)...)
 	}
 	return found
+}
+
+// registers are the operations of each seat and of each hold, with what judges them.
+func registers(rules model.Rules, operations []history.Operation) (parts []part) {
+	seat, life := model.Seat(rules.HoldTTL > 0), model.Life(rules.HoldTTL > 0)
+	for s, ops := range bySeat(operations) {
+		parts = append(parts, part{fmt.Sprintf("seat %d", s), seat, ops})
+	}
+	for h, ops := range byHold(operations) {
+		if len(ops) > 1 || ops[0].Input.(model.LifeInput).Kind != model.Hold { // else any answer can be: it is for the seats to judge
+			parts = append(parts, part{h.String(), life, ops})
+		}
+	}
+	return parts
 }
 
 // search looks for one order of operations that explains all answers.
@@ -171,10 +184,16 @@ func bySeat(operations []history.Operation) map[holdfast.SeatIndex][]porcupine.O
 	seats := map[holdfast.SeatIndex][]porcupine.Operation{}
 	for i := range operations {
 		o := &operations[i]
-		for j, s := range o.Seats {
+		about := slices.Clone(o.Seats)
+		for _, s := range o.Had {
+			if !slices.Contains(about, s) {
+				about = append(about, s)
+			}
+		}
+		for j, s := range about {
 			out := model.Output{Outcome: o.Outcome, Denied: slices.Contains(o.Taken, s)}
 			if o.Repeated { // which seats were taken is told as it is now, not as it was when it was decided
-				out.Denied = len(o.Seats) == 1
+				out.Denied = len(o.Seats) == 1 && j == 0
 			}
 			if o.Kind == history.Read {
 				if o.Unknown() {
@@ -182,15 +201,31 @@ func bySeat(operations []history.Operation) map[holdfast.SeatIndex][]porcupine.O
 				}
 				out.State = o.States[j]
 			}
-			end := int64(o.Return)
-			if o.Unknown() {
-				end = math.MaxInt64
-			}
-			seats[s] = append(seats[s], porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end,
-				Input: model.Input{Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Paid: o.Attempt != 0}, Output: out})
+			seats[s] = append(seats[s], porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end(o),
+				Input: model.Input{Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Paid: o.Attempt != 0, Leaves: j >= len(o.Seats)}, Output: out})
 		}
 	}
 	return seats
+}
+
+// byHold divides the operations into those of each hold.
+func byHold(operations []history.Operation) map[holdfast.HoldID][]porcupine.Operation {
+	holds := map[holdfast.HoldID][]porcupine.Operation{}
+	for i := range operations {
+		if o := &operations[i]; o.Hold != (holdfast.HoldID{}) {
+			holds[o.Hold] = append(holds[o.Hold], porcupine.Operation{ClientId: o.Client, Call: int64(o.Call), Return: end(o),
+				Input: model.LifeInput{Kind: model.Kind(o.Kind.String()), Buyer: o.Buyer, Attempt: o.Attempt}, Output: model.LifeOutput{Outcome: o.Outcome}})
+		}
+	}
+	return holds
+}
+
+// end is when an operation was over; one whose caller never learned what became of it may be so at any time.
+func end(o *history.Operation) int64 {
+	if o.Unknown() {
+		return math.MaxInt64
+	}
+	return int64(o.Return)
 }
 
 // Durable checks the end against what clients were told: a sale that was acknowledged is there, for its buyer and

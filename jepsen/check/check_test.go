@@ -89,6 +89,11 @@ func TestEveryMutationIsCaught(t *testing.T) {
 		{"a sale for a payment that never began", "linearizable", func(o ops, _ *history.Final) { o[2].Kind = history.Read; o[2].Seats = nil }},
 		{"a release of what was sold", "linearizable", func(o ops, _ *history.Final) { o[5].Hold, o[5].Seats = id(1), seats{0, 1} }},
 		{"a sale of what is somebody else's by now", "linearizable", func(o ops, _ *history.Final) { o[9].Outcome = holdfast.OK }},
+		{"a sale of a hold that nobody made, of no seat that anybody saw", "linearizable", func(o ops, _ *history.Final) { o[9].Hold, o[9].Seats, o[9].Outcome = id(8), nil, holdfast.HoldLapsed }},
+		{"a hold that was given back, and is said to have lapsed", "linearizable", func(o ops, _ *history.Final) {
+			o[9].Hold, o[9].Outcome, o[9].Seats = id(3), holdfast.HoldLapsed, nil
+		}},
+		{"a sale of an attempt to pay that never began", "linearizable", func(o ops, _ *history.Final) { o[4].Attempt = 2 }},
 		{"a hold that never lapses", "replay", func(o ops, _ *history.Final) {
 			o[8].Outcome, o[8].Taken, o[8].Deadline = holdfast.SeatHeld, seats{2}, 0
 		}},

@@ -13,7 +13,8 @@ import (
 // tells of it: any watcher, any read, strict or stale, the end. So a change that is left out, told twice or in another
 // order shows. Several changes of one unit may be told as one. Every watcher must have come to the end.
 func Feeds(h *history.History) (found []Violation) {
-	f := feeds{seed: maphash.MakeSeed(), houses: map[holdfast.Revision]uint64{}, watchers: map[int]*feed{}}
+	grows := slices.ContainsFunc(h.Operations, func(o history.Operation) bool { return o.Put != nil && len(o.Put.Grown) > 0 })
+	f := feeds{grows: grows, units: len(h.Final.Seats), seed: maphash.MakeSeed(), houses: map[holdfast.Revision]uint64{}, watchers: map[int]*feed{}}
 	f.saw("the end", h.Final.Revision, h.Final.Seats)
 	for i := range h.Changes {
 		f.take(&h.Changes[i])
@@ -34,6 +35,10 @@ type feeds struct {
 	houses   map[holdfast.Revision]uint64 // a hash of the only house there is at a revision
 	watchers map[int]*feed
 	found    []Violation
+	// grows says that units are added meanwhile: watchers are not told, so to them such a unit is as it was made, free, until
+	// they are told of it.
+	grows bool
+	units int // in the end
 }
 
 // feed is what one watcher has put together.
@@ -71,6 +76,9 @@ func (f *feeds) take(c *history.Change) {
 	}
 	if !c.Cut {
 		for i, s := range c.Seats {
+			if more := int(s) + 1 - len(w.states); f.grows && more > 0 && int(s) < f.units {
+				w.states = append(w.states, make([]holdfast.SeatState, more)...)
+			}
 			if int(s) < len(w.states) {
 				w.states[s] = c.States[i]
 			}
@@ -84,6 +92,9 @@ func (f *feeds) take(c *history.Change) {
 func (f *feeds) saw(who string, at holdfast.Revision, states []holdfast.SeatState) {
 	if at == 0 {
 		return // nobody looked
+	}
+	for f.grows && len(states) > 0 && states[len(states)-1] == holdfast.Free {
+		states = states[:len(states)-1]
 	}
 	bytes := make([]byte, len(states))
 	for i, s := range states {

@@ -32,7 +32,14 @@ func replay(rules model.Rules, blocks []model.Block, operations []history.Operat
 	}
 	slices.SortFunc(run, inLog)
 	slices.SortStableFunc(sights, func(a, b history.Sight) int { return cmp.Compare(a.Stamp.Index, b.Stamp.Index) })
-	house := model.NewHouse(rules, len(final.Seats))
+	units := len(final.Seats)
+	if len(blocks) > 0 { // it may have grown since
+		units = 0
+		for _, b := range blocks {
+			units += b.Count
+		}
+	}
+	house := model.NewHouse(rules, units)
 	house.Lay(blocks)
 	for _, o := range run {
 		for ; len(sights) > 0 && sights[0].Stamp.Index < indexOf(o); sights = sights[1:] {
@@ -101,12 +108,9 @@ func indexOf(o *history.Operation) uint64 {
 
 func replayCommand(house *model.House, o *history.Operation) (found []Violation) {
 	if o.Best != nil && o.Unknown() && o.Seats == nil {
-		return nil // it was looked for at the end, and there is no such hold: it was refused
+		return nil // it was looked for at the end, and there is no such hold or it has what it had: it was refused
 	}
-	want := house.Do(o.Decided.Clock, model.Command{
-		Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Buyer: o.Buyer, Seats: o.Seats, Best: (*model.Best)(o.Best), Attempt: o.Attempt,
-		ValidUntil: o.Command.ValidUntil(),
-	})
+	want := house.Do(o.Decided.Clock, commandOf(o))
 	differs := func(what string, got, want any) {
 		found = append(found, Violation{"replay", fmt.Sprintf("%s at index %d was told %s %v, the model says %v", name(o), o.Decided.Index, what, got, want)})
 	}
@@ -131,7 +135,28 @@ func replayCommand(house *model.House, o *history.Operation) (found []Violation)
 	if want.Deadline != 0 && o.Deadline != want.Deadline {
 		differs("deadline", o.Deadline, want.Deadline)
 	}
+	if want.Amount != 0 && o.Amount != want.Amount {
+		differs("amount", o.Amount, want.Amount)
+	}
 	return found
+}
+
+// commandOf is an operation as the model knows it.
+func commandOf(o *history.Operation) model.Command {
+	c := model.Command{
+		Kind: model.Kind(o.Kind.String()), Hold: o.Hold, Buyer: o.Buyer, Seats: o.Seats, Best: (*model.Best)(o.Best), Attempt: o.Attempt,
+		Sale: o.Sale, ValidUntil: o.Command.ValidUntil(),
+	}
+	for _, b := range o.Also {
+		c.Also = append(c.Also, model.Best(b))
+	}
+	if o.Put != nil {
+		c.Put = model.Description{Expect: o.Put.Expect, Price: o.Put.Price, HoldTTL: o.Put.HoldTTL}
+		for _, b := range o.Put.Grown {
+			c.Put.Grown = append(c.Put.Grown, model.Block(b))
+		}
+	}
+	return c
 }
 
 func replayRead(house *model.House, o *history.Operation) (found []Violation) {
@@ -147,5 +172,8 @@ func replayRead(house *model.House, o *history.Operation) (found []Violation) {
 
 // name says which operation it is.
 func name(o *history.Operation) string {
+	if o.Hold == (holdfast.HoldID{}) {
+		return fmt.Sprintf("a %s of client %d", o.Kind, o.Client)
+	}
 	return fmt.Sprintf("the %s of client %d about %.17s", o.Kind, o.Client, o.Hold)
 }

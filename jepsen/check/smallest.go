@@ -21,7 +21,7 @@ type Picture struct {
 	HTML  string
 }
 
-// Smallest finds, of all seats and counters whose operations no order explains, the one for which the fewest show it,
+// Smallest finds, of all seats, holds and counters whose operations no order explains, the one for which the fewest show it,
 // and a picture of those: the operations that began before the first answer that cannot be.
 func Smallest(h *history.History) (p Picture, ok bool) {
 	rules := Rules(&h.Head)
@@ -32,10 +32,10 @@ func Smallest(h *history.History) (p Picture, ok bool) {
 	if h.HoldTTL > lapseMax {
 		parts = counters(h)
 	}
-	seat := model.Seat(rules.HoldTTL > 0)
-	for s, ops := range bySeat(h.Operations) {
-		parts = append(parts, part{fmt.Sprintf("seat %d", s), seat, ops})
+	if p, ok := sale(h); ok {
+		parts = append(parts, p)
 	}
+	parts = append(parts, registers(rules, h.Operations)...)
 	var least part
 	for _, one := range parts {
 		if porcupine.CheckOperationsTimeout(one.model, one.operations, searchMax) != porcupine.Illegal {
@@ -88,8 +88,13 @@ func prefix(m porcupine.Model, ops []porcupine.Operation) []porcupine.Operation 
 
 // unknown is the answer that has not come.
 func unknown(output any) any {
-	if _, ok := output.(model.CounterOutput); ok {
+	switch output.(type) {
+	case model.CounterOutput:
 		return model.CounterOutput{Unknown: true}
+	case model.LifeOutput:
+		return model.LifeOutput{}
+	case model.SaleOutput:
+		return model.SaleOutput{Unknown: true}
 	}
 	return model.Output{State: holdfast.Free}
 }

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
@@ -30,6 +31,7 @@ type Config struct {
 	// Namespaces puts each member into a network namespace, and on a file system of DiskBytes. See Privileged.
 	Namespaces bool
 	DiskBytes  int64 // 0: 8 GiB; a file with holes stands behind it
+	Lossy      LossyDisks
 	// SnapshotEntries is after how many entries a member makes a snapshot; 0: as a production build.
 	SnapshotEntries int
 	Binary          string       // "": it is built
@@ -68,7 +70,6 @@ type member struct {
 	raft    string   // where it listens, and what peers are told
 	listen  string   // where it serves clients
 	process *process // this and what follows is guarded by Cluster.mu
-	down    bool     // on purpose
 	paused  bool
 }
 
@@ -218,7 +219,7 @@ func (c *Cluster) Start(i int) error {
 		return err
 	}
 	c.mu.Lock()
-	m.process, m.down, m.paused = p, false, false
+	m.process, m.paused = p, false
 	c.mu.Unlock()
 	c.minding.Go(func() { c.mind(m, p) })
 	return nil
@@ -234,7 +235,7 @@ func (c *Cluster) mind(m *member, p *process) {
 		return
 	default:
 	}
-	if !m.down && !c.excused[m.number] {
+	if !p.meant && !c.excused[m.number] {
 		c.exits = append(c.exits, Exit{At: time.Now(), Who: Name(m.number), How: fmt.Sprint(p.err), Last: c.LastWords(m.number)})
 	}
 }
@@ -246,11 +247,26 @@ func (c *Cluster) Exits() []Exit {
 	return append([]Exit(nil), c.exits...)
 }
 
-// Excuse says whether a member may end by itself from now on: a fault of its disk leaves it nothing better.
-func (c *Cluster) Excuse(i int, may bool) {
+// Excuse lets a member end by itself from now on, since a fault of its disk leaves it nothing better, until Revive says
+// that no member may.
+func (c *Cluster) Excuse(i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.excused[i] = may
+	c.excused[i] = true
+}
+
+// Revive starts the members again that have ended with an excuse, as their operator would; done ends all excuses.
+func (c *Cluster) Revive(done bool) (err error) {
+	c.mu.Lock()
+	excused := maps.Clone(c.excused)
+	if done {
+		clear(c.excused)
+	}
+	c.mu.Unlock()
+	for i := range excused {
+		err = errors.Join(err, c.Start(i))
+	}
+	return err
 }
 
 // Kill ends a member without a word.
@@ -274,8 +290,11 @@ func (c *Cluster) Stop(i int, patience time.Duration) bool {
 func (c *Cluster) take(i int) *process {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.members[i].down = true
-	return c.members[i].process
+	p := c.members[i].process
+	if p != nil {
+		p.meant = true
+	}
+	return p
 }
 
 // Pause stops a member's process where it is; Resume lets it go on. They mean nothing to one that does not run.
@@ -330,8 +349,14 @@ func (c *Cluster) Reset(from, to int) { c.network.reset(from, to) }
 // Skew moves the clocks of a member, whether it runs or not.
 func (c *Cluster) Skew(i int, s seam.Skew) error { return seam.SetSkew(c.seamFolder(i), s) }
 
-// Wipe takes everything away that a member has. It must be down.
-func (c *Cluster) Wipe(i int) error { return os.RemoveAll(c.Folder(i)) }
+// Wipe takes everything away that a member has, so that it does not come back. It must be down.
+func (c *Cluster) Wipe(i int) error {
+	err := os.RemoveAll(c.Folder(i))
+	if err == nil && len(c.disks.lossy) > 0 {
+		err = c.disks.lossy[i].Sync()
+	}
+	return err
+}
 
 // LastWords are the end of a member's log.
 func (c *Cluster) LastWords(i int) string { return tail(c.logFile(i), 12) }

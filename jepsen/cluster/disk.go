@@ -11,19 +11,29 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/holdfast-db/holdfast/jepsen/lossy"
 )
 
-// disks are where the members' folders are: beside each other, or each on a file system of its own, in a file.
+// disks are where the members' folders are: beside each other, or each on a file system of its own, in a file, or on one
+// whose power can be cut.
 type disks struct {
 	dir     string
 	own     bool
 	mounted []string
+	lossy   []*lossy.Disk // by member, or none
+	noPower error         // why there are none though they were asked for
 }
 
 const diskBytesDefault = 8 << 30
 
 func newDisks(cfg Config) (*disks, error) {
 	d := &disks{dir: cfg.Dir}
+	if cfg.Lossy.Server != nil {
+		if err := d.mountLossy(cfg); err != nil || len(d.lossy) > 0 {
+			return d, err
+		}
+	}
 	if cfg.DiskBytes == 0 {
 		cfg.DiskBytes = diskBytesDefault
 	}
@@ -71,6 +81,10 @@ func (d *disks) Close() (err error) {
 		err = errors.Join(err, system("umount", folder))
 	}
 	d.mounted = nil
+	for _, disk := range d.lossy {
+		err = errors.Join(err, disk.Close())
+	}
+	d.lossy = nil
 	return err
 }
 

@@ -32,6 +32,7 @@ type process struct {
 	cmd   *exec.Cmd
 	ended chan struct{} // closed when it has
 	err   error         // how, after ended
+	meant bool          // it ends on purpose; guarded by whoever minds it
 }
 
 // start starts a program whose output goes to the end of a file.

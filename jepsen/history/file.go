@@ -71,6 +71,10 @@ type opLine struct {
 	Buyer    id                   `json:"buyer,omitempty"`
 	Seats    []holdfast.SeatIndex `json:"seats,omitempty"`
 	Best     *Best                `json:"best,omitempty"`
+	Also     []Best               `json:"also,omitempty"`
+	Had      []holdfast.SeatIndex `json:"had,omitempty"`
+	Sale     holdfast.SaleState   `json:"sale,omitempty"`
+	Put      *Description         `json:"put,omitempty"`
 	Attempt  holdfast.Attempt     `json:"attempt,omitempty"`
 	Call     time.Duration        `json:"call"`
 	Return   time.Duration        `json:"return,omitempty"`
@@ -80,6 +84,7 @@ type opLine struct {
 	Taken    []holdfast.SeatIndex `json:"taken,omitempty"`
 	States   states               `json:"states,omitempty"`
 	Deadline holdfast.Clock       `json:"deadline,omitempty"`
+	Amount   int64                `json:"amount,omitempty"`
 	Stamp    *holdfast.Stamp      `json:"stamp,omitempty"`
 	Decided  *holdfast.Stamp      `json:"decided,omitempty"`
 }
@@ -212,8 +217,8 @@ func (h *History) Write(to io.Writer) error {
 
 func opOf(o *Operation) *opLine {
 	l := &opLine{
-		Client: o.Client, Kind: o.Kind.String(), Command: idOf(o.Command), Hold: idOf(o.Hold), Buyer: idOf(o.Buyer), Seats: o.Seats, Best: o.Best,
-		Attempt: o.Attempt, Call: o.Call, Return: o.Return, Outcome: o.Outcome, Repeated: o.Repeated, Taken: o.Taken, States: o.States, Deadline: o.Deadline,
+		Client: o.Client, Kind: o.Kind.String(), Command: idOf(o.Command), Hold: idOf(o.Hold), Buyer: idOf(o.Buyer), Seats: o.Seats, Best: o.Best, Also: o.Also, Had: o.Had, Sale: o.Sale, Put: o.Put,
+		Attempt: o.Attempt, Call: o.Call, Return: o.Return, Outcome: o.Outcome, Repeated: o.Repeated, Taken: o.Taken, States: o.States, Deadline: o.Deadline, Amount: o.Amount,
 	}
 	if !o.Unknown() {
 		l.Name, l.Stamp = o.Outcome.String(), &o.Stamp
@@ -235,8 +240,9 @@ func (l *opLine) operation() (o Operation, err error) {
 		}
 	}
 	o = Operation{
-		Client: l.Client, Command: command, Hold: hold, Buyer: buyer, Seats: l.Seats, Best: l.Best, Attempt: l.Attempt, Call: l.Call, Return: l.Return,
-		Outcome: l.Outcome, Repeated: l.Repeated, Taken: l.Taken, States: l.States, Deadline: l.Deadline,
+		Client: l.Client, Command: command, Hold: hold, Buyer: buyer, Seats: l.Seats, Best: l.Best, Also: l.Also, Had: l.Had, Sale: l.Sale, Put: l.Put,
+		Attempt: l.Attempt, Call: l.Call, Return: l.Return,
+		Outcome: l.Outcome, Repeated: l.Repeated, Taken: l.Taken, States: l.States, Deadline: l.Deadline, Amount: l.Amount,
 	}
 	if l.Stamp != nil {
 		o.Stamp = *l.Stamp
@@ -245,7 +251,7 @@ func (l *opLine) operation() (o Operation, err error) {
 		o.Decided = *l.Decided
 	}
 	for o.Kind = Hold; o.Kind.String() != l.Kind; o.Kind++ {
-		if o.Kind == Pay {
+		if o.Kind == kindEnd-1 {
 			return o, fmt.Errorf("%q is not a kind of operation", l.Kind)
 		}
 	}

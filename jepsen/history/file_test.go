@@ -19,13 +19,18 @@ func everything() *History {
 	states, seats := []holdfast.SeatState{holdfast.Sold, holdfast.Free}, []holdfast.SeatIndex{0, 9}
 	return &History{
 		Head: Head{Workload: "w", Seed: 7, Began: time.Unix(1_700_000_000, 0).UTC(), Length: time.Second, House: House{{First: 1, Count: 2, Section: 3, Tier: 4, General: true}},
-			HoldTTL: 1, PayWindow: 2, CoolDown: 3, SeatsPerBuyer: 4, ManyHolds: true, Waited: true},
+			HoldTTL: 1, PayWindow: 2, CoolDown: 3, SeatsPerBuyer: 4, ManyHolds: true, Waited: true, Extension: 5, Price: 6},
 		Operations: []Operation{
 			{Client: 1, Kind: Hold, Command: holdfast.CommandID{1}, Hold: holdfast.HoldID{1}, Buyer: holdfast.BuyerID{2}, Seats: seats, Call: 1, Return: 2,
 				Best: &Best{Count: 2, Section: holdfast.AnySection, Tier: 1, Adjacent: true}, Outcome: holdfast.OK, Repeated: true, Deadline: 8, Stamp: stamp, Decided: stamp},
 			{Client: 2, Kind: Read, Seats: seats, Call: 3, Return: 4, Outcome: holdfast.OK, States: states, Stamp: stamp},
 			{Client: 3, Kind: Pay, Command: holdfast.CommandID{3}, Hold: holdfast.HoldID{1}, Attempt: 1, Call: 5}, // unknown
 			{Client: 4, Kind: Hold, Seats: seats, Call: 5, Return: 6, Outcome: holdfast.SeatSold, Taken: seats[:1], Stamp: stamp},
+			{Client: 5, Kind: Swap, Command: holdfast.CommandID{5}, Hold: holdfast.HoldID{1}, Buyer: holdfast.BuyerID{2}, Had: seats, Call: 7, Return: 8, Outcome: holdfast.NotEnough,
+				Best: &Best{Count: 1, Seats: seats[:1]}, Also: []Best{{Count: 3, Section: 1, General: true}}, Amount: 9, Stamp: stamp},
+			{Client: 6, Kind: SetSale, Command: holdfast.CommandID{6}, Sale: holdfast.SalePaused, Call: 9, Return: 10, Outcome: holdfast.OK, Stamp: stamp},
+			{Client: 6, Kind: Put, Command: holdfast.CommandID{7}, Put: &Description{Expect: 1, Price: 2, HoldTTL: 3, Grown: House{{First: 3, Count: 1}}}, Call: 11, Return: 12,
+				Outcome: holdfast.OK, Stamp: stamp},
 		},
 		Changes: []Change{{Watcher: 1, At: 2, Anew: true, Revision: 3, Cut: true, Seats: seats, States: states}},
 		Sights:  []Sight{{Client: 1, Call: 2, Return: 3, Stale: true, Revision: 4, Stamp: stamp, States: states}},
@@ -85,7 +90,7 @@ func TestTheEDNHasEveryCallAndItsEnd(t *testing.T) {
 	if err := everything().EDN(&out); err != nil {
 		t.Fatal(err)
 	}
-	for want, n := range map[string]int{":type :invoke": 4, ":type :ok": 2, ":type :fail": 1, ":process :nemesis": 2, ":f :hold": 4, ":outcome 41": 1} {
+	for want, n := range map[string]int{":type :invoke": 7, ":type :ok": 4, ":type :fail": 2, ":process :nemesis": 2, ":f :hold": 4, ":outcome 41": 1} {
 		if got := strings.Count(out.String(), want); got != n {
 			t.Errorf("%s %d times, want %d:\n%s", want, got, n, out.String())
 		}

@@ -21,9 +21,19 @@ const (
 	Release Kind = 3
 	Read    Kind = 4 // the states of these seats, linearizable
 	Pay     Kind = 5 // begin Attempt to pay
+	Swap    Kind = 6 // these seats in place of those that the hold Had, or no change
+	Extend  Kind = 7 // a later deadline, once
+	// What organizers do.
+	TakeOff Kind = 8  // block these seats: off sale
+	PutBack Kind = 9  // unblock them
+	SetSale Kind = 10 // bring the sale into the state Sale
+	Put     Kind = 11 // change the event as Change says
+	kindEnd Kind = 12
 )
 
-func (k Kind) String() string { return [...]string{"?", "hold", "sell", "release", "read", "pay"}[k] }
+var kindNames = [kindEnd]string{"?", "hold", "sell", "release", "read", "pay", "swap", "extend", "block", "unblock", "set_sale", "put"}
+
+func (k Kind) String() string { return kindNames[k] }
 
 // Operation is one call of one client.
 type Operation struct {
@@ -33,8 +43,14 @@ type Operation struct {
 	Hold    holdfast.HoldID
 	Buyer   holdfast.BuyerID
 	Seats   []holdfast.SeatIndex
-	// Best says what a hold wanted that left the choice to the shard; Seats are then those that it was given, if known.
+	// Best says what a hold or a swap wanted that left the choice to the shard; Seats are then those that it was given, if
+	// known. Also are further things that it wanted.
 	Best *Best
+	Also []Best
+	Had  []holdfast.SeatIndex // of a swap: the seats that the hold had before, as its client knew
+	// Sale and Put are what an organizer asked for.
+	Sale holdfast.SaleState
+	Put  *Description
 	// Attempt is the number of the attempt to pay, of a Pay and of a Sell that was paid for; 0: invoiced.
 	Attempt holdfast.Attempt
 	// Call and Return are instants of the test's clock. A call whose answer is unknown has no Return: it may have
@@ -47,6 +63,7 @@ type Operation struct {
 	Taken    []holdfast.SeatIndex // of a refused hold: the seats that were not to be had
 	States   []holdfast.SeatState // of a read: the states of Seats
 	Deadline holdfast.Clock       // of a hold, or a payment that began: when it ends; 0: not told
+	Amount   int64                // of a hold, what it costs as it was told, in minor units; 0: not told
 	Stamp    holdfast.Stamp
 	// Decided is where the log has the command first, if it was read at the end. A command that is not in it has none.
 	Decided holdfast.Stamp
@@ -59,14 +76,28 @@ type Best struct {
 	Tier     holdfast.TierIndex    // AnyTier: of all
 	Adjacent bool                  // only units side by side in one block
 	General  bool                  // places of a section without seats
+	Seats    []holdfast.SeatIndex  `json:",omitempty"` // just these, which are Count; none: any
+}
+
+// Description is how an organizer wanted an event to be from then on. It changes nothing when the event is not at the
+// version that it was made for.
+type Description struct {
+	Expect  uint32 // version
+	Price   int64
+	HoldTTL time.Duration
+	Grown   []Block // what it has more than before; units are numbered behind all that there are
 }
 
 // Units is how many units a hold wanted.
-func (o *Operation) Units() int {
-	if o.Best != nil {
-		return o.Best.Count
+func (o *Operation) Units() (n int) {
+	if o.Best == nil {
+		return len(o.Seats)
 	}
-	return len(o.Seats)
+	n = o.Best.Count
+	for i := range o.Also {
+		n += o.Also[i].Count
+	}
+	return n
 }
 
 // Unknown reports whether the caller never learned what became of the operation.
@@ -118,6 +149,8 @@ type Head struct {
 	House    House
 	// What the shard was told to hold buyers and holds to.
 	HoldTTL, PayWindow, CoolDown time.Duration // 0: nothing lapses while the run lasts
+	Extension                    time.Duration `json:",omitempty"` // of a hold, once
+	Price                        int64         `json:",omitempty"` // of every unit; 0: prices are not checked
 	SeatsPerBuyer                int           // 0: no limit
 	ManyHolds                    bool          // of one buyer at a time
 	Waited                       bool          // before the end was read, until the shop should have been quiet

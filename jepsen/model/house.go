@@ -2,6 +2,8 @@ package model
 
 import (
 	"container/heap"
+	"slices"
+	"time"
 
 	"github.com/holdfast-db/holdfast"
 )
@@ -18,6 +20,9 @@ type House struct {
 	ended  map[holdfast.HoldID]holdfast.Outcome
 	cool   map[holdfast.BuyerID]holdfast.Clock // until when a buyer has to wait
 	holder map[holdfast.BuyerID]holdfast.HoldID
+	// What organizers change.
+	sale    holdfast.SaleState
+	version uint32
 }
 
 // hold is one that is open, in payment, or sold.
@@ -26,6 +31,8 @@ type hold struct {
 	state    holdfast.HoldState
 	deadline holdfast.Clock
 	attempt  holdfast.Attempt
+	extended bool
+	price    int64 // of a unit, when it was made
 }
 
 // Command is what is asked of the house.
@@ -34,9 +41,20 @@ type Command struct {
 	Hold       holdfast.HoldID
 	Buyer      holdfast.BuyerID
 	Seats      []holdfast.SeatIndex // of a hold; of one with Best those that it was given, if it was
-	Best       *Best                // of a hold: it named no seats
+	Best       *Best                // of a hold or a swap: it left the choice to the house
+	Also       []Best               // and wanted these besides
 	Attempt    holdfast.Attempt     // of Pay and of a sale that was paid for; 0: invoiced
+	Sale       holdfast.SaleState
+	Put        Description
 	ValidUntil holdfast.Clock
+}
+
+// Description is how an event is to be from then on.
+type Description struct {
+	Expect  uint32 // the version that it was made for
+	Price   int64
+	HoldTTL time.Duration
+	Grown   []Block
 }
 
 // Answer is what the house says.
@@ -46,12 +64,13 @@ type Answer struct {
 	// Wrong says what is wrong with the seats that a hold with Best was given.
 	Wrong    string
 	Deadline holdfast.Clock // of a hold or a payment that began
+	Amount   int64          // what a hold costs; 0: nobody asks
 }
 
-// NewHouse makes a house with so many seats, all free.
+// NewHouse makes a house with so many seats, all free, at the first version of its description.
 func NewHouse(rules Rules, seats int) *House {
 	return &House{
-		rules: rules, seats: make([]seat, seats), holds: map[holdfast.HoldID]*hold{},
+		rules: rules, sale: holdfast.SaleOpen, version: 1, seats: make([]seat, seats), holds: map[holdfast.HoldID]*hold{},
 		has: map[holdfast.BuyerID]int{}, ended: map[holdfast.HoldID]holdfast.Outcome{}, cool: map[holdfast.BuyerID]holdfast.Clock{}, holder: map[holdfast.BuyerID]holdfast.HoldID{},
 	}
 }
@@ -71,7 +90,7 @@ func (h *House) Look(at holdfast.Clock, seats []holdfast.SeatIndex) []holdfast.S
 	h.expire(at)
 	states := make([]holdfast.SeatState, len(seats))
 	for i, s := range seats {
-		states[i] = h.seats[s].state
+		states[i] = h.stateOf(s)
 	}
 	return states
 }
@@ -82,8 +101,21 @@ func (h *House) Do(at holdfast.Clock, c Command) Answer {
 	if c.ValidUntil < at {
 		return Answer{Outcome: holdfast.CommandExpired}
 	}
-	if c.Kind == Hold {
+	switch c.Kind {
+	case Hold:
 		return h.hold(at, c)
+	case TakeOff:
+		return h.turn(c.Seats, holdfast.Blocked)
+	case PutBack:
+		return h.turn(c.Seats, holdfast.Free)
+	case SetSale:
+		return Answer{Outcome: h.setSale(c.Sale)}
+	case Put:
+		return Answer{Outcome: h.put(c.Put)}
+	case Swap:
+		if refusal := h.closed(); refusal != 0 {
+			return Answer{Outcome: refusal}
+		}
 	}
 	on := h.holds[c.Hold]
 	if on == nil {
@@ -92,21 +124,36 @@ func (h *House) Do(at holdfast.Clock, c Command) Answer {
 		}
 		return Answer{Outcome: holdfast.HoldUnknown}
 	}
+	if c.Kind != Sell && c.Buyer != on.Buyer {
+		return Answer{Outcome: holdfast.HoldNotYours}
+	}
 	switch c.Kind {
 	case Pay:
 		return h.pay(at, c, on)
 	case Sell:
-		return Answer{Outcome: h.sell(c, on)}
-	default:
-		return Answer{Outcome: h.release(on)}
+		return h.sell(c, on)
 	}
+	switch on.state {
+	case holdfast.HoldSold:
+		return Answer{Outcome: holdfast.HoldAlreadySold}
+	case holdfast.HoldPaying, holdfast.HoldClosing:
+		return Answer{Outcome: holdfast.HoldInPayment}
+	}
+	switch c.Kind {
+	case Swap:
+		return h.swap(c, on)
+	case Extend:
+		return h.extend(on)
+	}
+	h.end(on, holdfast.HoldReleased)
+	return Answer{Outcome: holdfast.OK}
 }
 
 func (h *House) hold(at holdfast.Clock, c Command) Answer {
-	units := len(c.Seats)
-	if c.Best != nil {
-		units = c.Best.Count
+	if refusal := h.closed(); refusal != 0 {
+		return Answer{Outcome: refusal}
 	}
+	units := c.units()
 	switch _, has := h.holder[c.Buyer]; {
 	case has && !h.rules.ManyHolds:
 		return Answer{Outcome: holdfast.BuyerHasHold}
@@ -115,27 +162,74 @@ func (h *House) hold(at holdfast.Clock, c Command) Answer {
 	case h.rules.SeatsPerBuyer > 0 && h.has[c.Buyer]+units > h.rules.SeatsPerBuyer:
 		return Answer{Outcome: holdfast.BuyerOverLimit}
 	}
-	refusal := h.taken(c.Seats)
-	if c.Best != nil {
-		refusal = h.best(c)
+	judged := h.choose(c, nil)
+	if judged.Outcome != 0 {
+		return judged
 	}
-	if refusal.Outcome != 0 {
-		return refusal
-	}
-	deadline := at.Add(h.rules.HoldTTL)
-	on := &hold{Command: c, state: holdfast.HoldOpen}
-	h.until(on, deadline)
+	on := &hold{Command: c, state: holdfast.HoldOpen, price: h.rules.Price}
+	h.until(on, at.Add(h.rules.HoldTTL))
 	h.holds[c.Hold], h.holder[c.Buyer] = on, c.Hold
 	h.has[c.Buyer] += units
 	h.set(on, holdfast.Held)
-	return Answer{Outcome: holdfast.OK, Deadline: deadline, Wrong: refusal.Wrong}
+	return h.yes(on, judged.Wrong)
 }
 
-// taken says which of the seats are not to be had, and by the worst of them why.
-func (h *House) taken(seats []holdfast.SeatIndex) (refusal Answer) {
+// units is how many a hold or a swap wants.
+func (c *Command) units() int {
+	if c.Best == nil {
+		return len(c.Seats)
+	}
+	n := c.Best.Count
+	for i := range c.Also {
+		n += c.Also[i].Count
+	}
+	return n
+}
+
+// yes is what a claim that took effect is answered.
+func (h *House) yes(on *hold, wrong string) Answer {
+	return Answer{Outcome: holdfast.OK, Deadline: on.deadline, Amount: on.price * int64(len(on.Seats)), Wrong: wrong}
+}
+
+// swap gives a hold other seats, or changes nothing. Its own count as free.
+func (h *House) swap(c Command, on *hold) Answer {
+	if h.rules.SeatsPerBuyer > 0 && h.has[c.Buyer]-len(on.Seats)+c.units() > h.rules.SeatsPerBuyer {
+		return Answer{Outcome: holdfast.BuyerOverLimit}
+	}
+	judged := h.choose(c, on.Seats)
+	if judged.Outcome != 0 {
+		return judged
+	}
+	h.set(on, holdfast.Free)
+	h.has[c.Buyer] += len(c.Seats) - len(on.Seats)
+	on.Seats = c.Seats
+	h.set(on, holdfast.Held)
+	return h.yes(on, judged.Wrong)
+}
+
+// extend moves the deadline, once.
+func (h *House) extend(on *hold) Answer {
+	if on.extended {
+		return Answer{Outcome: holdfast.HoldNotExtendable}
+	}
+	on.extended = true
+	h.until(on, on.deadline.Add(h.rules.Extension))
+	return h.yes(on, "")
+}
+
+// stateOf is a seat's; one that there is not is nobody's to have.
+func (h *House) stateOf(s holdfast.SeatIndex) holdfast.SeatState {
+	if int(s) >= len(h.seats) {
+		return holdfast.Blocked
+	}
+	return h.seats[s].state
+}
+
+// taken says which of the seats are not to be had by who has his own, and by the worst of them why.
+func (h *House) taken(seats, own []holdfast.SeatIndex) (refusal Answer) {
 	worst := holdfast.Free
 	for _, s := range seats {
-		if state := h.seats[s].state; state != holdfast.Free {
+		if state := h.stateOf(s); state != holdfast.Free && !slices.Contains(own, s) {
 			refusal.Taken = append(refusal.Taken, s)
 			if badness(state) > badness(worst) {
 				worst = state
@@ -165,35 +259,24 @@ func (h *House) pay(at holdfast.Clock, c Command, on *hold) Answer {
 		h.until(on, at.Add(h.rules.PayWindow))
 		h.set(on, holdfast.Paying)
 	}
-	return Answer{Outcome: holdfast.OK, Deadline: on.deadline}
+	return h.yes(on, "")
 }
 
-func (h *House) sell(c Command, on *hold) holdfast.Outcome {
+func (h *House) sell(c Command, on *hold) Answer {
 	switch paid := c.Attempt != 0; {
 	case on.state == holdfast.HoldSold && c.Attempt == on.attempt:
-		return holdfast.OK
 	case on.state == holdfast.HoldSold:
-		return holdfast.HoldAlreadySold
+		return Answer{Outcome: holdfast.HoldAlreadySold}
 	case !paid && on.state != holdfast.HoldOpen:
-		return holdfast.HoldInPayment
+		return Answer{Outcome: holdfast.HoldInPayment}
 	case paid && c.Attempt != on.attempt:
-		return holdfast.AttemptStale
+		return Answer{Outcome: holdfast.AttemptStale}
+	default:
+		on.state = holdfast.HoldSold
+		h.forget(on)
+		h.set(on, holdfast.Sold)
 	}
-	on.state = holdfast.HoldSold
-	h.forget(on)
-	h.set(on, holdfast.Sold)
-	return holdfast.OK
-}
-
-func (h *House) release(on *hold) holdfast.Outcome {
-	switch on.state {
-	case holdfast.HoldOpen:
-		h.end(on, holdfast.HoldReleased)
-		return holdfast.OK
-	case holdfast.HoldSold:
-		return holdfast.HoldAlreadySold
-	}
-	return holdfast.HoldInPayment
+	return Answer{Outcome: holdfast.OK, Amount: h.yes(on, "").Amount}
 }
 
 // expire ends what is due: a hold at its deadline, one in payment a grace later. It is dead at the deadline, not
@@ -260,6 +343,8 @@ func (h *House) set(on *hold, state holdfast.SeatState) {
 		s = seat{}
 	}
 	for _, at := range on.Seats {
-		h.seats[at] = s
+		if int(at) < len(h.seats) { // else it was told already that there is no such seat
+			h.seats[at] = s
+		}
 	}
 }

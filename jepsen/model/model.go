@@ -19,8 +19,10 @@ type Rules struct {
 	Grace     time.Duration // after the pay window
 	CoolDown  time.Duration // after a hold has lapsed
 
-	SeatsPerBuyer int  // held and sold; 0: no limit. House only
-	ManyHolds     bool // a buyer may have more than one at a time. House only
+	SeatsPerBuyer int           // held and sold; 0: no limit. House only
+	ManyHolds     bool          // a buyer may have more than one at a time. House only
+	Extension     time.Duration // House only
+	Price         int64         // of every unit; 0: nobody asks. House only
 }
 
 // Kind is what a command does to seats.
@@ -33,6 +35,12 @@ const (
 	Sell    Kind = "sell" // what was paid, or without a payment
 	Release Kind = "release"
 	Read    Kind = "read"
+	Swap    Kind = "swap"
+	Extend  Kind = "extend"
+	TakeOff Kind = "block" // off sale
+	PutBack Kind = "unblock"
+	SetSale Kind = "set_sale" // House only, as Put
+	Put     Kind = "put"
 )
 
 // Input is an operation as it concerns one seat.
@@ -40,6 +48,8 @@ type Input struct {
 	Kind Kind
 	Hold holdfast.HoldID
 	Paid bool // of a sale: an attempt to pay stands behind it
+	// Leaves says that a swap does not want this seat: the hold gives it back, if it has it.
+	Leaves bool
 }
 
 // Output is the answer as it concerns one seat.
@@ -102,21 +112,30 @@ func step(s seat, in Input, out Output) []any {
 
 // refused reports whether the refusal is possible.
 func refused(s seat, in Input, out Output) bool {
-	ours := s.owner == in.Hold
+	ours := s.owner == in.Hold && s.state != holdfast.Free && s.state != holdfast.Blocked
+	wants, about := in.Kind == Hold || in.Kind == Swap, in.Kind != Hold && in.Kind != TakeOff && in.Kind != PutBack
 	switch out.Outcome {
-	case holdfast.SeatSold, holdfast.SeatInPayment, holdfast.SeatHeld:
+	case holdfast.SeatSold, holdfast.SeatInPayment, holdfast.SeatHeld, holdfast.SeatNotForYou:
 		// The outcome is that of the worst of the seats: this one was not to be had either, at worst so.
-		return in.Kind == Hold && (!out.Denied || s.state != holdfast.Free && badness(s.state) <= badness(stateOf[out.Outcome]))
+		return wants && (!out.Denied || s.state != holdfast.Free && !(in.Kind == Swap && ours) && badness(s.state) <= badness(stateOf[out.Outcome]))
+	case holdfast.SeatTaken:
+		return !wants && !about && (!out.Denied || s.state != holdfast.Free && s.state != holdfast.Blocked)
+	case holdfast.NotEnough, holdfast.SoldOut, holdfast.EventPaused, holdfast.EventClosed: // of others, or of all
+		return wants
+	case holdfast.BuyerOverLimit:
+		return wants
 	case holdfast.BuyerHasHold, holdfast.BuyerCoolingDown:
 		return in.Kind == Hold
 	case holdfast.CommandExpired:
 		return true
 	case holdfast.HoldUnknown, holdfast.HoldLapsed, holdfast.HoldReleased:
-		return in.Kind != Hold && !ours
-	case holdfast.HoldInPayment:
-		return in.Kind != Hold && ours && s.state == holdfast.Paying
+		return about && !ours
+	case holdfast.HoldNotExtendable:
+		return in.Kind == Extend && ours && s.state == holdfast.Held
+	case holdfast.HoldInPayment: // a seat that a swap wants need not be one that the hold has
+		return about && (in.Kind == Swap && !ours || ours && s.state == holdfast.Paying)
 	case holdfast.HoldAlreadySold:
-		return in.Kind != Hold && ours && s.state == holdfast.Sold
+		return about && (in.Kind == Swap && !ours || ours && s.state == holdfast.Sold)
 	case holdfast.AttemptStale:
 		return (in.Kind == Pay || in.Kind == Sell) && ours && s.state != holdfast.Sold
 	}
@@ -125,20 +144,37 @@ func refused(s seat, in Input, out Output) bool {
 
 // stateOf is the state that a refusal speaks of.
 var stateOf = map[holdfast.Outcome]holdfast.SeatState{
-	holdfast.SeatSold: holdfast.Sold, holdfast.SeatInPayment: holdfast.Paying, holdfast.SeatHeld: holdfast.Held,
+	holdfast.SeatSold: holdfast.Sold, holdfast.SeatInPayment: holdfast.Paying, holdfast.SeatHeld: holdfast.Held, holdfast.SeatNotForYou: holdfast.Blocked,
 }
 
 // badness orders the states of a seat by how little hope they leave to others.
 func badness(s holdfast.SeatState) int {
-	return map[holdfast.SeatState]int{holdfast.Held: 1, holdfast.Paying: 2, holdfast.Sold: 3}[s]
+	return map[holdfast.SeatState]int{holdfast.Held: 1, holdfast.Paying: 2, holdfast.Sold: 3, holdfast.Blocked: 4}[s]
 }
 
 // effect is what the operation does to the seat when it succeeds.
 func effect(s seat, in Input) (after seat, ok bool) {
-	ours := s.owner == in.Hold
+	ours := s.owner == in.Hold && s.state != holdfast.Free && s.state != holdfast.Blocked
+	nobodys := s.state == holdfast.Free || s.state == holdfast.Blocked
 	switch in.Kind {
 	case Hold:
 		return seat{holdfast.Held, in.Hold}, s.state == holdfast.Free
+	case Swap:
+		switch {
+		case ours && s.state != holdfast.Held:
+			return s, false
+		case !in.Leaves:
+			return seat{holdfast.Held, in.Hold}, ours || s.state == holdfast.Free
+		case ours:
+			return seat{}, true
+		}
+		return s, true
+	case Extend:
+		return s, ours && s.state == holdfast.Held
+	case TakeOff:
+		return seat{state: holdfast.Blocked}, nobodys
+	case PutBack:
+		return seat{}, nobodys
 	case Pay:
 		return seat{holdfast.Paying, in.Hold}, ours && (s.state == holdfast.Held || s.state == holdfast.Paying)
 	case Sell:

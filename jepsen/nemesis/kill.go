@@ -27,10 +27,12 @@ func kill(f *Field, who ...int) (func() error, error) {
 	for _, i := range who {
 		f.Cluster.Kill(i)
 	}
-	return func() (err error) {
-		for _, i := range who {
-			err = errors.Join(err, f.Cluster.Start(i))
-		}
-		return err
-	}, nil
+	return func() error { return start(f, who) }, nil
+}
+
+func start(f *Field, who []int) (err error) {
+	for _, i := range who {
+		err = errors.Join(err, f.Cluster.Start(i))
+	}
+	return err
 }

@@ -29,6 +29,8 @@ type Fault struct {
 	// Destroys: what one member had may be lost. If it is, the member comes back as one that learns, since there is no
 	// command yet that makes it a voter: then the run goes on with a new cluster, lest a minority become a majority.
 	Destroys bool
+	// Alone: it goes on only while the cluster is well, so nothing else strikes at the same time.
+	Alone bool
 }
 
 // Lasts is how long faults last that do not say it.
@@ -36,7 +38,7 @@ const Lasts = 2 * time.Second
 
 // All are the faults.
 func All() []Fault {
-	return slices.Concat(kills, pauses, partitions, links, clocks, disks, syncs, rots, restarts, snapshots, shops)
+	return slices.Concat(kills, pauses, partitions, links, clocks, disks, syncs, rots, powers, restarts, transfers, snapshots, shops)
 }
 
 // Field is what faults are let loose on.

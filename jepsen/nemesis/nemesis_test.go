@@ -42,7 +42,8 @@ func TestTheManualHasEveryFault(t *testing.T) {
 	}
 }
 
-// What a seed decides is the order of the faults: first each of them once, then any, never two that destroy.
+// What a seed decides is the order of the faults: first each of them once, then any, never two that destroy, nor another
+// beside one that takes a cluster that is well.
 func TestASeedIsAPlan(t *testing.T) {
 	draw := func(seed uint64) (plan []string) {
 		s := Schedule{Faults: All(), Seed: seed}
@@ -53,6 +54,9 @@ func TestASeedIsAPlan(t *testing.T) {
 			for _, f := range faults {
 				if f.Destroys {
 					destroys++
+				}
+				if f.Alone && len(faults) > 1 {
+					t.Fatalf("%v strike together", names(faults))
 				}
 			}
 			if destroys > 1 {

@@ -33,7 +33,7 @@ func pause(f *Field, who ...int) (func() error, error) {
 	}, nil
 }
 
-// storm has leadership move as often as it can. There is no command that moves it, so leaders are made to lose it.
+// storm has leadership move as often as it can, from leaders that do not know it.
 func storm(f *Field, r *rand.Rand) (func() error, error) {
 	stop, stopped := make(chan struct{}), make(chan struct{})
 	go func() {

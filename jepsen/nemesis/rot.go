@@ -31,12 +31,9 @@ func damage(with string, how func(path string, r *rand.Rand) error) func(f *Fiel
 	return func(f *Field, r *rand.Rand) (func() error, error) {
 		i := f.any(r)
 		f.Cluster.Kill(i)
-		f.Cluster.Excuse(i, true)
+		f.Cluster.Excuse(i)
 		f.Rotten[i] = f.Rotten[i] || with == "archive"
-		heal := func() error {
-			defer f.Cluster.Excuse(i, false)
-			return rise(f, i)
-		}
+		heal := func() error { return rise(f, i) }
 		paths, err := f.Cluster.Files(i, with)
 		if err != nil {
 			return heal, err

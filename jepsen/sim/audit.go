@@ -20,8 +20,8 @@ import (
 // How a run begins and ends: the sale is opened; and when the load is over and all faults have ended, what is unknown
 // is asked for again, the end is read back, and everything is judged.
 
-// quietAfter is how long a cluster without faults may take until every node is of use.
-const quietAfter = 30 * time.Second
+// quietAfter is how long a cluster without faults may take until every node is of use: some elections.
+func (p *Plan) quietAfter() time.Duration { return max(30*time.Second, 20*p.Timing.Heartbeat) }
 
 const rowSeats = 100
 
@@ -96,9 +96,10 @@ func (w *world) decide(shard holdfast.ShardID, cmd command.Command) (result comm
 }
 
 func (w *world) await(what string, condition func() bool) error {
-	for tired := w.now() + quietAfter; !condition(); time.Sleep(20 * time.Millisecond) {
+	patience := w.plan.quietAfter()
+	for tired := w.now() + patience; !condition(); time.Sleep(20 * time.Millisecond) {
 		if w.now() > tired {
-			return fmt.Errorf("waited %v until %s", quietAfter, what)
+			return fmt.Errorf("waited %v until %s", patience, what)
 		}
 	}
 	return nil
@@ -127,7 +128,7 @@ func (w *world) judge(r *Report) {
 	if err := w.await("every node is ready after the faults", w.cluster.ready); err != nil {
 		r.violation("liveness", "%v", err)
 	}
-	for _, cl := range w.clients {
+	for _, cl := range append(w.clients, w.guests...) {
 		cl.resolve()
 		for _, c := range cl.open {
 			w.recorder.Add(c.Operation)
@@ -136,7 +137,8 @@ func (w *world) judge(r *Report) {
 	if err := w.readBack(r); err != nil {
 		r.violation("liveness", "the end cannot be read back: %v", err)
 	}
-	r.Violations = append(r.Violations, check.All(w.plan.Rules, r.Operations, r.Final)...)
+	w.judgeScenes(r)
+	r.Violations = append(r.Violations, check.Judge(r.History())...)
 	w.checkWatchers(r)
 	w.compare(r)
 	w.cluster.mu.Lock()
@@ -171,6 +173,7 @@ func (w *world) readBack(r *Report) error {
 		return err
 	}
 	r.Entries, r.Terms = at.Index, at.Term
+	r.Commits, r.Leaders = w.cluster.tape.count(at.Index)
 	places, err := w.cluster.tape.places(Shard, at.Index)
 	if err != nil {
 		return err
@@ -184,7 +187,8 @@ func (w *world) readBack(r *Report) error {
 
 func (w *world) final(cut *fsm.Cut) (f history.Final) {
 	f.Clock = cut.Clock()
-	states, _, _ := cut.Seats(w.event)
+	states, revision, _ := cut.Seats(w.event)
+	f.Revision = revision
 	for _, s := range states {
 		f.Seats = append(f.Seats, holdfast.SeatState(s))
 	}
@@ -227,7 +231,7 @@ func (w *world) hashes(shard holdfast.ShardID, clock holdfast.Clock) (sums [][32
 	if _, at, err = w.decide(shard, &command.Mark{Header: w.admin(clock, w.marks)}); err != nil {
 		return nil, at, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), quietAfter)
+	ctx, cancel := context.WithTimeout(context.Background(), w.plan.quietAfter())
 	defer cancel()
 	for i := range Members {
 		l := w.cluster.at(i)

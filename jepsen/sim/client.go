@@ -26,11 +26,15 @@ type client struct {
 	buyers uint64
 	open   []*claim // nobody knows what became of them
 	past   []*claim // some holds of before
+	thinks time.Duration
+	// library carries its commands and reads, if it uses package client. Else it is one that does worse things.
+	library *library
 }
 
 // claim is one command with what is known of it.
 type claim struct {
 	history.Operation
+	cmd     command.Command
 	packed  []byte
 	settles bool
 	amount  holdfast.Money
@@ -55,6 +59,9 @@ func (cl *client) id() holdfast.CommandID {
 }
 
 func (cl *client) header() command.Header {
+	if cl.library != nil { // it makes ids itself
+		return command.Header{Event: cl.world.event}
+	}
 	return command.Header{ID: cl.id(), Event: cl.world.event}
 }
 
@@ -76,14 +83,17 @@ func (cl *client) claim(kind history.Kind, cmd command.Command, hold history.Ope
 	id := cmd.Head().ID
 	c := &claim{Operation: history.Operation{
 		Client: cl.number, Kind: kind, Command: id, Hold: hold.Hold, Buyer: hold.Buyer, Seats: hold.Seats, Attempt: hold.Attempt,
-	}, packed: cmd.Append(nil), settles: settles, amount: price(len(hold.Seats))}
+	}, cmd: cmd, packed: cmd.Append(nil), settles: settles, amount: price(len(hold.Seats))}
 	if kind == history.Hold {
 		c.Hold = holdfast.HoldID(id)
 	}
 	return c
 }
 
-const priceMinor = 5000
+const (
+	priceMinor = 5000
+	currency   = "eur"
+)
 
 func price(seats int) holdfast.Money {
 	return holdfast.Money{AmountMinor: int64(seats) * priceMinor, Currency: "eur"}
@@ -119,6 +129,23 @@ func (cl *client) release(h *claim) *claim {
 // do has the commands decided in one batch, repeating it until it is or the client is tired. It records those that
 // were, and keeps those that are unknown.
 func (cl *client) do(claims ...*claim) {
+	if cl.library != nil {
+		cl.library.do(cl, claims)
+	} else {
+		cl.send(claims)
+	}
+	for _, c := range claims {
+		switch {
+		case c.decided:
+			cl.world.recorder.Add(c.Operation)
+		case c.reached:
+			cl.open = append(cl.open, c)
+		}
+	}
+}
+
+// send is do by hand.
+func (cl *client) send(claims []*claim) {
 	b := node.Batch{Shard: Shard, Count: len(claims), Settles: true}
 	for _, c := range claims {
 		b.Commands = append(b.Commands, c.packed...)
@@ -150,14 +177,6 @@ func (cl *client) do(claims ...*claim) {
 			}
 		}
 		cl.turn(failure)
-	}
-	for _, c := range claims {
-		switch {
-		case c.decided:
-			cl.world.recorder.Add(c.Operation)
-		case c.reached:
-			cl.open = append(cl.open, c)
-		}
 	}
 }
 
@@ -215,17 +234,28 @@ func (cl *client) hear(claims []*claim, r node.Reply) {
 			cl.world.cluster.fail("an answer does not decode: %v", err)
 			return
 		}
-		if result.Outcome != holdfast.CommandExpired || !c.reached { // else it may have been decided before
-			c.Return, c.Outcome, c.Repeated, c.Stamp = cl.world.now(), result.Outcome, result.Repeated, at
-			c.Taken, c.Deadline = result.Taken, result.Deadline
-			c.decided = true
-		}
+		cl.told(c, &result, at)
 		at.Slot++
 	}
 }
 
+// told takes the answer to one command. That it is too late says nothing when it may have been decided before.
+func (cl *client) told(c *claim, result *command.Result, at holdfast.Stamp) {
+	cl.clock = max(cl.clock, at.Clock)
+	if result.Outcome == holdfast.CommandExpired && c.reached {
+		return
+	}
+	c.Return, c.Outcome, c.Repeated, c.Stamp = cl.world.now(), result.Outcome, result.Repeated, at
+	c.Taken, c.Deadline = result.Taken, result.Deadline
+	c.decided = true
+}
+
 // read reads some seats, strictly, once. A read that fails tells nothing.
 func (cl *client) read(seats []holdfast.SeatIndex) {
+	if cl.library != nil {
+		cl.library.read(cl, seats)
+		return
+	}
 	o := history.Operation{Client: cl.number, Kind: history.Read, Seats: seats, Call: cl.world.now()}
 	if cl.world.cluster.broken.Stale != nil {
 		cl.at = cl.random.IntN(Members)

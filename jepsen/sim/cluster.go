@@ -45,6 +45,7 @@ type member struct {
 // life is one process of a node, from its start to its end.
 type life struct {
 	node    *node.Node
+	server  *server       // nil: it never came to serve
 	gone    chan struct{} // closed when it has crashed, or is stopped
 	crashed atomic.Bool   // what it says at its end means nothing
 	paused  chan struct{} // closed when it goes on; nil: it runs
@@ -87,11 +88,16 @@ func (c *Cluster) up(i int) {
 	if err == nil {
 		err = n.Open(context.Background())
 	}
+	var s *server
+	opened := err == nil
+	if opened {
+		s, err = serve(m.name, cfg, n)
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := &life{node: n, gone: make(chan struct{})}
+	l := &life{node: n, server: s, gone: make(chan struct{})}
 	switch {
-	case m.down > 0 && err == nil: // it crashed while it started
+	case m.down > 0 && opened: // it crashed while it started
 		l.crashed.Store(true)
 		c.end(m, l)
 	case m.down > 0:
@@ -106,8 +112,8 @@ func (c *Cluster) up(i int) {
 func (c *Cluster) config(i int) node.Config {
 	m := c.members[i]
 	cfg := node.Config{
-		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: m.name + ":8000", BootstrapExpect: Members, Shards: int(Shard),
-		SnapshotEntries: c.plan.Snapshot, Version: "sim", Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name),
+		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: clientAddress(i), BootstrapExpect: Members, Shards: int(Shard),
+		SnapshotEntries: c.plan.Snapshot, Version: "sim", Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name), Timing: c.plan.Timing,
 		Disk: tapedDisk{m.disk.Mount(), c.tape, m.name, c.broken.Alter},
 	}
 	for j := range Members {
@@ -118,7 +124,7 @@ func (c *Cluster) config(i int) node.Config {
 	}
 	if c.plan.Sluggish[i] {
 		const long = 5 * time.Second
-		cfg.Timing = node.Timing{Heartbeat: long, Election: long, Lease: long, RPC: long}
+		cfg.Timing.Heartbeat, cfg.Timing.Election, cfg.Timing.Lease, cfg.Timing.RPC = long, long, long, long
 	}
 	return cfg
 }
@@ -155,6 +161,7 @@ func (c *Cluster) end(m *member, l *life) {
 	}
 	close(l.gone)
 	c.ended.Go(func() {
+		l.server.close()
 		if err := l.node.Close(); err != nil && !l.crashed.Load() {
 			c.fail("%s: close: %v", m.name, err)
 		}
@@ -201,28 +208,17 @@ type layer struct {
 	link     memory.Link
 }
 
-// impair adds a layer; undo takes it away again.
+// impair adds a layer between members; undo takes it away again.
 func (c *Cluster) impair(link memory.Link, concerns func(from, to int) bool) (undo func()) {
-	l := &layer{concerns, link}
-	c.relink(func() { c.layers = append(c.layers, l) })
-	return func() {
-		c.relink(func() {
-			for i := range c.layers {
-				if c.layers[i] == l {
-					c.layers = append(c.layers[:i:i], c.layers[i+1:]...)
-					return
-				}
-			}
-		})
-	}
+	return c.impairHosts(link, func(from, to int) bool { return from < Members && to < Members && concerns(from, to) })
 }
 
 func (c *Cluster) relink(change func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	change()
-	for from := range Members {
-		for to := range Members {
+	for from := range hosts {
+		for to := range hosts {
 			sum := memory.Link{Delay: 50 * time.Microsecond, Jitter: 200 * time.Microsecond} // as in one building
 			for _, l := range c.layers {
 				if from != to && l.concerns(from, to) {
@@ -232,7 +228,7 @@ func (c *Cluster) relink(change func()) {
 					sum.Loss = max(sum.Loss, l.link.Loss)
 				}
 			}
-			c.network.Set(nodeName(from), nodeName(to), sum)
+			c.network.Set(hostName(from), hostName(to), sum)
 		}
 	}
 }

@@ -107,7 +107,7 @@ const almostFull = 128 << 20
 // pause holds up all that goes in and out of a node. A node that crashes meanwhile is not paused any more when it
 // comes back, but its links are.
 func (c *Cluster) pause(i int) (end func()) {
-	heal := c.impair(memory.Link{Cut: true}, func(from, to int) bool { return from == i || to == i })
+	heal := c.impairHosts(memory.Link{Cut: true}, func(from, to int) bool { return from == i || to == i })
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	l := c.members[i].life

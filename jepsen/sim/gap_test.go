@@ -31,7 +31,7 @@ func TestNobodyWaitsLong(t *testing.T) {
 	} {
 		t.Run(string(c.kind), func(t *testing.T) {
 			p := Plan{
-				Seed: 1, Length: 4*every + lasts, Load: Load{Clients: 4, Crowd: 2, Seats: 8000, Think: 50 * time.Millisecond, Pulse: true},
+				Seed: 1, Length: 4*every + lasts, Load: Load{Clients: 4, Crowd: 2, Seats: 8000, Think: 50 * time.Millisecond, Pulse: 10 * time.Millisecond},
 				Rules: model.Rules{HoldTTL: 5 * time.Second, PayWindow: 5 * time.Second, Grace: holdfast.GraceMax, CoolDown: time.Second},
 			}
 			for at := every; at < p.Length-every; at += every {

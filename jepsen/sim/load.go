@@ -28,7 +28,7 @@ func (cl *client) work(until time.Duration) {
 	}
 }
 
-// pulse is the life of a client that never waits.
+// pulse is the life of a client that never waits for long.
 func (cl *client) pulse(until time.Duration) {
 	for cl.world.now() < until {
 		h := cl.hold(cl.wanted(1))
@@ -36,13 +36,13 @@ func (cl *client) pulse(until time.Duration) {
 		if h.Outcome == holdfast.OK {
 			cl.do(cl.release(h))
 		}
-		time.Sleep(10 * time.Millisecond)
+		time.Sleep(cl.world.plan.Load.Pulse)
 	}
 	cl.resolve()
 }
 
 func (cl *client) think() {
-	time.Sleep(time.Duration(cl.random.ExpFloat64() * float64(cl.world.plan.Load.Think)))
+	time.Sleep(time.Duration(cl.random.ExpFloat64() * float64(cl.thinks)))
 }
 
 // wanted gives one to most seats, side by side or not.

@@ -2,13 +2,11 @@ package sim
 
 import (
 	"fmt"
-	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 
-	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/jepsen/model"
+	"github.com/holdfast-db/holdfast/node"
 )
 
 // Members is how many nodes a simulated cluster has.
@@ -16,15 +14,19 @@ const Members = 3
 
 // Plan is all that a seed decides. The zero Load and no Faults make a cluster that nobody disturbs.
 type Plan struct {
+	Name   string // the kind of plan
 	Seed   uint64
 	Length time.Duration // of the load
 	Load   Load
 	Rules  model.Rules
+	Timing node.Timing // of all members
 	// Sluggish members believe in their leadership for seconds after they were cut off.
 	Sluggish [Members]bool
 	Drift    [Members]int // by how many millionths each monotonic clock is fast
 	Snapshot int          // entries between two snapshots; 0: as in production
 	Faults   []Fault      // by At
+	Scenes   []Scene      // who comes besides the clients of the seats
+	Troubles []Fault      // that befall the frontends of scenes; by At
 }
 
 // Load is what clients do.
@@ -34,7 +36,7 @@ type Load struct {
 	Seats   int           // in the house
 	Think   time.Duration // on average, between two steps of a client
 	Loss    float64       // the part of the answers that are lost on the way
-	Pulse   bool          // one client more does nothing but hold and give back, without rest, so that gaps are seen
+	Pulse   time.Duration // one client more does nothing but hold and give back, and rests so long, so that gaps are seen; 0: none does
 }
 
 // Kind is what goes wrong.
@@ -76,10 +78,15 @@ type Fault struct {
 	Size    time.Duration
 }
 
+// single reports whether the fault strikes one member.
+func (f Fault) single() bool {
+	return f.Kind != CrashAll && f.Kind != WallsJump && f.Kind != Bridge
+}
+
 func (f Fault) String() string {
 	who := "leader"
 	if f.Node != Leader {
-		who = nodeName(f.Node)
+		who = hostName(f.Node)
 	}
 	return fmt.Sprintf("%7.2fs for %5.2fs  %-10s %s %v", f.At.Seconds(), f.For.Seconds(), f.Kind, who, f.Size)
 }
@@ -91,52 +98,4 @@ func (p Plan) String() string {
 		fmt.Fprintf(&b, "  %v\n", f)
 	}
 	return b.String()
-}
-
-// NewPlan makes the plan of a seed.
-func NewPlan(seed uint64, length time.Duration) Plan {
-	r := rand.New(rand.NewPCG(seed, 11))
-	between := func(least, most time.Duration) time.Duration {
-		return (least + time.Duration(r.Int64N(int64(most-least)))).Truncate(time.Millisecond)
-	}
-	p := Plan{
-		Seed: seed, Length: length,
-		Load: Load{
-			Clients: 4 + r.IntN(12), Crowd: 1 + r.IntN(6), Seats: 100 + int(length.Seconds()*float64(5+r.IntN(40))), Think: between(20*time.Millisecond, 150*time.Millisecond),
-			Loss: []float64{0, 0.002, 0.02}[r.IntN(3)],
-		},
-		Rules: model.Rules{
-			HoldTTL: between(time.Second, 8*time.Second), PayWindow: between(time.Second, 6*time.Second),
-			Grace: holdfast.GraceMax, CoolDown: between(100*time.Millisecond, 3*time.Second),
-		},
-		Snapshot: []int{0, 50, 300}[r.IntN(3)],
-	}
-	if r.IntN(3) == 0 {
-		p.Sluggish[r.IntN(Members)] = true
-	}
-	for i := range p.Drift {
-		p.Drift[i] = r.IntN(401) - 200
-	}
-	// Two tracks, so that things of different kinds go wrong at the same time.
-	for _, kinds := range [][]Kind{processFaults, otherFaults} {
-		for at := between(time.Second, 8*time.Second); at < length-time.Second; {
-			f := Fault{At: at, For: between(100*time.Millisecond, 6*time.Second), Kind: kinds[r.IntN(len(kinds))], Node: r.IntN(Members+2) - 2}
-			if f.Node < 0 { // two times of five
-				f.Node = Leader
-			}
-			switch f.Kind {
-			case SlowLinks, SlowDisk:
-				f.Size = between(time.Millisecond, 150*time.Millisecond)
-			case WallJump, WallsJump:
-				f.Size = between(-2*time.Hour, 2*time.Hour)
-			}
-			p.Faults = append(p.Faults, f)
-			at += f.For + between(200*time.Millisecond, 8*time.Second)
-		}
-	}
-	if r.IntN(4) == 0 { // once at most: of three voters one is gone for good
-		p.Faults = append(p.Faults, Fault{At: between(5*time.Second, length), For: between(time.Second, 5*time.Second), Kind: Wipe, Node: Leader})
-	}
-	slices.SortStableFunc(p.Faults, func(a, b Fault) int { return int(a.At - b.At) })
-	return p
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -20,8 +22,15 @@ type Report struct {
 	Violations []check.Violation
 	Operations []history.Operation
 	Final      history.Final
+	Changes    []history.Change // that watchers saw who came through frontends
+	Sights     []history.Sight
 	Played     []Played
-	Entries    uint64 // of the shard's log
+	Others     []*history.History // of scenes with events of their own
+	Deeds      map[string]int     // of scenes: what was done, how often
+	Began      time.Time          // on the bubble's clock: 0 of all instants
+	Entries    uint64             // of the shard's log
+	Commits    uint64             // of them, those with commands
+	Leaders    uint64             // how often leadership changed, in both groups
 	Terms      uint64
 	Virtual    time.Duration
 }
@@ -31,6 +40,7 @@ type Played struct {
 	Fault               // with the node that it met
 	Began time.Duration // on the test's clock
 	Gap   time.Duration // for how long nobody could buy, from its begin to a while after its end
+	Alone bool          // it struck one member, and no other fault was near
 }
 
 func (r *Report) String() string {
@@ -54,6 +64,9 @@ func (r *Report) String() string {
 			fmt.Fprintf(&b, " %d %s", outcomes[o], o.String())
 		}
 	}
+	for i, deed := range slices.Sorted(maps.Keys(r.Deeds)) {
+		fmt.Fprintf(&b, "%s %d %s", []string{";", ","}[min(i, 1)], r.Deeds[deed], deed)
+	}
 	return b.String()
 }
 
@@ -71,6 +84,12 @@ type world struct {
 	watchers []*watcher
 	opened   holdfast.Clock // when the sale was opened
 	marks    uint16         // set so far
+	guests   []*client      // of scenes
+	scenes   []scene
+	fronts   frontends
+	troubles []Played
+	deeds    deeds
+	bank     *bank // nil: the plan needs none
 }
 
 // now is the test's clock. It is never 0.
@@ -79,25 +98,43 @@ func (w *world) now() time.Duration { return time.Since(w.began) + 1 }
 // Run plays a plan in the bubble in which it is called, and judges it.
 func Run(p Plan, broken Sabotage, logger *slog.Logger) *Report {
 	w := &world{cluster: NewCluster(p, broken, logger), plan: p, recorder: &history.Recorder{}, began: time.Now()}
-	r := &Report{Plan: p}
+	r := &Report{Plan: p, Began: w.began}
 	defer w.cluster.Close()
 	if err := w.open(); err != nil {
 		r.violation("liveness", "the sale does not open: %v", err)
+		return r
+	}
+	defer w.closeScenes()
+	if err := w.openScenes(); err != nil {
+		r.violation("liveness", "the scenes do not open: %v", err)
 		return r
 	}
 	stop := w.watch()
 	w.load(r)
 	w.judge(r)
 	stop()
+	w.closeScenes()
 	w.cluster.Close()
 	w.verifyArchives(r)
+	r.measure()
+	r.Virtual = w.now()
+	return r
+}
+
+// measure looks for the gap of each fault.
+func (r *Report) measure() {
 	answers := history.AnswersOf(r.Operations)
 	for i := range r.Played {
 		p := &r.Played[i]
-		p.Gap = answers.Gap(p.Began, p.Began+p.For+gapAfter)
+		end := p.Began + p.For + gapAfter
+		p.Gap = answers.Gap(p.Began, end)
+		p.Alone = p.single()
+		for j := range r.Played {
+			if o := &r.Played[j]; i != j && o.Began < end && p.Began < o.Began+o.For+gapAfter {
+				p.Alone = false
+			}
+		}
 	}
-	r.Virtual = w.now()
-	return r
 }
 
 func (r *Report) violation(name, format string, args ...any) {
@@ -113,11 +150,12 @@ func (w *world) load(r *Report) {
 		w.clients = append(w.clients, cl)
 		working.Go(func() { cl.work(w.plan.Length) })
 	}
-	if w.plan.Load.Pulse {
+	if w.plan.Load.Pulse > 0 {
 		cl := w.newClient(w.plan.Load.Clients + 1)
 		w.clients = append(w.clients, cl)
 		working.Go(func() { cl.pulse(w.plan.Length) })
 	}
+	w.workScenes(&working)
 	w.cluster.play(func(f Fault) { r.Played = append(r.Played, Played{Fault: f, Began: w.now()}) })
 	working.Wait()
 }
@@ -138,5 +176,5 @@ func (w *world) watch() (stop func()) {
 }
 
 func (w *world) newClient(number int) *client {
-	return &client{world: w, number: number, random: rand.New(rand.NewPCG(w.plan.Seed, 100+uint64(number))), at: number % Members, clock: w.opened}
+	return &client{world: w, number: number, random: rand.New(rand.NewPCG(w.plan.Seed, 100+uint64(number))), at: number % Members, clock: w.opened, thinks: w.plan.Load.Think}
 }

@@ -4,6 +4,7 @@ import (
 	"github.com/hashicorp/raft"
 
 	"github.com/holdfast-db/holdfast/node"
+	"github.com/holdfast-db/holdfast/payment"
 )
 
 // Sabotage replaces parts of the system with broken ones, so that one can see whether the checks notice. The zero
@@ -21,4 +22,8 @@ type Sabotage struct {
 	Forget bool
 	// Alter changes an entry that a node reads back from its disk.
 	Alter func(node string, l *raft.Log)
+	// Provider is what frontends get in place of the payment provider.
+	Provider func(payment.Provider) payment.Provider
+	// Forgetful: receipts are acknowledged and not sent.
+	Forgetful bool
 }

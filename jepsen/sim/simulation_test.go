@@ -15,6 +15,7 @@ var (
 	seedFlag  = flag.Uint64("seed", 1, "the first seed to play")
 	seedsFlag = flag.Uint64("seeds", 8, "how many seeds to play")
 	loadFlag  = flag.Duration("load", 5*time.Minute, "how long each seed's load lasts, in virtual time")
+	planFlag  = flag.String("plan", "", "the kind of plan; the seed decides if there is none")
 	logFlag   = flag.Bool("log", false, "print what the nodes log")
 )
 
@@ -34,7 +35,11 @@ func logger() *slog.Logger {
 func TestSimulation(t *testing.T) {
 	for seed := *seedFlag; seed < *seedFlag+*seedsFlag; seed++ {
 		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			plan, began := NewPlan(seed, *loadFlag), time.Now()
+			plan, err := PlanOf(*planFlag, seed, *loadFlag)
+			if err != nil {
+				t.Fatal(err)
+			}
+			began := time.Now()
 			r := play(t, plan)
 			t.Logf("%.1f s: %v", time.Since(began).Seconds(), r)
 			if len(r.Violations) > 0 {
@@ -44,10 +49,7 @@ func TestSimulation(t *testing.T) {
 	}
 }
 
-func play(t *testing.T, p Plan) (r *Report) {
-	inBubble(t, func(*testing.T) { r = Run(p, Sabotage{}, logger()) })
-	return r
-}
+func play(t *testing.T, p Plan) *Report { return Play(t, p, Sabotage{}, logger()) }
 
 // explain fails the test and says what there is to know.
 func explain(t *testing.T, r *Report) {

@@ -76,6 +76,30 @@ func (s tapedStore) GetLog(index uint64, l *raft.Log) error {
 	return err
 }
 
+// count says how many of the shard's entries have commands, up to an index, and how often leadership changed in all
+// groups: each leader's first entry is of a term of its own.
+func (t *tape) count(until uint64) (commits, leaders uint64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for shard, entries := range t.entries {
+		term := uint64(0)
+		for index := uint64(1); entries[index] != nil && (shard != Shard || index <= until); index++ {
+			l := entries[index]
+			if l.Term != term && term != 0 {
+				leaders++
+			}
+			term = l.Term
+			if shard != Shard || l.Type != raft.LogCommand {
+				continue
+			}
+			if e, err := command.OpenEntry(l.Data); err == nil && e.Count > 0 { // places says of those that do not open
+				commits++
+			}
+		}
+	}
+	return commits, leaders
+}
+
 // places says where the log has each command first, up to an index, and how many entries it has.
 func (t *tape) places(shard holdfast.ShardID, until uint64) (at map[holdfast.CommandID]holdfast.Stamp, err error) {
 	t.mu.Lock()

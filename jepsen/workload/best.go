@@ -56,6 +56,9 @@ var places = Workload{
 
 // want is how a command says it.
 func want(b history.Best) command.Want {
+	if b.Seats != nil {
+		return command.Want{Kind: command.WantSeats, Seats: b.Seats}
+	}
 	if b.General {
 		return command.Want{Kind: command.WantGeneral, Section: b.Section, Count: uint8(b.Count)}
 	}
@@ -78,7 +81,7 @@ func (w *worker) choose(draw func() history.Best) {
 		case h.Outcome != holdfast.OK:
 		case w.random.IntN(20) == 0:
 			on.Kind = history.Sell
-			next, then = append(next, on), append(then, &command.Sell{Hold: h.Hold, As: command.SaleInvoiced, Amount: amount(len(h.Seats))})
+			next, then = append(next, on), append(then, &command.Sell{Hold: h.Hold, As: command.SaleInvoiced, Amount: amount(&h)})
 		case w.random.IntN(20) > 0:
 			on.Kind = history.Release
 			next, then = append(next, on), append(then, &command.Release{Buyer: h.Buyer, Hold: h.Hold})

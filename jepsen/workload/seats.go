@@ -106,7 +106,7 @@ func (s *seatsCrowd) buy(w *worker) {
 
 // goOn adds what a buyer does with a hold: buys it by invoice, pays for it, gives it back, or leaves it.
 func (w *worker) goOn(h history.Operation, next []history.Operation, then []command.Command) ([]history.Operation, []command.Command) {
-	on, sum := history.Operation{Hold: h.Hold, Buyer: h.Buyer, Seats: h.Seats}, amount(len(h.Seats))
+	on, sum := history.Operation{Hold: h.Hold, Buyer: h.Buyer, Seats: h.Seats}, amount(&h)
 	add := func(kind history.Kind, attempt holdfast.Attempt, cmd command.Command) {
 		on.Kind, on.Attempt = kind, attempt
 		next, then = append(next, on), append(then, cmd)

@@ -22,16 +22,22 @@ var watch = Workload{
 		if err != nil {
 			return nil, err
 		}
-		j := &watchJob{crowd: c}
-		j.ctx, j.stop = context.WithCancel(context.Background())
-		for i := range 3 {
-			w := &watcher{job: j, number: i + 1, random: rand.New(rand.NewPCG(e.Seed, 1000+uint64(i)))}
-			j.watchers = append(j.watchers, w)
-			j.watching.Go(w.run)
-		}
+		j := newWatchJob(c, 3)
 		c.work(2, (*worker).stir)
 		return j, nil
 	},
+}
+
+// newWatchJob has so many watchers look on.
+func newWatchJob(c *crowd, watchers int) *watchJob {
+	j := &watchJob{crowd: c}
+	j.ctx, j.stop = context.WithCancel(context.Background())
+	for i := range watchers {
+		w := &watcher{job: j, number: i + 1, random: rand.New(rand.NewPCG(c.Seed, 1000+uint64(i)))}
+		j.watchers = append(j.watchers, w)
+		j.watching.Go(w.run)
+	}
+	return j
 }
 
 type watchJob struct {
@@ -125,11 +131,16 @@ func (w *worker) stir() {
 		w.do([]history.Operation{{Kind: history.Release, Hold: got[0].Hold, Buyer: buyer, Seats: got[0].Seats}},
 			[]command.Command{&command.Release{Buyer: buyer, Hold: got[0].Hold}})
 	}
+	w.glance()
+	w.rest(15 * time.Millisecond)
+}
+
+// glance reads the whole house now and then, strictly or not.
+func (w *worker) glance() {
 	switch w.random.IntN(6) {
 	case 0:
 		w.sight(false)
 	case 1:
 		w.sight(true)
 	}
-	w.rest(15 * time.Millisecond)
 }

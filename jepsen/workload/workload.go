@@ -40,7 +40,9 @@ type Job interface {
 }
 
 // All are the workloads.
-func All() []Workload { return []Workload{seats, lapses, best, places, limits, watch, line, checkout} }
+func All() []Workload {
+	return []Workload{seats, lapses, best, places, limits, swaps, organizer, watch, line, checkout}
+}
 
 // Env is what a workload has.
 type Env struct {
@@ -124,6 +126,7 @@ func open(ctx context.Context, e *Env, name string, spec command.EventSpec) (*cr
 	c := &crowd{Env: e, event: applied.EventRef, head: history.Head{
 		Workload: name, Seed: e.Seed, Began: e.Began, Length: e.Length, House: lay(spec), ManyHolds: r.ManyOpenHolds, SeatsPerBuyer: int(r.SeatsPerBuyer),
 		HoldTTL: milliseconds(r.HoldTTLMs), PayWindow: milliseconds(r.PayWindowMs), CoolDown: milliseconds(r.CoolDownMs),
+		Extension: milliseconds(r.ExtensionMs), Price: spec.Tiers[0].PriceMinor, // all tiers of workloads cost the same
 	}}
 	if r.SkipCoolDown {
 		c.head.CoolDown = 0
@@ -212,8 +215,9 @@ func (w *worker) buyer() (id holdfast.BuyerID) {
 	return id
 }
 
-func amount(units int) holdfast.Money {
-	return holdfast.Money{AmountMinor: int64(units) * price, Currency: currency}
+// amount is what a hold costs, as its buyer was told.
+func amount(h *history.Operation) holdfast.Money {
+	return holdfast.Money{AmountMinor: h.Amount, Currency: currency}
 }
 
 // do has commands decided in one batch and records what is known of each. What was not attempted leaves no trace; what
@@ -276,6 +280,7 @@ func (w *worker) again(operations []history.Operation, cmds []command.Command) {
 // hear takes an answer.
 func (w *worker) hear(o *history.Operation, r *client.Result) {
 	o.Return, o.Outcome, o.Repeated, o.Taken, o.Deadline, o.Stamp = w.now(), r.Outcome, r.Repeated, clone(r.Taken), r.Deadline, r.Stamp
+	o.Amount = r.Amount.AmountMinor
 	if o.Best != nil && r.Outcome == holdfast.OK {
 		o.Seats = clone(r.Seats)
 	}
@@ -374,7 +379,8 @@ func (c *crowd) Finish(ctx context.Context) (*history.History, error) {
 	return h, c.fillIn(ctx, h)
 }
 
-// fillIn asks for the seats of holds of which nobody knows what became, where the shard chose them.
+// fillIn asks for the seats of holds of which nobody knows what became, where the shard chose them. Who does not know what
+// became of a swap does nothing more with the hold: if it has what it had the swap was refused, or it is all the same.
 func (c *crowd) fillIn(ctx context.Context, h *history.History) error {
 	for i := range h.Operations {
 		o := &h.Operations[i]
@@ -384,13 +390,21 @@ func (c *crowd) fillIn(ctx context.Context, h *history.History) error {
 		hold, err := c.Client.GetHold(ctx, c.event, o.Hold)
 		var no *client.Refusal
 		switch {
-		case err == nil:
+		case err == nil && (o.Kind == history.Hold || !sameSeats(hold.Seats, o.Had)):
 			o.Seats = hold.Seats
+		case err == nil:
 		case !errors.Is(err, holdfast.NotFound) && !errors.As(err, &no):
 			return err
 		}
 	}
 	return nil
+}
+
+func sameSeats(a, b []holdfast.SeatIndex) bool {
+	a, b = clone(a), clone(b)
+	slices.Sort(a)
+	slices.Sort(b)
+	return slices.Equal(a, b)
 }
 
 // Answers are the instants at which commands were answered so far.

@@ -19,7 +19,8 @@ type conn struct {
 	bytes    int       // of them
 	closed   bool      // by this end
 	reset    bool
-	changed  chan struct{} // closed and made anew whenever somebody who waits should look again
+	changed  chan struct{} // closed whenever those who wait should look again; nil: nobody waits
+	arrival  *time.Timer   // rings when somebody who reads should look again; nil: nobody has read yet
 
 	readBy, writeBy time.Time // deadlines
 }
@@ -31,8 +32,8 @@ type segment struct {
 }
 
 func newPair(n *Network, a, b string) (here, there *conn) {
-	here = &conn{network: n, local: a, changed: make(chan struct{})}
-	there = &conn{network: n, local: b, changed: make(chan struct{}), peer: here}
+	here = &conn{network: n, local: a}
+	there = &conn{network: n, local: b, peer: here}
 	here.peer = there
 	n.conns[here], n.conns[there] = struct{}{}, struct{}{}
 	return here, there
@@ -41,100 +42,146 @@ func newPair(n *Network, a, b string) (here, there *conn) {
 // wake lets those who wait at either end look again; the caller has the lock.
 func (c *conn) wake() {
 	for _, end := range []*conn{c, c.peer} {
-		close(end.changed)
-		end.changed = make(chan struct{})
+		if end.changed != nil {
+			close(end.changed)
+			end.changed = nil
+		}
 	}
 }
 
-// wait does try, under the lock, until it is done, fails, or the deadline is past. try says how long it makes no
-// sense to try again unless something changes; 0 for ever.
-func (c *conn) wait(op string, deadline *time.Time, try func() (done bool, again time.Duration, err error)) error {
-	for {
-		c.network.mu.Lock()
-		var done bool
-		var again time.Duration
-		var err error
-		now, by := time.Now(), *deadline
-		switch {
-		case c.closed:
-			err = net.ErrClosed
-		case c.reset:
-			err = syscall.ECONNRESET
-		case !by.IsZero() && !now.Before(by):
-			err = os.ErrDeadlineExceeded
-		default:
-			done, again, err = try()
-		}
-		changed := c.changed
-		c.network.mu.Unlock()
-		if err == io.EOF {
-			return err
-		}
-		if err != nil {
-			return &net.OpError{Op: op, Net: "sim", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
-		}
-		if done {
-			return nil
-		}
-		if left := by.Sub(now); !by.IsZero() && (again == 0 || left < again) {
-			again = left
-		}
-		if again == 0 {
-			<-changed
-			continue
-		}
-		timer := time.NewTimer(again)
-		select {
-		case <-changed:
-			timer.Stop()
-		case <-timer.C:
-		}
+// wait gives what is closed with the next change; the caller has the lock.
+func (c *conn) wait() <-chan struct{} {
+	if c.changed == nil {
+		c.changed = make(chan struct{})
 	}
+	return c.changed
+}
+
+// usable says why this end is of no use, for something that must be done by a deadline; the caller has the lock.
+func (c *conn) usable(by time.Time) error {
+	switch {
+	case c.closed:
+		return net.ErrClosed
+	case c.reset:
+		return syscall.ECONNRESET
+	case !by.IsZero() && !time.Now().Before(by):
+		return os.ErrDeadlineExceeded
+	}
+	return nil
+}
+
+func (c *conn) failed(op string, err error) error {
+	return &net.OpError{Op: op, Net: "sim", Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
 }
 
 func (c *conn) Read(b []byte) (n int, err error) {
 	if len(b) == 0 {
 		return 0, nil
 	}
-	err = c.wait("read", &c.readBy, func() (bool, time.Duration, error) {
-		if len(c.arriving) == 0 || c.network.links[[2]string{c.peer.local, c.local}].Cut {
-			return false, 0, nil
+	n, changed, arrival, err := c.read(b)
+	for n == 0 && err == nil {
+		select {
+		case <-changed:
+		case <-arrival:
 		}
-		first := &c.arriving[0]
-		if early := time.Until(first.at); early > 0 {
-			return false, early, nil
-		}
-		if first.data == nil {
-			return false, 0, io.EOF
-		}
-		n = copy(b, first.data)
-		c.bytes -= n
-		if first.data = first.data[n:]; len(first.data) == 0 {
-			c.arriving = c.arriving[1:]
-		}
-		c.wake()
-		return true, 0, nil
-	})
+		n, changed, arrival, err = c.read(b)
+	}
 	return n, err
 }
 
+// read reads what is there. If there is nothing, it says what to wait for.
+func (c *conn) read(b []byte) (n int, changed <-chan struct{}, arrival <-chan time.Time, err error) {
+	c.network.mu.Lock()
+	defer c.network.mu.Unlock()
+	if err := c.usable(c.readBy); err != nil {
+		return 0, nil, nil, c.failed("read", err)
+	}
+	if len(c.arriving) > 0 && !c.cut() {
+		first := &c.arriving[0]
+		switch {
+		case time.Until(first.at) > 0:
+		case first.data == nil:
+			return 0, nil, nil, io.EOF
+		default:
+			n = copy(b, first.data)
+			if c.bytes >= windowBytes { // the other end may be waiting for room
+				c.wake()
+			}
+			c.bytes -= n
+			if first.data = first.data[n:]; len(first.data) == 0 {
+				c.arriving = c.arriving[1:]
+			}
+			return n, nil, nil, nil
+		}
+	}
+	if c.arrival == nil {
+		c.arrival = time.NewTimer(time.Hour)
+	}
+	c.ring()
+	return 0, c.wait(), c.arrival.C, nil
+}
+
+// cut reports whether nothing reaches this end.
+func (c *conn) cut() bool { return c.network.links[[2]string{c.peer.local, c.local}].Cut }
+
+// ring has somebody who reads look when the next segment arrives, or when it is too late; the caller has the lock.
+func (c *conn) ring() {
+	if c.arrival == nil {
+		return
+	}
+	at := c.readBy
+	if len(c.arriving) > 0 && !c.cut() && (at.IsZero() || c.arriving[0].at.Before(at)) {
+		at = c.arriving[0].at
+	}
+	if at.IsZero() {
+		c.arrival.Stop() // until something changes
+		return
+	}
+	c.arrival.Reset(time.Until(at))
+}
+
 func (c *conn) Write(b []byte) (n int, err error) {
-	for n < len(b) && err == nil {
-		err = c.wait("write", &c.writeBy, func() (bool, time.Duration, error) {
-			room := windowBytes - c.peer.bytes
-			if c.peer.closed {
-				return false, 0, syscall.EPIPE
+	sent, changed, by, err := c.write(b)
+	for n = sent; n < len(b) && err == nil; n += sent {
+		if sent == 0 {
+			if !by.IsZero() {
+				late := time.AfterFunc(time.Until(by), c.look)
+				<-changed
+				late.Stop()
+			} else {
+				<-changed
 			}
-			if room <= 0 {
-				return false, 0, nil
-			}
-			part := b[n:min(len(b), n+room)]
-			c.send(slices.Clone(part))
-			n += len(part)
-			return true, 0, nil
-		})
+		}
+		sent, changed, by, err = c.write(b[n:])
 	}
 	return n, err
+}
+
+// write sends what there is room for. If there is none, it says what to wait for, and how long.
+func (c *conn) write(b []byte) (n int, changed <-chan struct{}, by time.Time, err error) {
+	c.network.mu.Lock()
+	defer c.network.mu.Unlock()
+	err = c.usable(c.writeBy)
+	if err == nil && c.peer.closed {
+		err = syscall.EPIPE
+	}
+	if err != nil {
+		return 0, nil, by, c.failed("write", err)
+	}
+	room := windowBytes - c.peer.bytes
+	if room <= 0 {
+		return 0, c.wait(), c.writeBy, nil
+	}
+	n = min(len(b), room)
+	c.send(slices.Clone(b[:n]))
+	return n, nil, by, nil
+}
+
+// look lets those who wait look again.
+func (c *conn) look() {
+	c.network.mu.Lock()
+	defer c.network.mu.Unlock()
+	c.wake()
 }
 
 // send puts a segment on its way, behind what was sent before.
@@ -145,7 +192,9 @@ func (c *conn) send(data []byte) {
 	}
 	c.peer.arriving = append(c.peer.arriving, s)
 	c.peer.bytes += len(data)
-	c.wake()
+	if len(c.peer.arriving) == 1 {
+		c.peer.ring()
+	}
 }
 
 // Close tells the other end, after what was sent before.

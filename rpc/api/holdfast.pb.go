@@ -3536,6 +3536,94 @@ func (x *DigestResponse) GetHash() []byte {
 	return nil
 }
 
+type TransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
+	To            string                 `protobuf:"bytes,2,opt,name=to,proto3" json:"to,omitempty"` // a member's name
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferRequest) Reset() {
+	*x = TransferRequest{}
+	mi := &file_holdfast_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferRequest) ProtoMessage() {}
+
+func (x *TransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferRequest.ProtoReflect.Descriptor instead.
+func (*TransferRequest) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *TransferRequest) GetShard() uint32 {
+	if x != nil {
+		return x.Shard
+	}
+	return 0
+}
+
+func (x *TransferRequest) GetTo() string {
+	if x != nil {
+		return x.To
+	}
+	return ""
+}
+
+type TransferResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferResponse) Reset() {
+	*x = TransferResponse{}
+	mi := &file_holdfast_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferResponse) ProtoMessage() {}
+
+func (x *TransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_holdfast_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferResponse.ProtoReflect.Descriptor instead.
+func (*TransferResponse) Descriptor() ([]byte, []int) {
+	return file_holdfast_proto_rawDescGZIP(), []int{42}
+}
+
 type LeaseRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Shard         uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
@@ -3553,7 +3641,7 @@ type LeaseRequest struct {
 
 func (x *LeaseRequest) Reset() {
 	*x = LeaseRequest{}
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3565,7 +3653,7 @@ func (x *LeaseRequest) String() string {
 func (*LeaseRequest) ProtoMessage() {}
 
 func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[41]
+	mi := &file_holdfast_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3578,7 +3666,7 @@ func (x *LeaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseRequest.ProtoReflect.Descriptor instead.
 func (*LeaseRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{41}
+	return file_holdfast_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *LeaseRequest) GetShard() uint32 {
@@ -3657,7 +3745,7 @@ type LeaseResponse struct {
 
 func (x *LeaseResponse) Reset() {
 	*x = LeaseResponse{}
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3669,7 +3757,7 @@ func (x *LeaseResponse) String() string {
 func (*LeaseResponse) ProtoMessage() {}
 
 func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[42]
+	mi := &file_holdfast_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3682,7 +3770,7 @@ func (x *LeaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LeaseResponse.ProtoReflect.Descriptor instead.
 func (*LeaseResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{42}
+	return file_holdfast_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *LeaseResponse) GetStamp() *Stamp {
@@ -3748,7 +3836,7 @@ type Effect struct {
 
 func (x *Effect) Reset() {
 	*x = Effect{}
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3760,7 +3848,7 @@ func (x *Effect) String() string {
 func (*Effect) ProtoMessage() {}
 
 func (x *Effect) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[43]
+	mi := &file_holdfast_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3773,7 +3861,7 @@ func (x *Effect) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Effect.ProtoReflect.Descriptor instead.
 func (*Effect) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{43}
+	return file_holdfast_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *Effect) GetId() uint64 {
@@ -3931,7 +4019,7 @@ type GrantRequest struct {
 
 func (x *GrantRequest) Reset() {
 	*x = GrantRequest{}
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3943,7 +4031,7 @@ func (x *GrantRequest) String() string {
 func (*GrantRequest) ProtoMessage() {}
 
 func (x *GrantRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[44]
+	mi := &file_holdfast_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3956,7 +4044,7 @@ func (x *GrantRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantRequest.ProtoReflect.Descriptor instead.
 func (*GrantRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{44}
+	return file_holdfast_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *GrantRequest) GetAccount() string {
@@ -4019,7 +4107,7 @@ type GrantResponse struct {
 
 func (x *GrantResponse) Reset() {
 	*x = GrantResponse{}
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4031,7 +4119,7 @@ func (x *GrantResponse) String() string {
 func (*GrantResponse) ProtoMessage() {}
 
 func (x *GrantResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[45]
+	mi := &file_holdfast_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4044,7 +4132,7 @@ func (x *GrantResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantResponse.ProtoReflect.Descriptor instead.
 func (*GrantResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{45}
+	return file_holdfast_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *GrantResponse) GetGranted() []uint32 {
@@ -4080,7 +4168,7 @@ type EffectsRequest struct {
 
 func (x *EffectsRequest) Reset() {
 	*x = EffectsRequest{}
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4092,7 +4180,7 @@ func (x *EffectsRequest) String() string {
 func (*EffectsRequest) ProtoMessage() {}
 
 func (x *EffectsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[46]
+	mi := &file_holdfast_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4105,7 +4193,7 @@ func (x *EffectsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EffectsRequest.ProtoReflect.Descriptor instead.
 func (*EffectsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{46}
+	return file_holdfast_proto_rawDescGZIP(), []int{48}
 }
 
 func (x *EffectsRequest) GetShard() uint32 {
@@ -4147,7 +4235,7 @@ type EffectsResponse struct {
 
 func (x *EffectsResponse) Reset() {
 	*x = EffectsResponse{}
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4159,7 +4247,7 @@ func (x *EffectsResponse) String() string {
 func (*EffectsResponse) ProtoMessage() {}
 
 func (x *EffectsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[47]
+	mi := &file_holdfast_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4172,7 +4260,7 @@ func (x *EffectsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EffectsResponse.ProtoReflect.Descriptor instead.
 func (*EffectsResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{47}
+	return file_holdfast_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *EffectsResponse) GetStamp() *Stamp {
@@ -4207,7 +4295,7 @@ type PaymentsRequest struct {
 
 func (x *PaymentsRequest) Reset() {
 	*x = PaymentsRequest{}
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4219,7 +4307,7 @@ func (x *PaymentsRequest) String() string {
 func (*PaymentsRequest) ProtoMessage() {}
 
 func (x *PaymentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[48]
+	mi := &file_holdfast_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4232,7 +4320,7 @@ func (x *PaymentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentsRequest.ProtoReflect.Descriptor instead.
 func (*PaymentsRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{48}
+	return file_holdfast_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *PaymentsRequest) GetShard() uint32 {
@@ -4271,7 +4359,7 @@ type PaymentPage struct {
 
 func (x *PaymentPage) Reset() {
 	*x = PaymentPage{}
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4283,7 +4371,7 @@ func (x *PaymentPage) String() string {
 func (*PaymentPage) ProtoMessage() {}
 
 func (x *PaymentPage) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[49]
+	mi := &file_holdfast_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4296,7 +4384,7 @@ func (x *PaymentPage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PaymentPage.ProtoReflect.Descriptor instead.
 func (*PaymentPage) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{49}
+	return file_holdfast_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *PaymentPage) GetStamp() *Stamp {
@@ -4376,7 +4464,7 @@ type Payment struct {
 
 func (x *Payment) Reset() {
 	*x = Payment{}
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4388,7 +4476,7 @@ func (x *Payment) String() string {
 func (*Payment) ProtoMessage() {}
 
 func (x *Payment) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[50]
+	mi := &file_holdfast_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4401,7 +4489,7 @@ func (x *Payment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Payment.ProtoReflect.Descriptor instead.
 func (*Payment) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{50}
+	return file_holdfast_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *Payment) GetHold() []byte {
@@ -4558,7 +4646,7 @@ type Ledger struct {
 
 func (x *Ledger) Reset() {
 	*x = Ledger{}
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4570,7 +4658,7 @@ func (x *Ledger) String() string {
 func (*Ledger) ProtoMessage() {}
 
 func (x *Ledger) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[51]
+	mi := &file_holdfast_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4583,7 +4671,7 @@ func (x *Ledger) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Ledger.ProtoReflect.Descriptor instead.
 func (*Ledger) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{51}
+	return file_holdfast_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *Ledger) GetCurrency() string {
@@ -4676,7 +4764,7 @@ type QuoteRequest struct {
 
 func (x *QuoteRequest) Reset() {
 	*x = QuoteRequest{}
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4688,7 +4776,7 @@ func (x *QuoteRequest) String() string {
 func (*QuoteRequest) ProtoMessage() {}
 
 func (x *QuoteRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[52]
+	mi := &file_holdfast_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4701,7 +4789,7 @@ func (x *QuoteRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteRequest.ProtoReflect.Descriptor instead.
 func (*QuoteRequest) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{52}
+	return file_holdfast_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *QuoteRequest) GetShard() uint32 {
@@ -4757,7 +4845,7 @@ type QuoteResponse struct {
 
 func (x *QuoteResponse) Reset() {
 	*x = QuoteResponse{}
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4769,7 +4857,7 @@ func (x *QuoteResponse) String() string {
 func (*QuoteResponse) ProtoMessage() {}
 
 func (x *QuoteResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[53]
+	mi := &file_holdfast_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4782,7 +4870,7 @@ func (x *QuoteResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteResponse.ProtoReflect.Descriptor instead.
 func (*QuoteResponse) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{53}
+	return file_holdfast_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *QuoteResponse) GetStamp() *Stamp {
@@ -4865,7 +4953,7 @@ type QuoteLine struct {
 
 func (x *QuoteLine) Reset() {
 	*x = QuoteLine{}
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4877,7 +4965,7 @@ func (x *QuoteLine) String() string {
 func (*QuoteLine) ProtoMessage() {}
 
 func (x *QuoteLine) ProtoReflect() protoreflect.Message {
-	mi := &file_holdfast_proto_msgTypes[54]
+	mi := &file_holdfast_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4890,7 +4978,7 @@ func (x *QuoteLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QuoteLine.ProtoReflect.Descriptor instead.
 func (*QuoteLine) Descriptor() ([]byte, []int) {
-	return file_holdfast_proto_rawDescGZIP(), []int{54}
+	return file_holdfast_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *QuoteLine) GetKind() uint32 {
@@ -5222,7 +5310,11 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\":\n" +
 	"\x0eDigestResponse\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xd7\x01\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"7\n" +
+	"\x0fTransferRequest\x12\x14\n" +
+	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\tR\x02to\"\x12\n" +
+	"\x10TransferResponse\"\xd7\x01\n" +
 	"\fLeaseRequest\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x16\n" +
 	"\x06worker\x18\x02 \x01(\tR\x06worker\x12\x14\n" +
@@ -5375,11 +5467,12 @@ const file_holdfast_proto_rawDesc = "" +
 	"\aVisitor\x12\x1b.holdfast.v1.VisitorRequest\x1a\x18.holdfast.v1.LineVisitor\x12K\n" +
 	"\n" +
 	"DrawRecord\x12\x1e.holdfast.v1.DrawRecordRequest\x1a\x1b.holdfast.v1.DrawRecordPart0\x01\x12;\n" +
-	"\x04Keys\x12\x18.holdfast.v1.KeysRequest\x1a\x19.holdfast.v1.KeysResponse2\xd2\x01\n" +
+	"\x04Keys\x12\x18.holdfast.v1.KeysRequest\x1a\x19.holdfast.v1.KeysResponse2\x9b\x02\n" +
 	"\aCluster\x12A\n" +
 	"\x06Routes\x12\x1a.holdfast.v1.RoutesRequest\x1a\x1b.holdfast.v1.RoutesResponse\x12A\n" +
 	"\x06Status\x12\x1a.holdfast.v1.StatusRequest\x1a\x1b.holdfast.v1.StatusResponse\x12A\n" +
-	"\x06Digest\x12\x1a.holdfast.v1.DigestRequest\x1a\x1b.holdfast.v1.DigestResponse2\xd8\x02\n" +
+	"\x06Digest\x12\x1a.holdfast.v1.DigestRequest\x1a\x1b.holdfast.v1.DigestResponse\x12G\n" +
+	"\bTransfer\x12\x1c.holdfast.v1.TransferRequest\x1a\x1d.holdfast.v1.TransferResponse2\xd8\x02\n" +
 	"\n" +
 	"Settlement\x12>\n" +
 	"\x05Lease\x12\x19.holdfast.v1.LeaseRequest\x1a\x1a.holdfast.v1.LeaseResponse\x12>\n" +
@@ -5401,7 +5494,7 @@ func file_holdfast_proto_rawDescGZIP() []byte {
 }
 
 var file_holdfast_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 55)
+var file_holdfast_proto_msgTypes = make([]protoimpl.MessageInfo, 57)
 var file_holdfast_proto_goTypes = []any{
 	(Consistency)(0),           // 0: holdfast.v1.Consistency
 	(*Batch)(nil),              // 1: holdfast.v1.Batch
@@ -5445,20 +5538,22 @@ var file_holdfast_proto_goTypes = []any{
 	(*ShardStatus)(nil),        // 39: holdfast.v1.ShardStatus
 	(*DigestRequest)(nil),      // 40: holdfast.v1.DigestRequest
 	(*DigestResponse)(nil),     // 41: holdfast.v1.DigestResponse
-	(*LeaseRequest)(nil),       // 42: holdfast.v1.LeaseRequest
-	(*LeaseResponse)(nil),      // 43: holdfast.v1.LeaseResponse
-	(*Effect)(nil),             // 44: holdfast.v1.Effect
-	(*GrantRequest)(nil),       // 45: holdfast.v1.GrantRequest
-	(*GrantResponse)(nil),      // 46: holdfast.v1.GrantResponse
-	(*EffectsRequest)(nil),     // 47: holdfast.v1.EffectsRequest
-	(*EffectsResponse)(nil),    // 48: holdfast.v1.EffectsResponse
-	(*PaymentsRequest)(nil),    // 49: holdfast.v1.PaymentsRequest
-	(*PaymentPage)(nil),        // 50: holdfast.v1.PaymentPage
-	(*Payment)(nil),            // 51: holdfast.v1.Payment
-	(*Ledger)(nil),             // 52: holdfast.v1.Ledger
-	(*QuoteRequest)(nil),       // 53: holdfast.v1.QuoteRequest
-	(*QuoteResponse)(nil),      // 54: holdfast.v1.QuoteResponse
-	(*QuoteLine)(nil),          // 55: holdfast.v1.QuoteLine
+	(*TransferRequest)(nil),    // 42: holdfast.v1.TransferRequest
+	(*TransferResponse)(nil),   // 43: holdfast.v1.TransferResponse
+	(*LeaseRequest)(nil),       // 44: holdfast.v1.LeaseRequest
+	(*LeaseResponse)(nil),      // 45: holdfast.v1.LeaseResponse
+	(*Effect)(nil),             // 46: holdfast.v1.Effect
+	(*GrantRequest)(nil),       // 47: holdfast.v1.GrantRequest
+	(*GrantResponse)(nil),      // 48: holdfast.v1.GrantResponse
+	(*EffectsRequest)(nil),     // 49: holdfast.v1.EffectsRequest
+	(*EffectsResponse)(nil),    // 50: holdfast.v1.EffectsResponse
+	(*PaymentsRequest)(nil),    // 51: holdfast.v1.PaymentsRequest
+	(*PaymentPage)(nil),        // 52: holdfast.v1.PaymentPage
+	(*Payment)(nil),            // 53: holdfast.v1.Payment
+	(*Ledger)(nil),             // 54: holdfast.v1.Ledger
+	(*QuoteRequest)(nil),       // 55: holdfast.v1.QuoteRequest
+	(*QuoteResponse)(nil),      // 56: holdfast.v1.QuoteResponse
+	(*QuoteLine)(nil),          // 57: holdfast.v1.QuoteLine
 }
 var file_holdfast_proto_depIdxs = []int32{
 	3,  // 0: holdfast.v1.BatchResult.failure:type_name -> holdfast.v1.Failure
@@ -5477,7 +5572,7 @@ var file_holdfast_proto_depIdxs = []int32{
 	4,  // 13: holdfast.v1.Hold.stamp:type_name -> holdfast.v1.Stamp
 	0,  // 14: holdfast.v1.GetOrderRequest.consistency:type_name -> holdfast.v1.Consistency
 	4,  // 15: holdfast.v1.Order.stamp:type_name -> holdfast.v1.Stamp
-	55, // 16: holdfast.v1.Order.lines:type_name -> holdfast.v1.QuoteLine
+	57, // 16: holdfast.v1.Order.lines:type_name -> holdfast.v1.QuoteLine
 	0,  // 17: holdfast.v1.OrdersRequest.consistency:type_name -> holdfast.v1.Consistency
 	4,  // 18: holdfast.v1.OrderPage.stamp:type_name -> holdfast.v1.Stamp
 	16, // 19: holdfast.v1.OrderPage.orders:type_name -> holdfast.v1.Order
@@ -5499,17 +5594,17 @@ var file_holdfast_proto_depIdxs = []int32{
 	39, // 35: holdfast.v1.StatusResponse.shards:type_name -> holdfast.v1.ShardStatus
 	35, // 36: holdfast.v1.StatusResponse.members:type_name -> holdfast.v1.Member
 	4,  // 37: holdfast.v1.LeaseResponse.stamp:type_name -> holdfast.v1.Stamp
-	44, // 38: holdfast.v1.LeaseResponse.effects:type_name -> holdfast.v1.Effect
+	46, // 38: holdfast.v1.LeaseResponse.effects:type_name -> holdfast.v1.Effect
 	0,  // 39: holdfast.v1.EffectsRequest.consistency:type_name -> holdfast.v1.Consistency
 	4,  // 40: holdfast.v1.EffectsResponse.stamp:type_name -> holdfast.v1.Stamp
-	44, // 41: holdfast.v1.EffectsResponse.effects:type_name -> holdfast.v1.Effect
+	46, // 41: holdfast.v1.EffectsResponse.effects:type_name -> holdfast.v1.Effect
 	0,  // 42: holdfast.v1.PaymentsRequest.consistency:type_name -> holdfast.v1.Consistency
 	4,  // 43: holdfast.v1.PaymentPage.stamp:type_name -> holdfast.v1.Stamp
-	52, // 44: holdfast.v1.PaymentPage.ledger:type_name -> holdfast.v1.Ledger
-	51, // 45: holdfast.v1.PaymentPage.payments:type_name -> holdfast.v1.Payment
+	54, // 44: holdfast.v1.PaymentPage.ledger:type_name -> holdfast.v1.Ledger
+	53, // 45: holdfast.v1.PaymentPage.payments:type_name -> holdfast.v1.Payment
 	0,  // 46: holdfast.v1.QuoteRequest.consistency:type_name -> holdfast.v1.Consistency
 	4,  // 47: holdfast.v1.QuoteResponse.stamp:type_name -> holdfast.v1.Stamp
-	55, // 48: holdfast.v1.QuoteResponse.lines:type_name -> holdfast.v1.QuoteLine
+	57, // 48: holdfast.v1.QuoteResponse.lines:type_name -> holdfast.v1.QuoteLine
 	1,  // 49: holdfast.v1.Claims.Submit:input_type -> holdfast.v1.Batch
 	1,  // 50: holdfast.v1.Claims.Stream:input_type -> holdfast.v1.Batch
 	5,  // 51: holdfast.v1.Events.List:input_type -> holdfast.v1.ListEventsRequest
@@ -5527,35 +5622,37 @@ var file_holdfast_proto_depIdxs = []int32{
 	33, // 63: holdfast.v1.Cluster.Routes:input_type -> holdfast.v1.RoutesRequest
 	37, // 64: holdfast.v1.Cluster.Status:input_type -> holdfast.v1.StatusRequest
 	40, // 65: holdfast.v1.Cluster.Digest:input_type -> holdfast.v1.DigestRequest
-	42, // 66: holdfast.v1.Settlement.Lease:input_type -> holdfast.v1.LeaseRequest
-	45, // 67: holdfast.v1.Settlement.Grant:input_type -> holdfast.v1.GrantRequest
-	47, // 68: holdfast.v1.Settlement.Effects:input_type -> holdfast.v1.EffectsRequest
-	49, // 69: holdfast.v1.Settlement.Payments:input_type -> holdfast.v1.PaymentsRequest
-	53, // 70: holdfast.v1.Settlement.Quote:input_type -> holdfast.v1.QuoteRequest
-	2,  // 71: holdfast.v1.Claims.Submit:output_type -> holdfast.v1.BatchResult
-	2,  // 72: holdfast.v1.Claims.Stream:output_type -> holdfast.v1.BatchResult
-	6,  // 73: holdfast.v1.Events.List:output_type -> holdfast.v1.ListEventsResponse
-	9,  // 74: holdfast.v1.Events.Get:output_type -> holdfast.v1.Event
-	12, // 75: holdfast.v1.Events.Seats:output_type -> holdfast.v1.SeatMap
-	14, // 76: holdfast.v1.Events.GetHold:output_type -> holdfast.v1.Hold
-	16, // 77: holdfast.v1.Events.GetOrder:output_type -> holdfast.v1.Order
-	18, // 78: holdfast.v1.Events.Orders:output_type -> holdfast.v1.OrderPage
-	20, // 79: holdfast.v1.Events.Watch:output_type -> holdfast.v1.Changes
-	23, // 80: holdfast.v1.Line.Get:output_type -> holdfast.v1.LineState
-	25, // 81: holdfast.v1.Line.Place:output_type -> holdfast.v1.LinePlace
-	27, // 82: holdfast.v1.Line.Visitor:output_type -> holdfast.v1.LineVisitor
-	29, // 83: holdfast.v1.Line.DrawRecord:output_type -> holdfast.v1.DrawRecordPart
-	31, // 84: holdfast.v1.Line.Keys:output_type -> holdfast.v1.KeysResponse
-	34, // 85: holdfast.v1.Cluster.Routes:output_type -> holdfast.v1.RoutesResponse
-	38, // 86: holdfast.v1.Cluster.Status:output_type -> holdfast.v1.StatusResponse
-	41, // 87: holdfast.v1.Cluster.Digest:output_type -> holdfast.v1.DigestResponse
-	43, // 88: holdfast.v1.Settlement.Lease:output_type -> holdfast.v1.LeaseResponse
-	46, // 89: holdfast.v1.Settlement.Grant:output_type -> holdfast.v1.GrantResponse
-	48, // 90: holdfast.v1.Settlement.Effects:output_type -> holdfast.v1.EffectsResponse
-	50, // 91: holdfast.v1.Settlement.Payments:output_type -> holdfast.v1.PaymentPage
-	54, // 92: holdfast.v1.Settlement.Quote:output_type -> holdfast.v1.QuoteResponse
-	71, // [71:93] is the sub-list for method output_type
-	49, // [49:71] is the sub-list for method input_type
+	42, // 66: holdfast.v1.Cluster.Transfer:input_type -> holdfast.v1.TransferRequest
+	44, // 67: holdfast.v1.Settlement.Lease:input_type -> holdfast.v1.LeaseRequest
+	47, // 68: holdfast.v1.Settlement.Grant:input_type -> holdfast.v1.GrantRequest
+	49, // 69: holdfast.v1.Settlement.Effects:input_type -> holdfast.v1.EffectsRequest
+	51, // 70: holdfast.v1.Settlement.Payments:input_type -> holdfast.v1.PaymentsRequest
+	55, // 71: holdfast.v1.Settlement.Quote:input_type -> holdfast.v1.QuoteRequest
+	2,  // 72: holdfast.v1.Claims.Submit:output_type -> holdfast.v1.BatchResult
+	2,  // 73: holdfast.v1.Claims.Stream:output_type -> holdfast.v1.BatchResult
+	6,  // 74: holdfast.v1.Events.List:output_type -> holdfast.v1.ListEventsResponse
+	9,  // 75: holdfast.v1.Events.Get:output_type -> holdfast.v1.Event
+	12, // 76: holdfast.v1.Events.Seats:output_type -> holdfast.v1.SeatMap
+	14, // 77: holdfast.v1.Events.GetHold:output_type -> holdfast.v1.Hold
+	16, // 78: holdfast.v1.Events.GetOrder:output_type -> holdfast.v1.Order
+	18, // 79: holdfast.v1.Events.Orders:output_type -> holdfast.v1.OrderPage
+	20, // 80: holdfast.v1.Events.Watch:output_type -> holdfast.v1.Changes
+	23, // 81: holdfast.v1.Line.Get:output_type -> holdfast.v1.LineState
+	25, // 82: holdfast.v1.Line.Place:output_type -> holdfast.v1.LinePlace
+	27, // 83: holdfast.v1.Line.Visitor:output_type -> holdfast.v1.LineVisitor
+	29, // 84: holdfast.v1.Line.DrawRecord:output_type -> holdfast.v1.DrawRecordPart
+	31, // 85: holdfast.v1.Line.Keys:output_type -> holdfast.v1.KeysResponse
+	34, // 86: holdfast.v1.Cluster.Routes:output_type -> holdfast.v1.RoutesResponse
+	38, // 87: holdfast.v1.Cluster.Status:output_type -> holdfast.v1.StatusResponse
+	41, // 88: holdfast.v1.Cluster.Digest:output_type -> holdfast.v1.DigestResponse
+	43, // 89: holdfast.v1.Cluster.Transfer:output_type -> holdfast.v1.TransferResponse
+	45, // 90: holdfast.v1.Settlement.Lease:output_type -> holdfast.v1.LeaseResponse
+	48, // 91: holdfast.v1.Settlement.Grant:output_type -> holdfast.v1.GrantResponse
+	50, // 92: holdfast.v1.Settlement.Effects:output_type -> holdfast.v1.EffectsResponse
+	52, // 93: holdfast.v1.Settlement.Payments:output_type -> holdfast.v1.PaymentPage
+	56, // 94: holdfast.v1.Settlement.Quote:output_type -> holdfast.v1.QuoteResponse
+	72, // [72:95] is the sub-list for method output_type
+	49, // [49:72] is the sub-list for method input_type
 	49, // [49:49] is the sub-list for extension type_name
 	49, // [49:49] is the sub-list for extension extendee
 	0,  // [0:49] is the sub-list for field type_name
@@ -5572,7 +5669,7 @@ func file_holdfast_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_holdfast_proto_rawDesc), len(file_holdfast_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   55,
+			NumMessages:   57,
 			NumExtensions: 0,
 			NumServices:   5,
 		},

@@ -792,9 +792,10 @@ var Line_ServiceDesc = grpc.ServiceDesc{
 }
 
 const (
-	Cluster_Routes_FullMethodName = "/holdfast.v1.Cluster/Routes"
-	Cluster_Status_FullMethodName = "/holdfast.v1.Cluster/Status"
-	Cluster_Digest_FullMethodName = "/holdfast.v1.Cluster/Digest"
+	Cluster_Routes_FullMethodName   = "/holdfast.v1.Cluster/Routes"
+	Cluster_Status_FullMethodName   = "/holdfast.v1.Cluster/Status"
+	Cluster_Digest_FullMethodName   = "/holdfast.v1.Cluster/Digest"
+	Cluster_Transfer_FullMethodName = "/holdfast.v1.Cluster/Transfer"
 )
 
 // ClusterClient is the client API for Cluster service.
@@ -809,6 +810,8 @@ type ClusterClient interface {
 	Status(ctx context.Context, in *StatusRequest, opts ...grpc.CallOption) (*StatusResponse, error)
 	// Digest tells this member's state hash of a shard at a Mark entry.
 	Digest(ctx context.Context, in *DigestRequest, opts ...grpc.CallOption) (*DigestResponse, error)
+	// Transfer hands leadership of a shard to another of its voters. The shard's leader answers, when that one leads.
+	Transfer(ctx context.Context, in *TransferRequest, opts ...grpc.CallOption) (*TransferResponse, error)
 }
 
 type clusterClient struct {
@@ -849,6 +852,16 @@ func (c *clusterClient) Digest(ctx context.Context, in *DigestRequest, opts ...g
 	return out, nil
 }
 
+func (c *clusterClient) Transfer(ctx context.Context, in *TransferRequest, opts ...grpc.CallOption) (*TransferResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(TransferResponse)
+	err := c.cc.Invoke(ctx, Cluster_Transfer_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ClusterServer is the server API for Cluster service.
 // All implementations must embed UnimplementedClusterServer
 // for forward compatibility.
@@ -861,6 +874,8 @@ type ClusterServer interface {
 	Status(context.Context, *StatusRequest) (*StatusResponse, error)
 	// Digest tells this member's state hash of a shard at a Mark entry.
 	Digest(context.Context, *DigestRequest) (*DigestResponse, error)
+	// Transfer hands leadership of a shard to another of its voters. The shard's leader answers, when that one leads.
+	Transfer(context.Context, *TransferRequest) (*TransferResponse, error)
 	mustEmbedUnimplementedClusterServer()
 }
 
@@ -879,6 +894,9 @@ func (UnimplementedClusterServer) Status(context.Context, *StatusRequest) (*Stat
 }
 func (UnimplementedClusterServer) Digest(context.Context, *DigestRequest) (*DigestResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method Digest not implemented")
+}
+func (UnimplementedClusterServer) Transfer(context.Context, *TransferRequest) (*TransferResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method Transfer not implemented")
 }
 func (UnimplementedClusterServer) mustEmbedUnimplementedClusterServer() {}
 func (UnimplementedClusterServer) testEmbeddedByValue()                 {}
@@ -955,6 +973,24 @@ func _Cluster_Digest_Handler(srv interface{}, ctx context.Context, dec func(inte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Cluster_Transfer_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(TransferRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ClusterServer).Transfer(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Cluster_Transfer_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ClusterServer).Transfer(ctx, req.(*TransferRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Cluster_ServiceDesc is the grpc.ServiceDesc for Cluster service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -973,6 +1009,10 @@ var Cluster_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Digest",
 			Handler:    _Cluster_Digest_Handler,
+		},
+		{
+			MethodName: "Transfer",
+			Handler:    _Cluster_Transfer_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

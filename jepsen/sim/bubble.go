@@ -2,12 +2,19 @@ package sim
 
 import (
 	"fmt"
+	"log/slog"
 	"regexp"
 	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 )
+
+// Play runs a plan in a bubble of its own.
+func Play(t *testing.T, p Plan, broken Sabotage, logger *slog.Logger) (r *Report) {
+	inBubble(t, func(*testing.T) { r = Run(p, broken, logger) })
+	return r
+}
 
 // inBubble is synctest.Test, but for goroutines that the library leaves behind when a transfer of leadership fails at
 // the wrong moment (hashicorp/raft#696), and ours that asked it: they wait for good, and there is no way to end them. Any

@@ -1,0 +1,87 @@
+package sim
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/holdfast-db/holdfast/jepsen/check"
+	"github.com/holdfast-db/holdfast/payment"
+)
+
+// As TestPlantedFaultsAreCaught, for what the scenes play.
+func TestPlantedFaultsInScenesAreCaught(t *testing.T) {
+	const seedsMax = 20
+	for _, c := range []struct {
+		name   string
+		by     string // which check
+		scene  string
+		broken Sabotage
+	}{
+		{"refunds that are made twice", "money", "checkout", Sabotage{Provider: twiceRefunded.provider}},
+		{"payments that are not cancelled when their hold ends", "money", "checkout", Sabotage{Provider: neverVoided.provider}},
+		{"captures that are acknowledged before the provider has answered", "money", "checkout", Sabotage{Provider: captureUnheard.provider}},
+		{"receipts that are acknowledged and not sent", "effects", "checkout", Sabotage{Forgetful: true}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			caught := map[string]int{}
+			for seed := uint64(1); seed <= seedsMax; seed++ {
+				plan := onlyScene(c.scene, seed, 20*time.Second)
+				r := Play(t, plan, c.broken, nil)
+				for _, v := range r.Violations {
+					caught[v.Check]++
+				}
+				if caught[c.by] > 0 {
+					first := slices.IndexFunc(r.Violations, func(v check.Violation) bool { return v.Check == c.by })
+					t.Logf("seed %d: %v", seed, r.Violations[first])
+					return
+				}
+			}
+			t.Errorf("%d seeds, and check %s found nothing; the others: %v", seedsMax, c.by, slices.Sorted(maps.Keys(caught)))
+		})
+	}
+}
+
+// brokenProvider is a provider of whose acts some are done otherwise.
+type brokenProvider struct {
+	payment.Provider
+	how otherwise
+}
+
+// otherwise says how.
+type otherwise int
+
+const (
+	twiceRefunded otherwise = iota + 1
+	neverVoided
+	captureUnheard
+)
+
+func (o otherwise) provider(p payment.Provider) payment.Provider { return brokenProvider{p, o} }
+
+func (p brokenProvider) Refund(ctx context.Context, act payment.Act) (payment.Refund, error) {
+	r, err := p.Provider.Refund(ctx, act)
+	if err == nil && p.how == twiceRefunded {
+		act.Effect += 1 << 40 // as if it were another one
+		_, _ = p.Provider.Refund(ctx, act)
+	}
+	return r, err
+}
+
+func (p brokenProvider) Void(ctx context.Context, act payment.Act) (payment.Payment, error) {
+	if p.how == neverVoided {
+		return payment.Payment{Ref: act.Payment, Key: act.Key, Status: payment.StatusCancelled}, nil
+	}
+	return p.Provider.Void(ctx, act)
+}
+
+func (p brokenProvider) Capture(ctx context.Context, act payment.Act) (payment.Payment, error) {
+	if p.how == captureUnheard {
+		go func() { _, _ = p.Provider.Capture(context.WithoutCancel(ctx), act) }()
+		return payment.Payment{Ref: act.Payment, Key: act.Key, Status: payment.StatusCaptured, Amount: act.Amount, CapturedMinor: act.Amount.AmountMinor}, nil
+	}
+	return p.Provider.Capture(ctx, act)
+}
