@@ -262,7 +262,9 @@ func (x *explorer) do(i int) bool {
 	in := &x.s.intents[j.attempt]
 	switch j.kind {
 	case holdfast.EffectLook:
-		j.result = 1
+		if j.result = 1; in.status == unconfirmed {
+			j.result = 2 // nobody has tried to pay
+		}
 	case holdfast.EffectCapture:
 		j.result = 1
 		if in.status == authorised {

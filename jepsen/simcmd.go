@@ -90,13 +90,17 @@ type simResult struct {
 	VirtualHours float64          `json:"virtual_hours"` // of load: what opening and reading back took is not in it
 	Faults       int              `json:"faults"`
 	FaultKinds   map[sim.Kind]int `json:"faults_by_kind"`
-	Plans        map[string]int   `json:"plans_by_kind"`
-	Leaders      uint64           `json:"leader_changes"`
-	Operations   int              `json:"operations"`
-	Entries      uint64           `json:"entries"`
-	Commits      uint64           `json:"commits"` // entries with commands
-	CommitsRate  float64          `json:"commits_per_virtual_second"`
-	Speed        float64          `json:"virtual_seconds_per_second"`
+	// Struck says how many of the faults that wait for a certain step of a node, or for its notice, found it.
+	Struck map[sim.Kind]int `json:"struck"`
+	// Deeds is what people did who came through frontends, in plans with such scenes, and what befell frontends.
+	Deeds       map[string]int `json:"deeds"`
+	Plans       map[string]int `json:"plans_by_kind"`
+	Leaders     uint64         `json:"leader_changes"`
+	Operations  int            `json:"operations"`
+	Entries     uint64         `json:"entries"`
+	Commits     uint64         `json:"commits"` // entries with commands
+	CommitsRate float64        `json:"commits_per_virtual_second"`
+	Speed       float64        `json:"virtual_seconds_per_second"`
 	// LongestGapMs is how long no command was answered at most after a fault of one member that struck alone, in plans in
 	// which a client asks all the time.
 	LongestGapMs int64       `json:"longest_write_gap_ms"`
@@ -147,7 +151,7 @@ func simulate(ctx context.Context, o simOptions) (*simResult, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s := &simulation{options: o, began: time.Now(), stop: stop}
-	s.result = simResult{FirstSeed: o.seed, FaultKinds: map[sim.Kind]int{}, Plans: map[string]int{}, Failing: []simFailed{}, Dir: o.dir}
+	s.result = simResult{FirstSeed: o.seed, FaultKinds: map[sim.Kind]int{}, Struck: map[sim.Kind]int{}, Deeds: map[string]int{}, Plans: map[string]int{}, Failing: []simFailed{}, Dir: o.dir}
 	var playing sync.WaitGroup
 	for range o.workers {
 		playing.Go(func() {
@@ -242,6 +246,12 @@ func (s *simulation) note(p *sim.Summary) *simFailed {
 		r.Faults += n
 		r.FaultKinds[kind] += n
 	}
+	for kind, n := range p.Struck {
+		r.Struck[kind] += n
+	}
+	for deed, n := range p.Deeds {
+		r.Deeds[deed] += n
+	}
 	r.Leaders += p.Leaders
 	r.Operations += p.Operations
 	r.Entries += p.Entries
@@ -296,7 +306,14 @@ func (r *simResult) print(to io.Writer, form string) error {
 		fmt.Fprintf(to, "  plans %-12s %d\n", kind, r.Plans[kind])
 	}
 	for _, kind := range slices.Sorted(maps.Keys(r.FaultKinds)) {
-		fmt.Fprintf(to, "  faults %-14s %d\n", kind, r.FaultKinds[kind])
+		fmt.Fprintf(to, "  faults %-14s %d", kind, r.FaultKinds[kind])
+		if n := r.Struck[kind]; n > 0 {
+			fmt.Fprintf(to, ", %d of them met the step they waited for, or were noticed", n)
+		}
+		fmt.Fprintln(to)
+	}
+	for _, deed := range slices.Sorted(maps.Keys(r.Deeds)) {
+		fmt.Fprintf(to, "  deeds  %-14s %d\n", deed, r.Deeds[deed])
 	}
 	fmt.Fprintf(to, "longest write gap after a fault of one member that struck alone: %d ms\n%d violations\n", r.LongestGapMs, r.Violations)
 	for _, f := range r.Failing {

@@ -193,14 +193,15 @@ func (c *Clerk) noMoney(ctx context.Context, a attempt, v Verdict) (Verdict, err
 	return v, err
 }
 
-// dispute tells the shard what the bank says.
+// dispute tells the shard what the bank says. While the shard has not heard that the money was captured it cannot take that: whoever
+// came with it comes again.
 func (c *Clerk) dispute(ctx context.Context, a attempt, p payment.Payment) error {
 	err := c.Command(ctx, "dispute", func(ctx context.Context) error {
 		return c.Cluster.Dispute(ctx, client.DisputeRequest{Event: a.Event, Payment: string(a.Ref), State: p.Dispute.State,
 			Amount: holdfast.Money{AmountMinor: p.Dispute.AmountMinor, Currency: p.Amount.Currency}})
 	})
 	var refused *client.Refusal
-	if errors.As(err, &refused) {
+	if errors.As(err, &refused) && !notNow[refused.Outcome] && refused.Outcome != holdfast.OrderNotPaid {
 		c.Log.Warn("a dispute was not taken", "payment", string(a.Ref), "refused", refused.Outcome.String())
 		return nil
 	}

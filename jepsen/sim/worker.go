@@ -72,7 +72,7 @@ func work(t *testing.T, broken Sabotage, in io.Reader, out io.Writer) error {
 	}
 }
 
-// keep writes the history to a folder, and beside it, for people, the plan and what was found.
+// keep writes the history to a folder, those of its scenes' events with it, and beside it, for people, the plan and what was found.
 func (r *Report) keep(dir string) (path string, err error) {
 	name := filepath.Join(dir, fmt.Sprintf("seed-%d", r.Plan.Seed))
 	var text strings.Builder
@@ -89,5 +89,10 @@ func (r *Report) keep(dir string) (path string, err error) {
 		}
 	}
 	path = name + history.Suffix
+	for i, h := range r.Others {
+		if err := h.Save(fmt.Sprintf("%s-%d%s", name, i+1, history.Suffix)); err != nil {
+			return "", err
+		}
+	}
 	return path, errors.Join(r.History().Save(path), os.WriteFile(name+".txt", []byte(text.String()), 0o644))
 }

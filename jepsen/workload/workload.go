@@ -54,8 +54,6 @@ type Env struct {
 	Vigour float64       // 1: as much as the workload does by itself
 	Live   *Live         // nil: nobody looks on
 	Shop   *Shop         // nil: there is none
-	// Cut says that the load ended before its time; it is set before Finish.
-	Cut bool
 	// Over ends the load before its time; nil: never.
 	Over <-chan struct{}
 }
@@ -202,9 +200,15 @@ func (c *crowd) work(n int, act func(*worker)) {
 
 func (c *crowd) Wait() { c.working.Wait() }
 
-// rest waits a moment, so that clients are not in step.
+// rest waits a moment, so that clients are not in step, but not longer than the load lasts.
 func (w *worker) rest(mean time.Duration) {
-	time.Sleep(time.Duration(w.random.ExpFloat64() * float64(mean) / max(w.Vigour, 0.01)))
+	wait := min(time.Duration(w.random.ExpFloat64()*float64(mean)/max(w.Vigour, 0.01)), w.Length-w.now())
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.Over:
+	}
 }
 
 // buyer gives a new buyer.
