@@ -90,7 +90,9 @@ type Kept struct {
 	Plan  Plan
 }
 
-func keptName(dir string, seed uint64) string { return filepath.Join(dir, fmt.Sprintf("seed-%d", seed)) }
+func keptName(dir string, seed uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("seed-%d", seed))
+}
 
 // PlanFile is where a run keeps the plan of a seed that failed.
 func PlanFile(dir string, seed uint64) string { return keptName(dir, seed) + planSuffix }
