@@ -123,18 +123,22 @@ type simResult struct {
 
 // simFailed is a seed that failed.
 type simFailed struct {
-	Seed        uint64 `json:"seed"`
-	Plan        string `json:"plan"`
-	Violations  int    `json:"violations"`
-	Violation   string `json:"violation"` // the first
-	History     string `json:"history"`   // jepsen check judges it again
-	FailedAgain int    `json:"failed_again"`
-	Of          int    `json:"of"`
-	Again       string `json:"again"` // the command
+	Seed        uint64   `json:"seed"`
+	Plan        string   `json:"plan"`
+	Violations  int      `json:"violations"`
+	Violation   string   `json:"violation"` // the first
+	All         []string `json:"all"`       // the first allMax
+	History     string   `json:"history"`   // jepsen check judges it again
+	FailedAgain int      `json:"failed_again"`
+	Of          int      `json:"of"`
+	Again       string   `json:"again"` // the command
 }
 
 // failedMax is how many failing seeds are told.
 const failedMax = 50
+
+// allMax is how many violations of one seed are told.
+const allMax = 20
 
 // simulation is a run of sim. Its workers' goroutines share it.
 type simulation struct {
@@ -271,6 +275,9 @@ func (s *simulation) note(p *sim.Summary) *simFailed {
 	f := &simFailed{
 		Seed: p.Seed, Plan: p.Kind, Violations: len(p.Violations), Violation: p.Violations[0].String(), History: p.History,
 		Again: fmt.Sprintf("go run ./jepsen sim --seeds 100 --replay %s", sim.PlanFile(s.options.dir, p.Seed)),
+	}
+	for _, v := range p.Violations[:min(len(p.Violations), allMax)] {
+		f.All = append(f.All, v.String())
 	}
 	if s.options.first {
 		r.Failing = append(r.Failing, *f)

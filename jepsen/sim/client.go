@@ -271,7 +271,7 @@ func (cl *client) told(c *claim, result *command.Result, at holdfast.Stamp) {
 		return
 	}
 	c.Return, c.Outcome, c.Repeated, c.Stamp = cl.world.now(), result.Outcome, result.Repeated, at
-	c.Taken, c.Deadline = result.Taken, result.Deadline
+	c.Taken, c.Deadline, c.Amount = result.Taken, result.Deadline, result.Amount.AmountMinor
 	c.decided = true
 }
 

@@ -86,7 +86,8 @@ type world struct {
 	opened   holdfast.Clock // when the sale was opened
 	marks    uint16         // set so far
 	twins    sync.WaitGroup // batches that somebody sent once more
-	guests   []*client      // of scenes
+	hiring   sync.Mutex
+	guests   []*client // of scenes
 	scenes   []scene
 	fronts   frontends
 	troubles []Played

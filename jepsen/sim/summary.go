@@ -48,7 +48,7 @@ func (r *Report) History() *history.History {
 		Head: history.Head{
 			Workload: "sim", Seed: r.Plan.Seed, Began: r.Began, Length: r.Plan.Length,
 			HoldTTL: r.Plan.Rules.HoldTTL, PayWindow: r.Plan.Rules.PayWindow, CoolDown: r.Plan.Rules.CoolDown,
-			SeatsPerBuyer: r.Plan.Rules.SeatsPerBuyer, ManyHolds: r.Plan.Rules.ManyHolds,
+			SeatsPerBuyer: r.Plan.Rules.SeatsPerBuyer, ManyHolds: r.Plan.Rules.ManyHolds, Extension: r.Plan.Rules.Extension, Price: priceMinor,
 		},
 		Operations: r.Operations, Changes: r.Changes, Sights: r.Sights, Final: r.Final,
 	}
