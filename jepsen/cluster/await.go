@@ -159,9 +159,14 @@ func (c *Cluster) digestsAt(ctx context.Context, at holdfast.Stamp) (sums [][32]
 	return sums, nil
 }
 
-// Verify replays a member's archive offline, and gives what it printed when it found something.
+// Verify replays a member's archive offline, and gives what it printed when it found something. It leaves the computer to
+// others, as far as it can.
 func (c *Cluster) Verify(i int) error {
-	if out, err := exec.Command(c.cfg.Binary, "verify", c.Folder(i)).CombinedOutput(); err != nil {
+	command := []string{c.cfg.Binary, "verify", c.Folder(i)}
+	if nice, err := exec.LookPath("nice"); err == nil {
+		command = append([]string{nice, "-n", "19"}, command...)
+	}
+	if out, err := exec.Command(command[0], command[1:]...).CombinedOutput(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", Name(i), err, out)
 	}
 	return nil

@@ -307,9 +307,9 @@ func (v *visit) confirm(hold visitor.Hold) bool {
 // Finish waits until nothing is in anybody's hands, and reads the books too.
 func (j *visits) Finish(ctx context.Context) (*history.History, error) {
 	j.http.CloseIdleConnections()
-	quiet := j.Cut || j.quiet(ctx)
+	quiet := j.quiet(ctx)
 	h, err := j.crowd.Finish(ctx)
-	h.Visits, h.Polls, h.Final.Quiet, h.Waited = j.visits, j.polls, quiet && !j.Cut, !j.Cut
+	h.Visits, h.Polls, h.Final.Quiet, h.Waited = j.visits, j.polls, quiet, true
 	if err != nil {
 		return h, err
 	}

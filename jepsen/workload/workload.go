@@ -41,7 +41,7 @@ type Job interface {
 
 // All are the workloads.
 func All() []Workload {
-	return []Workload{seats, lapses, best, places, limits, swaps, organizer, watch, line, checkout}
+	return []Workload{seats, lapses, best, places, limits, swaps, organizer, watch, persons, line, checkout}
 }
 
 // Env is what a workload has.
@@ -54,8 +54,8 @@ type Env struct {
 	Vigour float64       // 1: as much as the workload does by itself
 	Live   *Live         // nil: nobody looks on
 	Shop   *Shop         // nil: there is none
-	// Cut says that the load ended before its time; it is set before Finish.
-	Cut bool
+	// Members are where each member by itself is found, by name.
+	Members map[string]string
 	// Over ends the load before its time; nil: never.
 	Over <-chan struct{}
 }
@@ -202,9 +202,15 @@ func (c *crowd) work(n int, act func(*worker)) {
 
 func (c *crowd) Wait() { c.working.Wait() }
 
-// rest waits a moment, so that clients are not in step.
+// rest waits a moment, so that clients are not in step, but not longer than the load lasts.
 func (w *worker) rest(mean time.Duration) {
-	time.Sleep(time.Duration(w.random.ExpFloat64() * float64(mean) / max(w.Vigour, 0.01)))
+	wait := min(time.Duration(w.random.ExpFloat64()*float64(mean)/max(w.Vigour, 0.01)), w.Length-w.now())
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.Over:
+	}
 }
 
 // buyer gives a new buyer.
@@ -240,6 +246,9 @@ func (w *worker) do(operations []history.Operation, cmds []command.Command) []hi
 			w.Live.answered(w.now(), len(operations))
 			if w.random.IntN(100) == 0 {
 				w.again(operations, cmds)
+			}
+			if h := &operations[0]; h.Kind == history.Hold && h.Outcome == holdfast.OK && w.random.IntN(4) == 0 {
+				w.abuse(h)
 			}
 			return operations
 		case errors.Is(err, holdfast.Unknown):
