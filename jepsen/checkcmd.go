@@ -11,6 +11,7 @@ import (
 
 	"github.com/holdfast-db/holdfast/jepsen/check"
 	"github.com/holdfast-db/holdfast/jepsen/history"
+	"github.com/holdfast-db/holdfast/jepsen/report"
 )
 
 // checked is what check prints of one file.
@@ -25,13 +26,14 @@ type checked struct {
 func checkCommand(_ context.Context, args []string, stdout, stderr io.Writer) error {
 	set := flag.NewFlagSet("jepsen check FILE…", flag.ContinueOnError)
 	edn := set.Bool("edn", false, "print the operations as a history of Jepsen's, and judge nothing")
+	page := set.String("report", "", "make a page of the history in this `file`, as run does; for one history")
 	form := set.String("o", "text", "text or json")
 	files, err := parse(set, args, stderr)
 	if err != nil {
 		return err
 	}
-	if len(files) == 0 || *form != "text" && *form != "json" {
-		return fmt.Errorf("%w: jepsen check [--edn] [-o text|json] FILE…", errUsage)
+	if len(files) == 0 || *form != "text" && *form != "json" || *page != "" && len(files) > 1 {
+		return fmt.Errorf("%w: jepsen check [--edn] [--report PAGE] [-o text|json] FILE…", errUsage)
 	}
 	failed := false
 	for _, file := range files {
@@ -52,6 +54,11 @@ func checkCommand(_ context.Context, args []string, stdout, stderr io.Writer) er
 			}
 		}
 		failed = failed || len(c.Violations) > 0
+		if *page != "" {
+			if err := c.page(h).Save(*page); err != nil {
+				return err
+			}
+		}
 		if err := c.print(stdout, *form); err != nil {
 			return err
 		}
@@ -74,4 +81,26 @@ func (c checked) print(to io.Writer, form string) error {
 		fmt.Fprintf(to, "  %s\n", v)
 	}
 	return err
+}
+
+// page shows one history.
+func (c checked) page(h *history.History) *report.Page {
+	answers, p := history.AnswersOf(h.Operations), &report.Page{}
+	p.Head = report.Head{Command: "go run ./jepsen check " + c.File, Seed: h.Seed, Seconds: h.Length.Seconds(), Operations: c.Operations, Histories: 1, Unknown: c.Unknown}
+	p.Count(h, 0)
+	p.Loads = []report.Load{{Until: h.Length}}
+	for _, f := range h.Faults {
+		one := report.Fault{Names: f.Names, From: f.From, Healed: f.Healed, Single: f.Single}
+		if len(answers) > 0 {
+			one.Gap = answers.Gap(min(f.From, h.Length), min(f.Until, h.Length))
+		}
+		p.Faults = append(p.Faults, one)
+	}
+	for _, v := range c.Violations {
+		p.Violations = append(p.Violations, report.Violation{Where: h.Workload, Check: v.Check, Message: v.Message, File: c.File})
+	}
+	if picture, ok := check.Smallest(h); ok {
+		p.Pictures = append(p.Pictures, report.Picture{Title: h.Workload + ": " + picture.Title, HTML: picture.HTML, Clients: picture.Clients, Operations: picture.Operations})
+	}
+	return p
 }

@@ -64,7 +64,7 @@ func (r *runner) check(env *workload.Env, h *history.History) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ok && len(r.page.Pictures) < picturesMax {
-		r.page.Pictures = append(r.page.Pictures, report.Picture{Title: h.Workload + ": " + picture.Title, HTML: picture.HTML})
+		r.page.Pictures = append(r.page.Pictures, report.Picture{Title: h.Workload + ": " + picture.Title, HTML: picture.HTML, Clients: picture.Clients, Operations: picture.Operations})
 	}
 }
 

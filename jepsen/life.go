@@ -95,7 +95,10 @@ func (l *life) retire(ctx context.Context, well bool) error {
 func (l *life) round(ctx context.Context, length time.Duration) (_ time.Duration, well bool, err error) {
 	over := make(chan struct{})
 	env := &workload.Env{Client: l.cluster.Client(), Seed: l.options.seed, Round: l.rounds, Length: length, Vigour: l.options.vigour, Live: &workload.Live{},
-		Over: over, Shop: l.shopOf()}
+		Over: over, Shop: l.shopOf(), Members: map[string]string{}}
+	for i := range l.cluster.Members() {
+		env.Members[cluster.Name(i)] = l.cluster.Address(i)
+	}
 	l.rounds++
 	l.spent.now("open")
 	env.Began = time.Now()

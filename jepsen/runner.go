@@ -146,6 +146,7 @@ func (r *runner) measure(env *workload.Env, faults []history.Fault, length time.
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.result.Seconds += length.Seconds()
+	r.page.Loads = append(r.page.Loads, report.Load{From: offset, Until: offset + length})
 	for i := range faults {
 		f := &faults[i]
 		r.result.Faults++
@@ -191,7 +192,7 @@ func (r *runner) finish() error {
 func (r *runner) describe() {
 	x, p := &r.result, &r.page
 	p.Head = report.Head{Seed: x.Seed, Members: x.Members, Network: x.Network, Seconds: x.Seconds, Operations: x.Operations, Histories: x.Histories,
-		Violations: x.Violations, Unknown: x.Unknown, LongestGapMs: x.LongestGapMs, LongestAnyGapMs: x.LongestAnyGapMs,
+		Violations: x.Violations, Unknown: x.Unknown, LongestGapMs: x.LongestGapMs, LongestAnyGapMs: x.LongestAnyGapMs, StallMs: x.StallMs,
 		Command: fmt.Sprintf("go run ./jepsen run --duration %v --nemesis %s --workload %s --members %d --network %s --disk %s --seed %d",
 			r.options.duration, r.options.nemeses, r.options.workloads, x.Members, x.Network, r.options.disk, x.Seed)}
 	for _, n := range x.Nemeses {

@@ -26,6 +26,8 @@ type simOptions struct {
 	seed     uint64
 	load     time.Duration
 	plan     string
+	replay   string
+	kept     *sim.Plan // that replay names; nil: seeds make plans
 	workers  int
 	replays  int
 	first    bool
@@ -44,6 +46,7 @@ func simCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	set.Uint64Var(&o.seed, "seed", 1, "the first seed; the others follow it")
 	set.DurationVar(&o.load, "load", 5*time.Minute, "how long clients and faults are at work in each plan, in virtual time")
 	set.StringVar(&o.plan, "plan", "", "play only this kind of plan; default: each seed decides")
+	set.StringVar(&o.replay, "replay", "", "play the plan in this file, which a run kept that failed, and no other; --seeds says how often")
 	set.IntVar(&o.workers, "workers", runtime.NumCPU(), "processes that play plans")
 	set.IntVar(&o.replays, "replays", 5, "how often a seed that failed is played again, to see how often it fails")
 	set.BoolVar(&o.first, "first", false, "stop at the first violation")
@@ -58,6 +61,13 @@ func simCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	}
 	if len(rest) > 0 || o.form != "text" && o.form != "json" || o.workers < 1 || o.replays < 0 || o.duration <= 0 || o.load < 10*time.Second {
 		return fmt.Errorf("%w: see jepsen sim -h", errUsage)
+	}
+	if o.replay != "" {
+		kept, err := sim.LoadPlan(o.replay)
+		if err != nil {
+			return fmt.Errorf("%w: --replay: %w", errUsage, err)
+		}
+		o.kept, o.replays = &kept.Plan, 0
 	}
 	if o.dir == "" {
 		if o.dir, err = os.MkdirTemp("", "holdfast-sim-"); err != nil {
@@ -204,7 +214,8 @@ func (s *simulation) play(ctx context.Context, p *sim.Player) (err error) {
 		if !ok {
 			return nil
 		}
-		played, err := p.Play(ctx, o.plan, seed, o.load)
+		job := sim.Job{Seed: seed, Load: o.load, Kind: o.plan, Plan: o.kept}
+		played, err := p.Play(ctx, job)
 		if err != nil {
 			return err
 		}
@@ -218,7 +229,7 @@ func (s *simulation) play(ctx context.Context, p *sim.Player) (err error) {
 		}
 		again := sim.Player{Command: p.Command, Patience: p.Patience}
 		for range o.replays {
-			replay, err := again.Play(ctx, o.plan, seed, o.load)
+			replay, err := again.Play(ctx, job)
 			if err != nil {
 				return err
 			}
@@ -263,13 +274,10 @@ func (s *simulation) note(p *sim.Summary) *simFailed {
 	}
 	f := &simFailed{
 		Seed: p.Seed, Plan: p.Kind, Violations: len(p.Violations), Violation: p.Violations[0].String(), History: p.History,
-		Again: fmt.Sprintf("go run ./jepsen sim --seed %d --seeds 1 --load %v --replays 100", p.Seed, s.options.load),
+		Again: fmt.Sprintf("go run ./jepsen sim --seeds 100 --replay %s", sim.PlanFile(s.options.dir, p.Seed)),
 	}
 	for _, v := range p.Violations[:min(len(p.Violations), allMax)] {
 		f.All = append(f.All, v.String())
-	}
-	if s.options.plan != "" {
-		f.Again += " --plan " + s.options.plan
 	}
 	if s.options.first {
 		r.Failing = append(r.Failing, *f)

@@ -288,3 +288,26 @@ func TestADisputeIsKnownThatCameBeforeTheCaptureWas(t *testing.T) {
 		w.await("the money is gone", 30*time.Minute, func() bool { return w.order(b).ChargedBackMinor == 5150 })
 	})
 }
+
+// TestADisputeThatWasWonIsNotOpenedAgain: who looked while it was open, and says so after somebody has said that it is won.
+func TestADisputeThatWasWonIsNotOpenedAgain(t *testing.T) {
+	inWorld(t, sandbox.Config{DisputeAfter: time.Second}, func(t *testing.T, w *world) {
+		b := w.must(w.begin(1, 1, manual))
+		var first atomic.Bool
+		w.onStep(func(ctx context.Context, step string) error {
+			if step == "before dispute" && !first.Swap(true) {
+				if err := w.bank.Act(b.paying.Ref, sandbox.ActWinDispute, sandbox.Arguments{}); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(3 * time.Second) // another has heard of it meanwhile, and has told
+			}
+			return ctx.Err()
+		})
+		w.pay(b, "pm_card_createDispute")
+		w.await("the dispute is told", time.Minute, first.Load)
+		time.Sleep(10 * time.Minute)
+		if o := w.order(b); o.Disputed {
+			t.Error("the ticket of a dispute that was won is suspended")
+		}
+	})
+}

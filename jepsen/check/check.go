@@ -55,7 +55,7 @@ func Judge(h *history.History) []Violation {
 			seen = append(seen, history.Operation{Client: s.Client, Kind: history.Read, Call: s.Call, Return: s.Return, Outcome: holdfast.OK, Stamp: s.Stamp})
 		}
 	}
-	found := slices.Concat(Order(seen), Clock(seen), Linearizable(search, h.Operations), Counters(h), Sale(h), Durable(h.Operations, h.Final), Feeds(h))
+	found := slices.Concat(Order(seen), Clock(seen), Linearizable(search, h.Operations), Counters(h), Sale(h), Durable(h.Operations, h.Final), Feeds(h), Persons(h))
 	if h.Final.Logged {
 		var blocks []model.Block
 		for _, b := range h.House {

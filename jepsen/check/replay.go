@@ -175,5 +175,5 @@ func name(o *history.Operation) string {
 	if o.Hold == (holdfast.HoldID{}) {
 		return fmt.Sprintf("a %s of client %d", o.Kind, o.Client)
 	}
-	return fmt.Sprintf("the %s of client %d about %.17s", o.Kind, o.Client, o.Hold)
+	return fmt.Sprintf("the %s of client %d about %s", o.Kind, o.Client, o.Hold)
 }

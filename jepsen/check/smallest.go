@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sort"
+	"time"
 
 	"github.com/anishathalye/porcupine"
 
@@ -17,8 +18,10 @@ import (
 
 // Picture is what could not be explained, as porcupine shows it.
 type Picture struct {
-	Title string
-	HTML  string
+	Title      string
+	HTML       string
+	Clients    int      // that it shows
+	Operations []string // the same in words, in order of their calls
 }
 
 // Smallest finds, of all seats, holds and counters whose operations no order explains, the one for which the fewest show it,
@@ -49,12 +52,29 @@ func Smallest(h *history.History) (p Picture, ok bool) {
 	if least.operations == nil {
 		return p, false
 	}
-	result, info := porcupine.CheckOperationsVerbose(least.model, least.operations, searchMax)
+	_, info := porcupine.CheckOperationsVerbose(least.model, least.operations, searchMax)
 	var page bytes.Buffer
 	if err := porcupine.Visualize(least.model, info, &page); err != nil {
 		return p, false
 	}
-	return Picture{Title: fmt.Sprintf("%s, %d operations: %s", least.name, len(least.operations), result), HTML: page.String()}, true
+	return least.picture(page.String()), true
+}
+
+// picture tells of the operations in words too.
+func (p part) picture(html string) Picture {
+	told := Picture{Title: fmt.Sprintf("%s, %d operations", p.name, len(p.operations)), HTML: html}
+	ops, clients := slices.Clone(p.operations), map[int]bool{}
+	slices.SortFunc(ops, func(a, b porcupine.Operation) int { return cmp.Compare(a.Call, b.Call) })
+	for _, o := range ops {
+		clients[o.ClientId] = true
+		end := "never"
+		if o.Return != math.MaxInt64 {
+			end = time.Duration(o.Return).String()
+		}
+		told.Operations = append(told.Operations, fmt.Sprintf("client %d, from %v to %s: %s", o.ClientId, time.Duration(o.Call), end, p.model.DescribeOperation(o.Input, o.Output)))
+	}
+	told.Clients = len(clients)
+	return told
 }
 
 // prefix leaves out what began after the answer that makes the operations impossible. Of those that had not been

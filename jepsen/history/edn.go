@@ -41,7 +41,7 @@ type ednEvent struct {
 func ednOf(number int, o *Operation) []ednEvent {
 	process, f := fmt.Sprint(number), ":"+o.Kind.String()
 	value := func(more string) string {
-		return fmt.Sprintf("{:client %d, :hold %q, :buyer %q, :seats %s%s}", o.Client, idOf(o.Hold), idOf(o.Buyer), ednSeats(o.Seats), more)
+		return fmt.Sprintf("{:client %d, :hold %q, :buyer %q, :seats %s%s%s}", o.Client, idOf(o.Hold), idOf(o.Buyer), ednSeats(o.Seats), ednAsked(o), more)
 	}
 	invoke := ednEvent{o.Call, process, "invoke", f, value("")}
 	if o.Unknown() {
@@ -60,6 +60,28 @@ func ednOf(number int, o *Operation) []ednEvent {
 		more += ", :states [" + strings.Join(states, " ") + "]"
 	}
 	return []ednEvent{invoke, {o.Return, process, kind, f, value(more)}}
+}
+
+// ednAsked is what only some kinds of operations ask for.
+func ednAsked(o *Operation) (asked string) {
+	if o.Best != nil {
+		var wants []string
+		for _, b := range append([]Best{*o.Best}, o.Also...) {
+			wants = append(wants, fmt.Sprintf("{:count %d, :section %d, :tier %d, :adjacent %v, :general %v, :seats %s}", b.Count, b.Section, b.Tier, b.Adjacent, b.General, ednSeats(b.Seats)))
+		}
+		asked += ", :wants [" + strings.Join(wants, " ") + "]"
+	}
+	switch o.Kind {
+	case Swap:
+		asked += ", :had " + ednSeats(o.Had)
+	case Pay, Sell:
+		asked += fmt.Sprintf(", :attempt %d", o.Attempt)
+	case SetSale:
+		asked += ", :sale :" + o.Sale.String()
+	case Put:
+		asked += fmt.Sprintf(", :version %d, :price %d", o.Put.Expect, o.Put.Price)
+	}
+	return asked
 }
 
 func ednSeats(seats []holdfast.SeatIndex) string {

@@ -25,6 +25,7 @@ import (
 //	{"visit": …}    one buyer's way through a shop
 //	{"poll": …}     one look at a place in the line
 //	{"charge": …}   one payment in the provider's books
+//	{"private": …}  one step about the data of a person
 //	{"draw": …}     what is public about the order of a line
 //	{"differs": …}  one difference that the system's own comparison of books and orders found
 //	{"fault": …}    one thing that was done to the system
@@ -49,6 +50,7 @@ type line struct {
 	Visit   *Visit     `json:"visit,omitempty"`
 	Poll    *Poll      `json:"poll,omitempty"`
 	Charge  *Charge    `json:"charge,omitempty"`
+	Private *Private   `json:"private,omitempty"`
 	Draw    *Draw      `json:"draw,omitempty"`
 	Differs *string    `json:"differs,omitempty"`
 	Fault   *Fault     `json:"fault,omitempty"`
@@ -198,6 +200,9 @@ func (h *History) Write(to io.Writer) error {
 	for i := range h.Charges {
 		put(line{Charge: &h.Charges[i]})
 	}
+	for i := range h.Privates {
+		put(line{Private: &h.Privates[i]})
+	}
 	if h.Draw != nil {
 		put(line{Draw: h.Draw})
 	}
@@ -319,6 +324,8 @@ func (h *History) take(n int, l *line) error {
 		h.Polls = append(h.Polls, *l.Poll)
 	case l.Charge != nil:
 		h.Charges = append(h.Charges, *l.Charge)
+	case l.Private != nil:
+		h.Privates = append(h.Privates, *l.Private)
 	case l.Draw != nil:
 		h.Draw = l.Draw
 	case l.Differs != nil:

@@ -132,6 +132,7 @@ type History struct {
 	Visits     []Visit
 	Polls      []Poll
 	Charges    []Charge
+	Privates   []Private
 	Draw       *Draw // nil: there was none
 	Faults     []Fault
 	Final      Final
@@ -253,7 +254,33 @@ type Fault struct {
 	Healed time.Duration
 	Until  time.Duration // when the next began, or the load ended
 	Single bool          // it struck one member
+	// Destroys: what a member had may be lost with it.
+	Destroys bool `json:",omitempty"`
 }
+
+// Private is one step about the data of a person, which may be forgotten.
+type Private struct {
+	Client int
+	What   string // put, get and forget a key; ask one member for it; write and read what the shard keeps
+	Hold   holdfast.HoldID
+	Key    string        // which of the hold's keys, in hex
+	Value  string        // that was put or written, or was told; empty: nothing
+	Call   time.Duration // and when there was an answer; 0: there was none
+	Return time.Duration
+	Told   string // ok, none, forgotten
+	Member string // that was asked, of ask
+	// Of forget: who has confirmed, of how many.
+	Confirmed []string
+	Members   int
+}
+
+// What is done with private data, and told.
+const (
+	PutKey, GetKey, AskKey, ForgetKey = "put", "get", "ask", "forget"
+	WriteBlob, ReadBlob               = "write", "read"
+
+	ToldOK, ToldNone, ToldForgotten = "ok", "none", "forgotten"
+)
 
 // Final is the end of a test, read back after all faults are healed.
 type Final struct {
@@ -278,5 +305,5 @@ type Order struct {
 
 // Count is how many operations are in it, of clients and of watchers.
 func (h *History) Count() int {
-	return len(h.Operations) + len(h.Sights) + len(h.Changes) + len(h.Visits) + len(h.Polls)
+	return len(h.Operations) + len(h.Sights) + len(h.Changes) + len(h.Visits) + len(h.Polls) + len(h.Privates)
 }

@@ -82,14 +82,43 @@ func Seat(lapses bool) porcupine.Model {
 		},
 		DescribeOperation: func(input, output any) string {
 			in, out := input.(Input), output.(Output)
-			return fmt.Sprintf("%s %.12s → %s", in.Kind, in.Hold, out.Outcome)
+			return describe(in, out)
 		},
 		DescribeState: func(state any) string {
 			s := state.(seat)
-			return fmt.Sprintf("%s %.12s", s.state, s.owner)
+			return fmt.Sprintf("%s %s", s.state, short(s.owner))
 		},
 	}
 	return m.ToModel()
+}
+
+// describe tells an operation in a few words.
+func describe(in Input, out Output) string {
+	answer := out.Outcome.String()
+	switch {
+	case out.Outcome == 0:
+		answer = "?"
+	case in.Kind == Read:
+		return fmt.Sprintf("read → %s", out.State)
+	case out.Denied:
+		answer += ", this seat"
+	}
+	what := string(in.Kind)
+	if in.Leaves {
+		what += " away"
+	}
+	if in.Hold == (holdfast.HoldID{}) {
+		return what + " → " + answer
+	}
+	return what + " " + short(in.Hold) + " → " + answer
+}
+
+// short is the end of an id, which tells it from others; its beginning is when it is valid.
+func short(id holdfast.HoldID) string {
+	if id == (holdfast.HoldID{}) {
+		return ""
+	}
+	return fmt.Sprintf("…%x", id[len(id)-3:])
 }
 
 // step gives every state in which the seat may be after the operation; none when the answer is impossible.

@@ -111,7 +111,7 @@ func (s *Schedule) strike(ctx context.Context, now func() time.Duration, faults 
 	one.From, one.Single = now(), len(faults) == 1 && faults[0].Single
 	var heals []func() error
 	for _, f := range faults {
-		one.Names = append(one.Names, f.Name)
+		one.Names, one.Destroys = append(one.Names, f.Name), one.Destroys || f.Destroys
 		heal, failed := f.Strike(s.Field, s.random)
 		if heals = append(heals, heal); failed != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", f.Name, failed))

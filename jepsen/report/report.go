@@ -22,6 +22,7 @@ type Page struct {
 	Head       Head
 	Nemeses    []Nemesis
 	Faults     []Fault
+	Loads      []Load
 	Violations []Violation
 	Pictures   []Picture
 
@@ -38,6 +39,7 @@ type Head struct {
 	Operations, Histories         int
 	Violations, Unknown           int
 	LongestGapMs, LongestAnyGapMs int64
+	StallMs                       int64
 }
 
 // Nemesis is one kind of fault: what came of it, or why it was not run.
@@ -56,11 +58,21 @@ type Fault struct {
 	Single       bool
 }
 
+// Load is a time in which clients were at work.
+type Load struct{ From, Until time.Duration }
+
 // Violation is one thing that must not be.
 type Violation struct{ Where, Check, Message, File string }
 
-// Picture is a page of porcupine's.
-type Picture struct{ Title, HTML string }
+// Picture is a page of porcupine's, and the same for who reads.
+type Picture struct {
+	Title, HTML string
+	Clients     int // lines of the picture
+	Operations  []string
+}
+
+// Height is how many pixels it takes.
+func (p Picture) Height() int { return min(720, 120+50*p.Clients) }
 
 // bucket is what clients saw in a part of a second.
 type bucket struct {
@@ -122,7 +134,13 @@ var pageText string
 // Save writes the page.
 func (p *Page) Save(path string) (err error) {
 	t, err := template.New("page").Funcs(template.FuncMap{"joined": func(s []string) string { return strings.Join(s, " + ") },
-		"seconds": func(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }, "ms": func(d time.Duration) int64 { return d.Milliseconds() }}).Parse(pageText)
+		"seconds": func(d time.Duration) string { return fmt.Sprintf("%.2f", d.Seconds()) }, "ms": func(d time.Duration) int64 { return d.Milliseconds() },
+		"many": func(n int, one, more string) string {
+			if n == 1 {
+				return "1 " + one
+			}
+			return fmt.Sprint(n, " ", more)
+		}}).Parse(pageText)
 	if err != nil {
 		return err
 	}

@@ -109,7 +109,33 @@ func (s *line) work(until time.Duration) {
 			}
 		})
 	}
+	working.Go(func() { s.manage(until) })
 	working.Wait()
+}
+
+// manage is the organizer, who pauses the line, goes on with it, and changes how many are let in.
+func (s *line) manage(until time.Duration) {
+	r := rand.New(rand.NewPCG(s.world.plan.Seed, 16))
+	ask := func(change command.LineChange, value uint32) {
+		ctx, cancel := context.WithTimeout(context.Background(), callMax)
+		defer cancel()
+		if l := s.world.fronts.pick(ctx, r.IntN(fronts)); l != nil && l.client.SetLine(ctx, s.event, change, value) == nil {
+			s.world.deeds.did("line: changed by the organizer")
+		}
+	}
+	for s.world.now() < until {
+		time.Sleep(within(r, time.Second, 15*time.Second))
+		switch r.IntN(3) {
+		case 0:
+			ask(command.LinePause, 0)
+			time.Sleep(within(r, 100*time.Millisecond, 3*time.Second))
+			ask(command.LineResume, 0)
+		case 1:
+			ask(command.LineCeiling, 1+uint32(r.IntN(s.plan.People)))
+		case 2:
+			ask(command.LineRate, uint32(r.IntN(20)))
+		}
+	}
 }
 
 // judge looks that the line still lets people in, that every place that somebody was told is there, and that the order was
@@ -117,7 +143,11 @@ func (s *line) work(until time.Duration) {
 func (s *line) judge(ctx context.Context, c *remote.Client, r *Report) {
 	h := &history.History{Head: history.Head{Workload: "line", Seed: s.world.plan.Seed, Began: s.world.began, Length: s.world.plan.Length}}
 	r.Others = append(r.Others, h)
-	if err := s.latecomer(ctx, c); err != nil {
+	err := c.SetLine(ctx, s.event, command.LineResume, 0) // the organizer may have tried in vain
+	if errors.Is(err, holdfast.LineEnded) || err == nil {
+		err = s.latecomer(ctx, c)
+	}
+	if err != nil {
 		r.violation("line", "all is well again, and who comes now is not let in: %v", err)
 	}
 	h.Visits, h.Polls = s.visits, s.polls

@@ -42,11 +42,12 @@ var directors = map[string]director{
 	"library":   {stage: newLibrary, share: 40, least: 1, most: 4},
 	"checkout":  {stage: newCheckout, share: 30, least: 1, most: 6, needsBank: true},
 	"organizer": {stage: newOrganizing, share: 25, least: 2, most: 6},
+	"persons":   {stage: newPeople, share: 20, least: 1, most: 3},
 	"line":      {stage: newLine, share: 30, least: 3, most: 20},
 }
 
 // sceneNames is the order in which plans draw them.
-var sceneNames = []string{"library", "organizer", "checkout", "line"}
+var sceneNames = []string{"library", "organizer", "persons", "checkout", "line"}
 
 // Trouble is what befalls frontends and the payment provider. The node of such a fault is the host.
 const (

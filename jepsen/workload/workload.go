@@ -41,7 +41,7 @@ type Job interface {
 
 // All are the workloads.
 func All() []Workload {
-	return []Workload{seats, lapses, best, places, limits, swaps, organizer, watch, line, checkout}
+	return []Workload{seats, lapses, best, places, limits, swaps, organizer, watch, persons, line, checkout}
 }
 
 // Env is what a workload has.
@@ -54,6 +54,8 @@ type Env struct {
 	Vigour float64       // 1: as much as the workload does by itself
 	Live   *Live         // nil: nobody looks on
 	Shop   *Shop         // nil: there is none
+	// Members are where each member by itself is found, by name.
+	Members map[string]string
 	// Over ends the load before its time; nil: never.
 	Over <-chan struct{}
 }
