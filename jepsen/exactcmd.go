@@ -55,6 +55,7 @@ func exactCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	steps := set.Int("steps", 24, "of a plan: buyers and faults")
 	span := set.Duration("duration", 45*time.Second, "virtual time in which a plan's steps happen; what it takes until all is settled comes on top")
 	file := set.String("plan", "", "play the plan in this file instead of drawing some")
+	stop := set.Bool("first", false, "end with the first violation")
 	trace := set.Bool("trace", false, "print everything that happens in the first play, to the standard error")
 	form := set.String("o", "text", "text or json")
 	rest, err := parse(set, args, stderr)
@@ -75,7 +76,7 @@ func exactCommand(ctx context.Context, args []string, stdout, stderr io.Writer) 
 	out := exactOut{FirstSeed: *first}
 	began := time.Now()
 	sum := exact.NewSum()
-	for seed := *first; out.Seeds < *seeds && ctx.Err() == nil; seed++ {
+	for seed := *first; out.Seeds < *seeds && ctx.Err() == nil && !(*stop && out.Violations > 0); seed++ {
 		plan := draw(seed)
 		o := exact.Play(plan, exact.Options{Trace: *trace && out.Seeds == 0})
 		for _, line := range o.Trace {
