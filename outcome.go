@@ -15,7 +15,8 @@ const (
 	// OK: the command took effect.
 	OK Outcome = 1
 
-	// CommandExpired: the command arrived after its validity. It had no effect, and never will.
+	// CommandExpired: the command arrived after its validity. It had no effect this time, and never will again. What came of it when
+	// it was sent before, if it was, is not remembered any more: look at what it would have made.
 	CommandExpired Outcome = 2
 	// CommandTooFar: the command's validity reaches further than ValidityMax past the hold clock. Nothing is
 	// remembered: take the clock from this answer and make a new id.
@@ -186,7 +187,7 @@ type outcomeText struct{ name, message string }
 
 var outcomeTexts = map[Outcome]outcomeText{
 	OK:                  {"ok", "done"},
-	CommandExpired:      {"command_expired", "the command came after its validity; it had no effect and never will: make a new one"},
+	CommandExpired:      {"command_expired", "the command came after its validity; it had no effect now and never will: make a new one, and if this one was sent before, look first what came of it"},
 	CommandTooFar:       {"command_too_far", "the command's validity reaches too far into the future; it had no effect: make a new one with the clock of this answer"},
 	CommandReused:       {"command_reused", "the command id was used before with other contents; this command had no effect: make a new id"},
 	CommandUnremembered: {"command_unremembered", "the shard cannot remember more outcomes now; nothing was taken: try again in a moment"},

@@ -14,7 +14,8 @@ import (
 
 // HoldRequest asks for units. All of them are held, or none.
 type HoldRequest struct {
-	// ID repeats a request whose outcome is unknown: the id in that error. Zero makes a new command.
+	// ID repeats a request whose outcome is unknown: the id in that error. Zero makes a new command. A repetition that comes too
+	// late is refused with holdfast.CommandExpired, which says nothing about the first time.
 	ID         holdfast.CommandID
 	Event      EventRef
 	Buyer      holdfast.BuyerID

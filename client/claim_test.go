@@ -3,6 +3,7 @@ package client_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -155,6 +156,19 @@ func TestAnUnknownOutcomeStaysUnknownWhenItsIDHasExpired(t *testing.T) {
 	}
 	if _, err := c.GetHold(t.Context(), event, h.ID); err != nil {
 		t.Error(err)
+	}
+}
+
+// An id that is asked for again after its validity is refused, whatever came of it the first time: the refusal must not say that
+// nothing did.
+func TestARepetitionThatComesTooLateIsNotToldThatNothingHappened(t *testing.T) {
+	cluster := clienttest.New(t, clienttest.Config{})
+	event, c := cluster.LoadEvent(hall("evening", 10, 10)), cluster.Client()
+	h := hold(t, c, event, bert, 9)
+	cluster.Advance(2 * time.Minute)
+	_, err := c.Hold(t.Context(), client.HoldRequest{ID: holdfast.CommandID(h.ID), Event: event, Buyer: bert, Wants: wantSeats(9)})
+	if !errors.Is(err, holdfast.CommandExpired) || !strings.Contains(err.Error(), "look first what came of it") {
+		t.Errorf("the id of a hold that was made is answered after its validity: %v", err)
 	}
 }
 

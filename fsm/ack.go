@@ -88,12 +88,13 @@ func (m *Machine) endReturned(payment uint32) {
 	}
 }
 
-// effectFailed does what follows from the provider's final no. A refund that failed stays owed, and a cancelling of
+// effectFailed does what follows from the provider's final no. A look that failed has found that nobody has tried to pay. A refund that failed stays owed, and a cancelling of
 // which nobody knows why it failed too: parked, with an alarm.
 func (m *Machine) effectFailed(slot uint32, c *command.AckEffect) {
 	switch x := *m.state.effects.at(slot); {
 	case x.Kind == holdfast.EffectLook:
 		m.dropEffect(slot)
+		m.closeUntried(x.Payment)
 	case x.Kind == holdfast.EffectCapture:
 		m.failed(x.Payment)
 	case x.Kind == holdfast.EffectVoid && c.Amount.AmountMinor > 0:
@@ -103,6 +104,19 @@ func (m *Machine) effectFailed(slot uint32, c *command.AckEffect) {
 	default:
 		m.note(slot, c.Code)
 		m.park(slot)
+	}
+}
+
+// closeUntried ends a hold whose time to pay is over, as at the end of the grace: nobody has tried to pay, so nobody is waited for.
+// Whether a sale came first is decided here and not at the provider.
+func (m *Machine) closeUntried(payment uint32) {
+	p := m.state.payments.at(payment)
+	slot := m.findHold(p.Hold)
+	if slot == 0 {
+		return
+	}
+	if h := m.state.holds.at(slot); h.Attempt == p.Attempt && h.State == holdfast.HoldClosing {
+		m.close(slot)
 	}
 }
 

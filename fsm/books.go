@@ -202,7 +202,7 @@ func (s *state) effect(slot uint32) EffectView {
 	if x.Order != 0 {
 		o := s.orders.at(x.Order)
 		v.Hold = s.holds.at(o.Hold).ID
-		v.Order, v.Contact = v.Hold.Order(), o.Contact
+		v.Order, v.Contact = v.Hold.Order(), s.billOf(o).Contact
 	}
 	if x.Payment != 0 {
 		p := s.payments.at(x.Payment)
@@ -234,7 +234,7 @@ func (s *state) ledgerOf(p *paymentRecord) Ledger {
 	l := Ledger{Captured: p.Captured, Kept: p.Kept, Owed: p.Owed, Refunded: p.Refunded, ChargedBack: p.ChargedBack, Overdrawn: p.Overdrawn}
 	l.Capturing = p.committed() - p.Captured
 	if p.Order != 0 {
-		l.Live = s.orders.at(p.Order).Live
+		l.Live = s.billOf(s.orders.at(p.Order)).Live
 	}
 	return l
 }
@@ -252,9 +252,9 @@ func (s *state) books(event holdfast.EventID) (sum Ledger) {
 		switch {
 		case s.events[s.holds.at(o.Hold).Event].id != event || o.Payment != 0:
 		case o.State == holdfast.OrderUnpaid:
-			sum.Unpaid += o.Live
+			sum.Unpaid += s.billOf(o).Live
 		default:
-			sum.Outside += o.Live
+			sum.Outside += s.billOf(o).Live
 		}
 	}
 	return sum
@@ -264,7 +264,7 @@ func (s *state) books(event holdfast.EventID) (sum Ledger) {
 func (s *state) amountOf(h *holdRecord, payment uint32) int64 {
 	switch {
 	case h.State == holdfast.HoldSold:
-		return s.orders.at(h.Order).Quote.TotalMinor
+		return s.billOf(s.orders.at(h.Order)).Quote.TotalMinor
 	case payment != 0:
 		return s.payments.at(payment).Quote.TotalMinor
 	}

@@ -162,8 +162,9 @@ func (c *chunkRecord) read(f *frameReader) {
 	readRaw(f, c.Bytes[:])
 }
 
-// write writes what a sale adds to its hold, as format 1 had it, and then what came with format 2.
-func (o *orderRecord) write(f *frameWriter) {
+// writeOrder writes what a sale adds to its hold, as format 1 had it, and then what came with format 2.
+func (s *state) writeOrder(o *orderRecord, f *frameWriter) {
+	b := s.billOf(o)
 	f.u64(uint64(o.SoldAtMs))
 	f.u32(o.Hold)
 	f.u8(uint8(o.As))
@@ -172,38 +173,30 @@ func (o *orderRecord) write(f *frameWriter) {
 	f.u8(uint8(o.State))
 	f.flag(o.Counted)
 	f.u32(o.Payment)
-	writeQuote(f, &o.Quote)
-	f.u64(uint64(o.Live))
-	f.u64(uint64(o.Fee))
-	f.u64(o.Dead)
-	f.raw(o.Promo[:])
-	f.raw(o.Contact[:])
+	writeQuote(f, &b.Quote)
+	f.u64(uint64(b.Live))
+	f.u64(uint64(b.Fee))
+	f.u64(b.Dead)
+	f.raw(b.Promo[:])
+	f.raw(b.Contact[:])
 }
 
-func (o *orderRecord) read(f *frameReader) {
-	o.readFormat1(f)
-	o.State, o.Counted, o.Payment = holdfast.OrderState(f.u8()), f.flag(), f.u32()
-	o.Quote = readQuote(f)
-	o.Live, o.Fee, o.Dead = int64(f.u64()), int64(f.u64()), f.u64()
-	o.Promo, o.Contact = f.id16(), f.id16()
-}
-
-func (o *orderRecord) readFormat1(f *frameReader) {
+// readOrder reads an order. Those of format 1 cost what their units cost, were paid, and stand on no payment of ours.
+func (s *state) readOrder(o *orderRecord, f *frameReader) {
 	o.SoldAtMs = int64(f.u64())
 	o.Hold = f.u32()
 	o.As = command.SaleKind(f.u8())
 	o.RefBytes = readRef(f, &o.Ref)
-}
-
-// fillOrders gives the orders of format 1 what they did not have then: they cost what their units cost, were paid,
-// and stand on no payment of ours.
-func (s *state) fillOrders() {
-	for slot, o := range s.orders.all() {
-		if s.holds.holds(o.Hold) {
-			amount := s.holds.at(o.Hold).Amount
-			o = s.orders.edit(slot)
-			o.State, o.Quote, o.Live = holdfast.OrderPaid, command.Quote{SeatsMinor: amount, TotalMinor: amount}, amount
-		}
+	if f.format == formatFirst {
+		o.State = holdfast.OrderPaid
+		return
+	}
+	o.State, o.Counted, o.Payment = holdfast.OrderState(f.u8()), f.flag(), f.u32()
+	b := billRecord{Quote: readQuote(f)}
+	b.Live, b.Fee, b.Dead = int64(f.u64()), int64(f.u64()), f.u64()
+	b.Promo, b.Contact = f.id16(), f.id16()
+	if f.err == nil {
+		s.keepBill(o, b)
 	}
 }
 

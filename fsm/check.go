@@ -224,8 +224,12 @@ func (c *checker) checkBuyers() {
 
 // checkOrders looks that each order has its hold, and no payment two orders.
 func (c *checker) checkOrders() {
-	paid := 0
+	paid, billed := 0, map[uint32]bool{}
 	for slot, o := range c.state.orders.all() {
+		if o.Bill != 0 {
+			c.require(c.state.bills.holds(o.Bill) && !billed[o.Bill], RuleHold, "order %d has bill %d, which is another's, or not there", slot, o.Bill)
+			billed[o.Bill] = true
+		}
 		c.require(c.state.holds.holds(o.Hold) && c.state.holds.at(o.Hold).Order == slot, RuleHold, "order %d is of slot %d, which knows nothing of it", slot, o.Hold)
 		c.require(o.As >= command.SalePaid && o.As <= command.SaleInvoiced, RuleHold, "order %d is a sale of kind %d", slot, o.As)
 		if o.As == command.SalePaid {
@@ -234,6 +238,7 @@ func (c *checker) checkOrders() {
 			c.require(found == slot, RulePayment, "payment %q of order %d is found at order %d", o.ref(), slot, found)
 		}
 	}
+	c.require(len(billed) == c.state.bills.live(), RuleHold, "%d orders have bills, of which there are %d", len(billed), c.state.bills.live())
 	c.require(c.byPayment.len() == paid, RuleIndex, "%d orders were paid, %d payments in the index", paid, c.byPayment.len())
 }
 

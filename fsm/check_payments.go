@@ -125,9 +125,13 @@ func (c *checker) checkBooks() {
 		h := c.state.holds.at(o.Hold)
 		rules := c.state.events[h.Event].checkout.Given()
 		c.require(o.State >= holdfast.OrderCapturing && o.State <= holdfast.OrderCancelled, RuleMoney, "%s is in state %d", h.ID.Order(), o.State)
-		live := int(h.Count) - bits.OnesCount64(o.Dead)
-		c.require(o.Fee >= 0 && o.Fee <= o.Live && bits.Len64(o.Dead) <= int(h.Count), RuleMoney, "%s has %d live, of it fees %d, and %b dead of %d", h.ID.Order(), o.Live, o.Fee, o.Dead, h.Count)
-		c.require(live > 0 || o.Live == 0, RuleMoney, "%s has no live seats, and %d", h.ID.Order(), o.Live)
+		if o.Bill != 0 && !c.state.bills.holds(o.Bill) {
+			continue // said before
+		}
+		b := c.state.billOf(o)
+		live := int(h.Count) - bits.OnesCount64(b.Dead)
+		c.require(b.Fee >= 0 && b.Fee <= b.Live && bits.Len64(b.Dead) <= int(h.Count), RuleMoney, "%s has %d live, of it fees %d, and %b dead of %d", h.ID.Order(), b.Live, b.Fee, b.Dead, h.Count)
+		c.require(live > 0 || b.Live == 0, RuleMoney, "%s has no live seats, and %d", h.ID.Order(), b.Live)
 		state := holdfast.PaymentState(0)
 		if o.Payment != 0 && c.state.payments.holds(o.Payment) && c.state.payments.at(o.Payment).Order == slot {
 			state = c.state.payments.at(o.Payment).State
@@ -143,7 +147,7 @@ func (c *checker) checkBooks() {
 		case holdfast.OrderRefunded:
 			ok = live == 0 && (state == holdfast.PaymentCaptured || o.Payment == 0)
 		case holdfast.OrderCancelled:
-			ok = o.Payment == 0 && h.Count == 0 && o.Live == 0
+			ok = o.Payment == 0 && h.Count == 0 && b.Live == 0
 		}
 		c.require(ok, RuleMoney, "%s is %s with %d live seats, sold as kind %d, on payment %d, which is %s", h.ID.Order(), o.State, live, o.As, o.Payment, state)
 		c.require((h.Deadline > 0) == (o.State == holdfast.OrderUnpaid), RuleHold, "%s is %s and waits until %d", h.ID.Order(), o.State, h.Deadline)
@@ -159,8 +163,8 @@ func (c *checker) checkPromos() {
 		}
 	}
 	for _, o := range c.state.orders.all() {
-		if o.Counted && c.state.holds.holds(o.Hold) {
-			uses[promoRecord{Code: o.Promo, Event: c.state.holds.at(o.Hold).Event}]++
+		if o.Counted && c.state.holds.holds(o.Hold) && (o.Bill == 0 || c.state.bills.holds(o.Bill)) {
+			uses[promoRecord{Code: c.state.billOf(o).Promo, Event: c.state.holds.at(o.Hold).Event}]++
 		}
 	}
 	for slot, p := range c.state.promos.all() {

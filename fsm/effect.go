@@ -222,7 +222,7 @@ func (m *Machine) tellTopic(order uint32, topic holdfast.Topic) {
 		return
 	}
 	x := effectRecord{Order: order, Event: e.place, Topic: topic, State: holdfast.EffectOwed}
-	if o.Contact != (holdfast.ContactID{}) {
+	if m.state.billOf(o).Contact != (holdfast.ContactID{}) {
 		x.Kind = holdfast.EffectReceipt
 		m.addEffect(x)
 	}

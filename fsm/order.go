@@ -10,11 +10,6 @@ import (
 // What becomes of an order: its money comes, or does not, is refunded, or taken back by a bank; its seats stay, or go
 // back on sale.
 
-// liveUnits counts the units of an order that were not refunded.
-func (m *Machine) liveUnits(o *orderRecord) int {
-	return int(m.state.holds.at(o.Hold).Count) - bits.OnesCount64(o.Dead)
-}
-
 // unpaid is what an order becomes whose capture failed for good: its ticket is suspended, and it may be paid again
 // until a deadline. What was to be refunded of it needs no refund.
 func (m *Machine) unpaid(payment uint32) {
@@ -47,11 +42,12 @@ func (m *Machine) unsell(slot uint32) {
 	m.due.drop(slot)
 	m.state.holds.edit(slot).Deadline = 0
 	m.returnUnits(slot, func(int) bool { return true })
-	o := m.state.orders.edit(h.Order)
-	o.State, o.Live, o.Fee = holdfast.OrderCancelled, 0, 0
+	o, bill := m.state.orders.edit(h.Order), m.editBill(h.Order)
+	bill.Live, bill.Fee = 0, 0
+	o.State = holdfast.OrderCancelled
 	if o.Counted {
 		o.Counted = false
-		m.giveBackUse(h.Event, o.Promo)
+		m.giveBackUse(h.Event, bill.Promo)
 	}
 	m.tellTopic(h.Order, holdfast.TopicCancelled)
 }
@@ -60,7 +56,7 @@ func (m *Machine) unsell(slot uint32) {
 func (m *Machine) returnUnits(slot uint32, back func(place int) bool) {
 	h := *m.state.holds.at(slot)
 	e := m.state.events[h.Event]
-	o := m.state.orders.edit(h.Order)
+	bill := m.editBill(h.Order)
 	m.own = e.unitsOf(&h, m.own[:0])
 	stay, dead, amount, gone := m.own[:0:len(m.own)], uint64(0), int64(0), []holdfast.SeatIndex(nil)
 	for place, unit := range m.own {
@@ -68,14 +64,14 @@ func (m *Machine) returnUnits(slot uint32, back func(place int) bool) {
 			gone = append(gone, unit)
 			continue
 		}
-		dead |= o.Dead >> place & 1 << len(stay)
+		dead |= bill.Dead >> place & 1 << len(stay)
 		amount += e.prices[h.Prices][e.units.geometry.tier(unit)]
 		stay = append(stay, unit)
 	}
 	for _, unit := range gone {
 		m.move(e, unit, holdfast.Sold, holdfast.Free, slot)
 	}
-	o.Dead = dead
+	bill.Dead = dead
 	changed := m.state.holds.edit(slot)
 	changed.Count, changed.Amount, changed.First = uint8(len(stay)), amount, NoSeat
 	if len(stay) > 0 {
@@ -127,9 +123,10 @@ func (m *Machine) tellRefund(c *command.Refund, o holdfast.Outcome) {
 // and kept its seat may be named again to let the seat go.
 func (m *Machine) choose(e *event, h *holdRecord, o *orderRecord, c *command.Refund) (chosen uint64, ok bool) {
 	m.own = e.unitsOf(h, m.own[:0])
+	refunded := m.state.billOf(o).Dead
 	if len(c.Seats) == 0 {
 		if all := ^uint64(0) >> (64 - len(m.own)); len(m.own) > 0 {
-			chosen = all &^ o.Dead
+			chosen = all &^ refunded
 			if c.ReturnSeats {
 				chosen = all
 			}
@@ -143,7 +140,7 @@ func (m *Machine) choose(e *event, h *holdRecord, o *orderRecord, c *command.Ref
 				place = i
 			}
 		}
-		if place < 0 || chosen>>place&1 != 0 || o.Dead>>place&1 != 0 && !c.ReturnSeats {
+		if place < 0 || chosen>>place&1 != 0 || refunded>>place&1 != 0 && !c.ReturnSeats {
 			return 0, false
 		}
 		chosen |= 1 << place
@@ -155,31 +152,32 @@ func (m *Machine) choose(e *event, h *holdRecord, o *orderRecord, c *command.Ref
 // half up, one after the other, so that the last gets what is left and nothing is lost to rounding.
 func (m *Machine) refundUnits(e *event, slot uint32, chosen uint64, reason holdfast.RefundReason) {
 	h := m.state.holds.at(slot)
-	o := m.state.orders.edit(h.Order)
+	bill := m.editBill(h.Order)
+	o := m.state.orders.at(h.Order)
 	prices := e.prices[h.Prices]
 	weight := int64(0) // of the live units
 	for place, unit := range m.own {
-		if o.Dead>>place&1 == 0 {
+		if bill.Dead>>place&1 == 0 {
 			weight += prices[e.units.geometry.tier(unit)]
 		}
 	}
 	live, owed, kept := m.liveUnits(o), int64(0), int64(0)
 	for place, unit := range m.own {
-		if chosen>>place&1 == 0 || o.Dead>>place&1 != 0 {
+		if chosen>>place&1 == 0 || bill.Dead>>place&1 != 0 {
 			continue
 		}
 		price := prices[e.units.geometry.tier(unit)]
-		amount, fee := o.Live, o.Fee
+		amount, fee := bill.Live, bill.Fee
 		if live > 1 {
-			amount, fee = share(o.Live-o.Fee, price, weight), share(o.Fee, price, weight)
+			amount, fee = share(bill.Live-bill.Fee, price, weight), share(bill.Fee, price, weight)
 			amount += fee
 		}
-		o.Live, o.Fee = o.Live-amount, o.Fee-fee
+		bill.Live, bill.Fee = bill.Live-amount, bill.Fee-fee
 		if reason == holdfast.RefundBuyer && e.checkout.KeepFees {
 			kept, amount = kept+fee, amount-fee
 		}
 		owed += amount
-		o.Dead |= 1 << place
+		bill.Dead |= 1 << place
 		weight -= price
 		live--
 	}

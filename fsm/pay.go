@@ -94,7 +94,7 @@ func (m *Machine) mayPay(e *event, h *holdRecord, c *command.BeginPayment, again
 // quote gives what a hold costs; of an order that is to be paid again what of it is live, as it was frozen.
 func (m *Machine) quote(e *event, h *holdRecord, promo *command.Promo) command.Quote {
 	if h.State == holdfast.HoldSold {
-		live := m.state.orders.at(h.Order).Live
+		live := m.state.billOf(m.state.orders.at(h.Order)).Live
 		return command.Quote{SeatsMinor: live, TotalMinor: live}
 	}
 	return e.checkout.Quote(h.Amount, int(h.Count), promo)

@@ -191,7 +191,7 @@ func (s *state) ledger(slot uint32, p *paymentRecord) bool {
 		if o.Payment != slot {
 			return false
 		}
-		live = o.Live
+		live = s.billOf(o).Live
 	}
 	moneyIsHere := p.State == holdfast.PaymentCapturing || p.State == holdfast.PaymentCaptured || p.State == holdfast.PaymentReturned
 	for _, part := range [...]int64{live, p.Captured, p.Kept, p.Owed, p.Refunded, p.ChargedBack, p.Overdrawn} {

@@ -158,7 +158,7 @@ func (x *situation) happen(what string) {
 		ack(holdfast.EffectDone, 0)
 	case "the capture is done", "the refund is done":
 		ack(holdfast.EffectDone, x.hold.Amount.AmountMinor)
-	case "the void fails", "the capture fails", "the refund fails":
+	case "the look fails: nobody has tried", "the void fails", "the capture fails", "the refund fails":
 		ack(holdfast.EffectFailed, 0)
 	case "the void fails: taken":
 		ack(holdfast.EffectFailed, x.hold.Amount.AmountMinor)

@@ -169,7 +169,7 @@ func TestCheckSeesEveryPlantedFaultOfMoney(t *testing.T) {
 	}{
 		"money vanishes":                  {RuleMoney, func(m *Machine, at marks) { m.state.payments.edit(at.refunding).Captured-- }},
 		"a refund is owed twice":          {RuleMoney, func(m *Machine, at marks) { m.state.payments.edit(at.refunding).Owed *= 2 }},
-		"a line is worth more than paid":  {RuleMoney, func(m *Machine, at marks) { m.state.orders.edit(m.state.payments.at(at.capturing).Order).Live++ }},
+		"a line is worth more than paid":  {RuleMoney, func(m *Machine, at marks) { m.editBill(m.state.payments.at(at.capturing).Order).Live++ }},
 		"money is here that did not come": {RuleMoney, func(m *Machine, at marks) { m.state.payments.edit(at.begun).Captured = 1 }},
 		"money below zero":                {RuleMoney, func(m *Machine, at marks) { p := m.state.payments.edit(at.stray); p.Owed++; p.Refunded-- }},
 		"an order stands on another": {RuleMoney, func(m *Machine, at marks) {

@@ -262,7 +262,9 @@ func (x *explorer) do(i int) bool {
 	in := &x.s.intents[j.attempt]
 	switch j.kind {
 	case holdfast.EffectLook:
-		j.result = 1
+		if j.result = 1; in.status == unconfirmed {
+			j.result = 2 // nobody has tried to pay
+		}
 	case holdfast.EffectCapture:
 		j.result = 1
 		if in.status == authorised {
@@ -420,7 +422,7 @@ func (x *explorer) key() string {
 		fmt.Fprintf(&b, "hold %x %d %d %d;", h.ID[12:], h.State, h.Attempt, h.Count)
 	}
 	for _, o := range s.orders.all() {
-		fmt.Fprintf(&b, "order %d %d %d %d;", o.State, o.Live, o.Dead, o.Payment)
+		fmt.Fprintf(&b, "order %d %d %d %d;", o.State, s.billOf(o).Live, s.billOf(o).Dead, o.Payment)
 	}
 	for a := range holdfast.Attempt(len(x.attempts)) {
 		if slot := x.m.findAttempt(x.hold, a+1); slot != 0 {

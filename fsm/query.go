@@ -158,14 +158,14 @@ func (m *Machine) Order(id holdfast.OrderID) (OrderView, bool) {
 func (s *state) order(slot uint32) OrderView {
 	o := s.orders.at(slot)
 	h := s.holds.at(o.Hold)
-	e := s.events[h.Event]
+	e, b := s.events[h.Event], s.billOf(o)
 	v := OrderView{
 		ID: h.ID.Order(), Event: e.id, Buyer: s.buyers.at(h.Buyer).ID, Seats: e.unitsOf(h, nil),
-		Amount: e.money(o.Quote.TotalMinor), As: o.As, Payment: string(o.ref()), Attempt: h.Attempt, SoldAtMs: o.SoldAtMs,
-		State: o.State, Lines: o.Quote.Lines(), Promo: o.Promo, Contact: o.Contact, Deadline: h.Deadline,
+		Amount: e.money(b.Quote.TotalMinor), As: o.As, Payment: string(o.ref()), Attempt: h.Attempt, SoldAtMs: o.SoldAtMs,
+		State: o.State, Lines: b.Quote.Lines(), Promo: b.Promo, Contact: b.Contact, Deadline: h.Deadline,
 	}
 	for place, unit := range v.Seats {
-		if o.Dead>>place&1 != 0 {
+		if b.Dead>>place&1 != 0 {
 			v.Refunded = append(v.Refunded, unit)
 		}
 	}

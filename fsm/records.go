@@ -15,6 +15,7 @@ type state struct {
 	events []*event // in the order in which they were put; a record's Event is a place in this list
 	holds  slab[holdRecord]
 	orders slab[orderRecord]
+	bills  slab[billRecord] // of those orders that have one of their own; in snapshots each is a part of its order
 	buyers slab[buyerRecord]
 	// returns are the lists of those who wait for units that come back.
 	returns slab[returnRecord]
@@ -47,7 +48,7 @@ func (s *state) cut(l *lease) state {
 		frozen.line = e.line.cut(l)
 		c.events[i] = &frozen
 	}
-	c.holds, c.orders, c.buyers = s.holds.cut(l), s.orders.cut(l), s.buyers.cut(l)
+	c.holds, c.orders, c.bills, c.buyers = s.holds.cut(l), s.orders.cut(l), s.bills.cut(l), s.buyers.cut(l)
 	c.returns = s.returns.cut(l)
 	c.payments, c.effects, c.promos = s.payments.cut(l), s.effects.cut(l), s.promos.cut(l)
 	c.persons, c.chunks = s.persons.cut(l), s.chunks.cut(l)
@@ -80,24 +81,29 @@ type holdRecord struct {
 	_        uint8
 }
 
-// orderRecord is what a sale adds to its hold. Orders are never dropped, so their slots tell the order of sale.
+// orderRecord is what a sale adds to its hold. Orders are never dropped, so their slots tell the order of sale. 88 bytes:
+// orders are what a sale that goes on for long is made of, so what few of them need is in their bills.
 type orderRecord struct {
 	SoldAtMs int64  // wall clock
 	Hold     uint32 // slot in holds
+	Bill     uint32 // slot in bills; 0: it costs what its units cost, see plainBill
+	Payment  uint32 // slot in payments; 0: it stands on none
 	As       command.SaleKind
 	RefBytes uint8 // how much of Ref is used
 	State    holdfast.OrderState
-	Counted  bool // a use of Promo is counted for it; while it stands on a payment, that one counts it
+	Counted  bool // a use of the bill's Promo is counted for it; while it stands on a payment, that one counts it
 
-	Payment uint32        // slot in payments; 0: it stands on none
+	Ref [holdfast.PaymentRefBytesMax]byte
+}
+
+// billRecord is what an order costs and what of that is live, where it is not plain. Like orders they are never dropped.
+type billRecord struct {
 	Quote   command.Quote // frozen at its sale
 	Live    int64         // what its lines are worth that were not refunded; of an unpaid order what is to be paid
 	Fee     int64         // of Live: fees, with the tax on them
 	Dead    uint64        // bit i: the i-th unit of its chain was refunded, and keeps its seat
 	Promo   holdfast.PromoCode
 	Contact holdfast.ContactID
-
-	Ref [holdfast.PaymentRefBytesMax]byte
 }
 
 // ref gives the payment's reference.

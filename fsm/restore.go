@@ -78,18 +78,13 @@ func (s *state) read(f *frameReader, shard holdfast.ShardID) (seed uint64) {
 		}
 	}
 	readSlab(f, partHolds, &s.holds, (*holdRecord).read)
-	readOrder := (*orderRecord).read
-	if f.format == formatFirst {
-		readOrder = (*orderRecord).readFormat1
-	}
-	readSlab(f, partOrders, &s.orders, readOrder)
+	readSlab(f, partOrders, &s.orders, s.readOrder)
 	readSlab(f, partBuyers, &s.buyers, (*buyerRecord).read)
 	f.begin(partMemory)
 	s.memory.read(f, s.clock)
 	f.begin(partEnded)
 	s.ended.read(f)
 	if f.format == formatFirst {
-		s.fillOrders()
 		return seed
 	}
 	s.readLines(f)

@@ -32,7 +32,7 @@ func (m *Machine) sell(c *command.Sell) holdfast.Outcome {
 	case h.State == holdfast.HoldSold:
 		m.sellAgain(e, slot, payment, c.Payment)
 	case !e.checkout.Given():
-		m.makeOrder(e, slot, orderRecord{As: c.As, State: holdfast.OrderPaid, Quote: command.Quote{SeatsMinor: h.Amount, TotalMinor: h.Amount}}, c.Payment)
+		m.makeOrder(e, slot, orderRecord{As: c.As, State: holdfast.OrderPaid}, plainBill(h.Amount), c.Payment)
 	case c.As == command.SalePaid:
 		m.sellPaid(e, slot, payment, c.Payment)
 	default:
@@ -94,7 +94,7 @@ func (m *Machine) dueAmount(e *event, h *holdRecord, as command.SaleKind, paymen
 func (m *Machine) sellPaid(e *event, slot, payment uint32, ref string) {
 	m.attach(payment, ref)
 	p := m.state.payments.at(payment)
-	order := m.makeOrder(e, slot, orderRecord{As: command.SalePaid, Quote: p.Quote, Promo: p.Promo, Contact: p.Contact}, ref)
+	order := m.makeOrder(e, slot, orderRecord{As: command.SalePaid}, billOfPayment(p), ref)
 	m.standOn(order, payment)
 }
 
@@ -108,7 +108,7 @@ func (m *Machine) sellAgain(e *event, slot, payment uint32, ref string) {
 	o.RefBytes = uint8(copy(o.Ref[:], ref))
 	m.byPayment.add(hash64(m.seed, o.ref()), order)
 	if c := m.state.payments.at(payment).Contact; c != (holdfast.ContactID{}) {
-		o.Contact = c
+		m.editBill(order).Contact = c
 	}
 	m.due.drop(slot)
 	m.state.holds.edit(slot).Deadline = 0
@@ -147,28 +147,33 @@ func (m *Machine) paid(order uint32) {
 // sellUnpaid sells without a payment: free, or by invoice.
 func (m *Machine) sellUnpaid(e *event, slot, payment uint32, c *command.Sell) {
 	h := *m.state.holds.at(slot)
-	o := orderRecord{As: c.As, State: holdfast.OrderPaid, Quote: m.quote(e, &h, nil)}
+	o, bill := orderRecord{As: c.As, State: holdfast.OrderPaid}, billRecord{Quote: m.quote(e, &h, nil)}
 	if payment != 0 {
 		p := *m.state.payments.at(payment)
-		o.Quote, o.Promo, o.Contact = p.Quote, p.Promo, p.Contact
-		o.Counted = p.Counted
+		bill, o.Counted = billOfPayment(&p), p.Counted
 		m.state.payments.edit(payment).Counted = false // the order's now
 		m.dropEffect(p.Effect)
 		m.dropPayment(payment)
 	}
-	order := m.makeOrder(e, slot, o, c.Payment)
+	order := m.makeOrder(e, slot, o, bill, c.Payment)
 	m.tellTopic(order, holdfast.TopicPaid)
 }
 
+// billOfPayment is the bill of an order that a payment buys.
+func billOfPayment(p *paymentRecord) billRecord {
+	return billRecord{Quote: p.Quote, Promo: p.Promo, Contact: p.Contact}
+}
+
 // makeOrder makes the hold in a slot an order, and its units sold.
-func (m *Machine) makeOrder(e *event, slot uint32, o orderRecord, ref string) (order uint32) {
+func (m *Machine) makeOrder(e *event, slot uint32, o orderRecord, bill billRecord, ref string) (order uint32) {
 	from, _ := unitState(m.state.holds.at(slot).State)
 	o.SoldAtMs, o.Hold, o.RefBytes = m.state.wallMs, slot, uint8(len(ref))
 	copy(o.Ref[:], ref)
-	o.Live, o.Fee = o.Quote.TotalMinor, o.Quote.FeeMinor
-	if taxed := o.Quote.SeatsMinor - o.Quote.DiscountMinor + o.Quote.FeeMinor; taxed > 0 {
-		o.Fee += share(o.Quote.TaxMinor, o.Quote.FeeMinor, taxed) // the tax on the fees goes with them
+	bill.Live, bill.Fee = bill.Quote.TotalMinor, bill.Quote.FeeMinor
+	if taxed := bill.Quote.SeatsMinor - bill.Quote.DiscountMinor + bill.Quote.FeeMinor; taxed > 0 {
+		bill.Fee += share(bill.Quote.TaxMinor, bill.Quote.FeeMinor, taxed) // the tax on the fees goes with them
 	}
+	m.state.keepBill(&o, bill)
 
 	m.settle(slot)
 	sold := m.state.holds.edit(slot)
@@ -186,7 +191,7 @@ func (m *Machine) soldBefore(e *event, h *holdRecord, c *command.Sell) holdfast.
 	if c.As != command.SalePaid {
 		attempt = 0
 	}
-	total := order.Quote.TotalMinor
+	total := m.state.billOf(order).Quote.TotalMinor
 	if order.Payment != 0 {
 		total = m.state.payments.at(order.Payment).Quote.TotalMinor
 	}

@@ -123,7 +123,7 @@ func (s *state) write(f *frameWriter, shard holdfast.ShardID) {
 		e.write(f)
 	}
 	writeSlab(f, partHolds, &s.holds, (*holdRecord).write)
-	writeSlab(f, partOrders, &s.orders, (*orderRecord).write)
+	writeSlab(f, partOrders, &s.orders, s.writeOrder)
 	writeSlab(f, partBuyers, &s.buyers, (*buyerRecord).write)
 	f.begin(partMemory)
 	s.memory.write(f)

@@ -125,7 +125,7 @@ func (m *Machine) rescue(payment uint32) bool {
 	m.give(e, slot, seats)
 	m.state.buyers.edit(buyer).Units += uint32(p.Units)
 	m.count(payment)
-	order := m.makeOrder(e, slot, orderRecord{As: command.SalePaid, Quote: p.Quote, Promo: p.Promo, Contact: p.Contact}, string(p.ref()))
+	order := m.makeOrder(e, slot, orderRecord{As: command.SalePaid}, billOfPayment(&p), string(p.ref()))
 	m.state.payments.edit(payment).Order = order
 	m.state.orders.edit(order).Payment = payment
 	m.balance(payment)
@@ -190,9 +190,9 @@ func (m *Machine) takeBack(payment uint32, amount int64) {
 		*from, amount = *from-n, amount-n
 	}
 	if p.Order != 0 {
-		o := m.state.orders.edit(p.Order)
-		take(&o.Live, o.Live)
-		o.Fee = min(o.Fee, o.Live)
+		bill := m.editBill(p.Order)
+		take(&bill.Live, bill.Live)
+		bill.Fee = min(bill.Fee, bill.Live)
 	}
 	take(&p.Kept, p.Kept)
 	onItsWay := int64(0)

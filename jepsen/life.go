@@ -60,7 +60,7 @@ func (r *runner) live(ctx context.Context, done time.Duration) (_ time.Duration,
 	l.places = l.cluster.NewLog()
 	r.prepare(l.field)
 	whole := true
-	for well = true; well && whole && done < r.options.duration && ctx.Err() == nil; whole = l.cluster.Whole() {
+	for well = true; well && whole && done < r.options.duration && ctx.Err() == nil && !r.enough(); whole = l.cluster.Whole() {
 		length := min(r.options.round, r.options.duration-done)
 		if left := r.options.duration - done - length; left < 5*time.Second {
 			length += left

@@ -12,9 +12,10 @@
 //   - check: judges a history by the model, by the log and by real time. Its own tests show it histories that are wrong,
 //     each of which it must refuse.
 //   - report: one page for people.
+//   - exact: what is single-threaded and ours, bit for bit.
 //   - sim: whole clusters in virtual time, on disks and a network that break as a seed plans it.
 //
-// Commands are run, check, sim and planted; go run ./jepsen prints them. docs/verification.md tells the rest.
+// Commands are run, check, exact, sim and planted; go run ./jepsen prints them. docs/verification.md tells the rest.
 package main
 
 import (
@@ -39,6 +40,8 @@ func commands() []command {
 	return []command{
 		{"run", "break a cluster of real processes while clients use it, and judge what they saw", runCommand},
 		{"sim", "break whole clusters in virtual time, thousands of times faster, and judge what clients saw", simCommand},
+		{"exact", "play what is single-threaded and ours bit for bit, by seed, and make a failing plan small", exactCommand},
+		{"planted", "plant deliberate bugs, and see which of the tests catch them, and how fast", plantedCommand},
 		{"check", "judge kept histories again, or convert them", checkCommand},
 	}
 }

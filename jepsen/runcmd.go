@@ -33,6 +33,8 @@ type runOptions struct {
 	keep      bool
 	snapshots int
 	vigour    float64
+	binary    string
+	first     bool
 	form      string
 }
 
@@ -51,6 +53,8 @@ func runCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	set.BoolVar(&o.keep, "keep", false, "keep histories without violations, and the members' disks")
 	set.IntVar(&o.snapshots, "snapshot-entries", 2000, "after how many entries members make snapshots")
 	set.Float64Var(&o.vigour, "vigour", 1, "how eager clients are, where 1 is a lot for two cores")
+	set.StringVar(&o.binary, "binary", "", "a build of holdfast with the tag jepsen; default: it is built")
+	set.BoolVar(&o.first, "first", false, "end with the first round in which something is found")
 	set.StringVar(&o.form, "o", "text", "text or json")
 	rest, err := parse(set, args, stderr)
 	if err != nil {

@@ -77,15 +77,17 @@ func newRunner(o runOptions, log *slog.Logger) (*runner, error) {
 // run works on clusters for the time: on one after the other, as members lose their data for good.
 func (r *runner) run(ctx context.Context) (_ *result, err error) {
 	r.spent.now("build")
-	r.binary = filepath.Join(r.options.dir, "holdfast")
-	if err := cluster.Build(r.binary); err != nil {
-		return nil, err
+	if r.binary = r.options.binary; r.binary == "" {
+		r.binary = filepath.Join(r.options.dir, "holdfast")
+		if err := cluster.Build(r.binary); err != nil {
+			return nil, err
+		}
 	}
 	watching, end := context.WithCancel(ctx)
 	defer end()
 	go r.stall.watch(watching)
 	r.began = time.Now()
-	for done, well := time.Duration(0), true; well && done < r.options.duration && ctx.Err() == nil && err == nil; {
+	for done, well := time.Duration(0), true; well && done < r.options.duration && ctx.Err() == nil && err == nil && !r.enough(); {
 		done, well, err = r.live(ctx, done)
 	}
 	r.spent.now("end")
@@ -93,6 +95,13 @@ func (r *runner) run(ctx context.Context) (_ *result, err error) {
 		return nil, err // it failed or was interrupted: there is no verdict
 	}
 	return &r.result, r.finish()
+}
+
+// enough reports whether what was found is all that is wanted.
+func (r *runner) enough() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.options.first && r.result.Violations > 0
 }
 
 // prepare sorts out what can be injected here, once.

@@ -26,6 +26,8 @@ type simOptions struct {
 	seed     uint64
 	load     time.Duration
 	plan     string
+	replay   string
+	kept     *sim.Plan // that replay names; nil: seeds make plans
 	workers  int
 	replays  int
 	first    bool
@@ -44,6 +46,7 @@ func simCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	set.Uint64Var(&o.seed, "seed", 1, "the first seed; the others follow it")
 	set.DurationVar(&o.load, "load", 5*time.Minute, "how long clients and faults are at work in each plan, in virtual time")
 	set.StringVar(&o.plan, "plan", "", "play only this kind of plan; default: each seed decides")
+	set.StringVar(&o.replay, "replay", "", "play the plan in this file, which a run kept that failed, and no other; --seeds says how often")
 	set.IntVar(&o.workers, "workers", runtime.NumCPU(), "processes that play plans")
 	set.IntVar(&o.replays, "replays", 5, "how often a seed that failed is played again, to see how often it fails")
 	set.BoolVar(&o.first, "first", false, "stop at the first violation")
@@ -58,6 +61,13 @@ func simCommand(ctx context.Context, args []string, stdout, stderr io.Writer) er
 	}
 	if len(rest) > 0 || o.form != "text" && o.form != "json" || o.workers < 1 || o.replays < 0 || o.duration <= 0 || o.load < 10*time.Second {
 		return fmt.Errorf("%w: see jepsen sim -h", errUsage)
+	}
+	if o.replay != "" {
+		kept, err := sim.LoadPlan(o.replay)
+		if err != nil {
+			return fmt.Errorf("%w: --replay: %w", errUsage, err)
+		}
+		o.kept, o.replays = &kept.Plan, 0
 	}
 	if o.dir == "" {
 		if o.dir, err = os.MkdirTemp("", "holdfast-sim-"); err != nil {
@@ -90,13 +100,17 @@ type simResult struct {
 	VirtualHours float64          `json:"virtual_hours"` // of load: what opening and reading back took is not in it
 	Faults       int              `json:"faults"`
 	FaultKinds   map[sim.Kind]int `json:"faults_by_kind"`
-	Plans        map[string]int   `json:"plans_by_kind"`
-	Leaders      uint64           `json:"leader_changes"`
-	Operations   int              `json:"operations"`
-	Entries      uint64           `json:"entries"`
-	Commits      uint64           `json:"commits"` // entries with commands
-	CommitsRate  float64          `json:"commits_per_virtual_second"`
-	Speed        float64          `json:"virtual_seconds_per_second"`
+	// Struck says how many of the faults that wait for a certain step of a node, or for its notice, found it.
+	Struck map[sim.Kind]int `json:"struck"`
+	// Deeds is what people did who came through frontends, in plans with such scenes, and what befell frontends.
+	Deeds       map[string]int `json:"deeds"`
+	Plans       map[string]int `json:"plans_by_kind"`
+	Leaders     uint64         `json:"leader_changes"`
+	Operations  int            `json:"operations"`
+	Entries     uint64         `json:"entries"`
+	Commits     uint64         `json:"commits"` // entries with commands
+	CommitsRate float64        `json:"commits_per_virtual_second"`
+	Speed       float64        `json:"virtual_seconds_per_second"`
 	// LongestGapMs is how long no command was answered at most after a fault of one member that struck alone, in plans in
 	// which a client asks all the time.
 	LongestGapMs int64       `json:"longest_write_gap_ms"`
@@ -109,18 +123,22 @@ type simResult struct {
 
 // simFailed is a seed that failed.
 type simFailed struct {
-	Seed        uint64 `json:"seed"`
-	Plan        string `json:"plan"`
-	Violations  int    `json:"violations"`
-	Violation   string `json:"violation"` // the first
-	History     string `json:"history"`   // jepsen check judges it again
-	FailedAgain int    `json:"failed_again"`
-	Of          int    `json:"of"`
-	Again       string `json:"again"` // the command
+	Seed        uint64   `json:"seed"`
+	Plan        string   `json:"plan"`
+	Violations  int      `json:"violations"`
+	Violation   string   `json:"violation"` // the first
+	All         []string `json:"all"`       // the first allMax
+	History     string   `json:"history"`   // jepsen check judges it again
+	FailedAgain int      `json:"failed_again"`
+	Of          int      `json:"of"`
+	Again       string   `json:"again"` // the command
 }
 
 // failedMax is how many failing seeds are told.
 const failedMax = 50
+
+// allMax is how many violations of one seed are told.
+const allMax = 20
 
 // simulation is a run of sim. Its workers' goroutines share it.
 type simulation struct {
@@ -143,7 +161,7 @@ func simulate(ctx context.Context, o simOptions) (*simResult, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s := &simulation{options: o, began: time.Now(), stop: stop}
-	s.result = simResult{FirstSeed: o.seed, FaultKinds: map[sim.Kind]int{}, Plans: map[string]int{}, Failing: []simFailed{}, Dir: o.dir}
+	s.result = simResult{FirstSeed: o.seed, FaultKinds: map[sim.Kind]int{}, Struck: map[sim.Kind]int{}, Deeds: map[string]int{}, Plans: map[string]int{}, Failing: []simFailed{}, Dir: o.dir}
 	var playing sync.WaitGroup
 	for range o.workers {
 		playing.Go(func() {
@@ -196,7 +214,8 @@ func (s *simulation) play(ctx context.Context, p *sim.Player) (err error) {
 		if !ok {
 			return nil
 		}
-		played, err := p.Play(ctx, o.plan, seed, o.load)
+		job := sim.Job{Seed: seed, Load: o.load, Kind: o.plan, Plan: o.kept}
+		played, err := p.Play(ctx, job)
 		if err != nil {
 			return err
 		}
@@ -210,7 +229,7 @@ func (s *simulation) play(ctx context.Context, p *sim.Player) (err error) {
 		}
 		again := sim.Player{Command: p.Command, Patience: p.Patience}
 		for range o.replays {
-			replay, err := again.Play(ctx, o.plan, seed, o.load)
+			replay, err := again.Play(ctx, job)
 			if err != nil {
 				return err
 			}
@@ -238,6 +257,12 @@ func (s *simulation) note(p *sim.Summary) *simFailed {
 		r.Faults += n
 		r.FaultKinds[kind] += n
 	}
+	for kind, n := range p.Struck {
+		r.Struck[kind] += n
+	}
+	for deed, n := range p.Deeds {
+		r.Deeds[deed] += n
+	}
 	r.Leaders += p.Leaders
 	r.Operations += p.Operations
 	r.Entries += p.Entries
@@ -249,10 +274,10 @@ func (s *simulation) note(p *sim.Summary) *simFailed {
 	}
 	f := &simFailed{
 		Seed: p.Seed, Plan: p.Kind, Violations: len(p.Violations), Violation: p.Violations[0].String(), History: p.History,
-		Again: fmt.Sprintf("go run ./jepsen sim --seed %d --seeds 1 --load %v --replays 100", p.Seed, s.options.load),
+		Again: fmt.Sprintf("go run ./jepsen sim --seeds 100 --replay %s", sim.PlanFile(s.options.dir, p.Seed)),
 	}
-	if s.options.plan != "" {
-		f.Again += " --plan " + s.options.plan
+	for _, v := range p.Violations[:min(len(p.Violations), allMax)] {
+		f.All = append(f.All, v.String())
 	}
 	if s.options.first {
 		r.Failing = append(r.Failing, *f)
@@ -289,7 +314,14 @@ func (r *simResult) print(to io.Writer, form string) error {
 		fmt.Fprintf(to, "  plans %-12s %d\n", kind, r.Plans[kind])
 	}
 	for _, kind := range slices.Sorted(maps.Keys(r.FaultKinds)) {
-		fmt.Fprintf(to, "  faults %-14s %d\n", kind, r.FaultKinds[kind])
+		fmt.Fprintf(to, "  faults %-14s %d", kind, r.FaultKinds[kind])
+		if n := r.Struck[kind]; n > 0 {
+			fmt.Fprintf(to, ", %d of them met the step they waited for, or were noticed", n)
+		}
+		fmt.Fprintln(to)
+	}
+	for _, deed := range slices.Sorted(maps.Keys(r.Deeds)) {
+		fmt.Fprintf(to, "  deeds  %-14s %d\n", deed, r.Deeds[deed])
 	}
 	fmt.Fprintf(to, "longest write gap after a fault of one member that struck alone: %d ms\n%d violations\n", r.LongestGapMs, r.Violations)
 	for _, f := range r.Failing {

@@ -57,6 +57,9 @@ func TestPowerCuts(t *testing.T) {
 
 // That a sync that is missing anywhere is seen is tested too.
 func TestAMissingSyncIsSeenByPowerCuts(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts many processes")
+	}
 	for _, c := range []struct{ name, forget string }{
 		{"log", `raft\.db$`},
 		{"snapshots", `\.snap`},
@@ -78,8 +81,11 @@ func TestAMissingSyncIsSeenByPowerCuts(t *testing.T) {
 
 // Whenever the power fails while a node is made, it can be started again.
 func TestANodeCanBeMadeAgainAfterAPowerCut(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it starts many processes")
+	}
 	d := powerDisk(t, "")
-	every := max(1, 12/(*powerCuts))
+	every := max(1, 24/(*powerCuts)) // some of the changes in a short run, each of them in a longer one
 	for nth := 1; nth <= 60; nth += every {
 		r := rand.New(rand.NewPCG(*powerFirst, uint64(nth)))
 		told, id, dir := promises{}, "", filepath.Join(d.Path(), fmt.Sprint("node", nth))

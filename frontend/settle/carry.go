@@ -57,28 +57,14 @@ func (c *Clerk) carryLook(ctx context.Context, e client.Effect, a attempt) error
 	case err != nil:
 		return err
 	case v.Pending && v.Payment.Status == payment.StatusOpen:
-		return c.closeUnpaid(ctx, e, a, v)
+		// Cancelling it now could meet the buyer who pays now, and whose sale has been decided: the shard decides which came first.
+		return c.ack(ctx, e, client.EffectAck{Result: holdfast.EffectFailed, Payment: string(v.Payment.Ref), Code: v.Payment.Status.String()})
 	case v.Pending:
 		return c.ack(ctx, e, client.EffectAck{Result: holdfast.EffectRetry, Payment: string(v.Payment.Ref), Code: v.Payment.Status.String()})
 	case v.Order == nil && !v.Failed && !v.Stray:
 		return c.ack(ctx, e, client.EffectAck{Result: holdfast.EffectRetry, Code: v.Refused.String()})
 	}
 	return nil // what was decided took the effect's place
-}
-
-// closeUnpaid cancels a payment that nobody has paid, and then says so: the seats are free at once, instead of when the
-// grace is over, and the cancelling would be owed then anyway. Whoever pays meanwhile is found by the next look.
-func (c *Clerk) closeUnpaid(ctx context.Context, e client.Effect, a attempt, v Verdict) error {
-	a.Ref = v.Payment.Ref
-	err := c.Call(ctx, payment.Cancelling, "void", func(ctx context.Context) error {
-		_, err := c.Provider.Void(ctx, a.act(e))
-		return err
-	})
-	if err != nil {
-		return c.retry(ctx, e, err)
-	}
-	_, err = c.noMoney(ctx, a, v)
-	return err
 }
 
 func (c *Clerk) carryCapture(ctx context.Context, e client.Effect, a attempt) error {

@@ -193,18 +193,29 @@ func (c *Clerk) noMoney(ctx context.Context, a attempt, v Verdict) (Verdict, err
 	return v, err
 }
 
-// dispute tells the shard what the bank says.
+// dispute tells the shard what the bank says, until the bank says what the shard was told last: of two who tell, the one who looked
+// first may come last, and a dispute that was won may be followed by another, so the shard cannot know which of two words is the older.
+// What changes after the last look is heard of by a hint. While the shard has not heard that the money was captured it cannot
+// take the bank's word: whoever came with it comes again.
 func (c *Clerk) dispute(ctx context.Context, a attempt, p payment.Payment) error {
-	err := c.Command(ctx, "dispute", func(ctx context.Context) error {
-		return c.Cluster.Dispute(ctx, client.DisputeRequest{Event: a.Event, Payment: string(a.Ref), State: p.Dispute.State,
-			Amount: holdfast.Money{AmountMinor: p.Dispute.AmountMinor, Currency: p.Amount.Currency}})
-	})
-	var refused *client.Refusal
-	if errors.As(err, &refused) {
-		c.Log.Warn("a dispute was not taken", "payment", string(a.Ref), "refused", refused.Outcome.String())
-		return nil
+	for {
+		err := c.Command(ctx, "dispute", func(ctx context.Context) error {
+			return c.Cluster.Dispute(ctx, client.DisputeRequest{Event: a.Event, Payment: string(a.Ref), State: p.Dispute.State,
+				Amount: holdfast.Money{AmountMinor: p.Dispute.AmountMinor, Currency: p.Amount.Currency}})
+		})
+		var refused *client.Refusal
+		switch {
+		case errors.As(err, &refused) && !notNow[refused.Outcome] && refused.Outcome != holdfast.OrderNotPaid:
+			c.Log.Warn("a dispute was not taken", "payment", string(a.Ref), "refused", refused.Outcome.String())
+			return nil
+		case err != nil, p.Dispute.State == holdfast.DisputeLost: // final
+			return err
+		}
+		told := p.Dispute
+		if p, err = c.fetch(ctx, a); err != nil || p.Dispute == told || p.Dispute.State == 0 {
+			return err
+		}
 	}
-	return err
 }
 
 // Follow looks at the payment that a hint is about. A key that is plainly somebody else's spares the provider a call.

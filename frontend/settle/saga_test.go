@@ -2,7 +2,9 @@ package settle_test
 
 import (
 	"bytes"
+	"context"
 	"io"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -73,6 +75,33 @@ func TestAnAbandonedPaymentGivesItsSeatsBackInTime(t *testing.T) {
 		}
 		w.settled(time.Minute)
 	})
+}
+
+// TestWhoPaysAtTheDeadlineHasAnOrderOrNothing: the buyer pays when a worker has seen at the deadline that nobody has tried to, and
+// before it does anything about that. Whoever comes first, the payment that a sale stands on is not cancelled.
+func TestWhoPaysAtTheDeadlineHasAnOrderOrNothing(t *testing.T) {
+	for _, capture := range []holdfast.CaptureMethod{manual, atOnce} {
+		inWorld(t, sandbox.Config{}, func(t *testing.T, w *world) {
+			b := w.must(w.begin(1, 2, capture))
+			var owed, paid atomic.Bool
+			w.onStep(func(ctx context.Context, step string) error {
+				switch {
+				case step == "begin look":
+					owed.Store(true)
+				case step == "after look" && owed.Load() && !paid.Swap(true):
+					w.pay(b, "pm_card_visa")
+					time.Sleep(5 * time.Second) // a hint comes by
+				case step == "begin capture":
+					time.Sleep(10 * time.Second) // others are before it
+				}
+				return ctx.Err()
+			})
+			w.settled(30 * time.Minute)
+			if o := w.order(b); o.State != holdfast.OrderPaid {
+				t.Errorf("who was sold seats for a payment that was good has an order that is %s", o.State)
+			}
+		})
+	}
 }
 
 func TestWhoIsAtTheBanksPageHasTheGrace(t *testing.T) {
@@ -232,6 +261,53 @@ func TestADisputeReachesTheOrder(t *testing.T) {
 		r, err := w.worker.Reconcile(t.Context(), w.event, settleSpan)
 		if err != nil || len(r.Differences) != 0 {
 			t.Errorf("the reconciliation says %+v, %v", r.Differences, err)
+		}
+	})
+}
+
+// TestADisputeIsKnownThatCameBeforeTheCaptureWas: the worker that captured died before it said so, and the bank takes the money back
+// meanwhile. The shard cannot take the bank's word yet; it must be told again.
+func TestADisputeIsKnownThatCameBeforeTheCaptureWas(t *testing.T) {
+	inWorld(t, sandbox.Config{DisputeAfter: time.Second}, func(t *testing.T, w *world) {
+		b := w.must(w.begin(1, 1, manual))
+		died := w.dying("after capture", 1)
+		w.pay(b, "pm_card_createDispute")
+		w.await("the money is captured and nobody says so", time.Minute, died)
+		w.halt()
+		w.onStep(func(ctx context.Context, step string) error {
+			if step == "begin capture" {
+				time.Sleep(20 * time.Second) // others are before it
+			}
+			return ctx.Err()
+		})
+		w.start()
+		time.Sleep(3 * time.Second) // the dispute is opened
+		if err := w.bank.Act(b.paying.Ref, sandbox.ActLoseDispute, sandbox.Arguments{}); err != nil {
+			t.Fatal(err)
+		}
+		w.await("the money is gone", 30*time.Minute, func() bool { return w.order(b).ChargedBackMinor == 5150 })
+	})
+}
+
+// TestADisputeThatWasWonIsNotOpenedAgain: who looked while it was open, and says so after somebody has said that it is won.
+func TestADisputeThatWasWonIsNotOpenedAgain(t *testing.T) {
+	inWorld(t, sandbox.Config{DisputeAfter: time.Second}, func(t *testing.T, w *world) {
+		b := w.must(w.begin(1, 1, manual))
+		var first atomic.Bool
+		w.onStep(func(ctx context.Context, step string) error {
+			if step == "before dispute" && !first.Swap(true) {
+				if err := w.bank.Act(b.paying.Ref, sandbox.ActWinDispute, sandbox.Arguments{}); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(3 * time.Second) // another has heard of it meanwhile, and has told
+			}
+			return ctx.Err()
+		})
+		w.pay(b, "pm_card_createDispute")
+		w.await("the dispute is told", time.Minute, first.Load)
+		time.Sleep(10 * time.Minute)
+		if o := w.order(b); o.Disputed {
+			t.Error("the ticket of a dispute that was won is suspended")
 		}
 	})
 }

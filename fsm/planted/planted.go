@@ -1,6 +1,6 @@
 // Package planted is a list of deliberate bugs, so that one can see whether the tests notice. In a build with the tag
 // planted the environment variable HOLDFAST_PLANTED names the one that is there; in every other build Is is a constant
-// no, and the compiler leaves out what stands behind it. docs/decisions/0024-planted-faults.md says why they are in the
+// no, and the compiler leaves out what stands behind it. docs/decisions/0022-planted-faults.md says why they are in the
 // product's code, docs/verification.md what catches each of them: go run ./jepsen planted.
 //
 // Each is a mistake that somebody could make, at one place as a rule:

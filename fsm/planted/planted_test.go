@@ -101,5 +101,8 @@ func TestAProductionBuildHasNoTrace(t *testing.T) {
 				t.Errorf("a build with faults: %v; it has %q: %v", with, trace, !with)
 			}
 		}
+		if said, err := exec.Command(binary, "version", "-o", "json").Output(); err != nil || strings.Contains(string(said), `"test_tags":["planted"]`) != with {
+			t.Errorf("a build with faults: %v; its version says %s, %v", with, said, err)
+		}
 	}
 }

@@ -27,8 +27,8 @@ func drawn(h *history.History, exempt map[int]bool) (found []Violation) {
 	if d.Told != d.Commitment || hex.EncodeToString(commitment[:]) != d.Commitment {
 		wrong("the secret is not the one that was committed to")
 	}
-	if want := mac(secret, binary.BigEndian.AppendUint32(unhex(d.Chain), d.Cohort)); hex.EncodeToString(want) != d.Seed {
-		wrong("the seed does not follow from the secret and from who takes part")
+	if want := mac(secret, append(binary.BigEndian.AppendUint32(unhex(d.Chain), d.Cohort), unhex(d.Beacon)...)); hex.EncodeToString(want) != d.Seed {
+		wrong("the seed does not follow from the secret, from who takes part, and from the beacon")
 	}
 	keys := map[int]string{}
 	for _, v := range h.Visits {

@@ -117,14 +117,23 @@ func Start(cfg Config) (_ *Cluster, err error) {
 	return c, c.Await(30 * time.Second)
 }
 
-// Build makes the program, with the seams that a production build does not have.
-func Build(to string) error {
+// Sources is where the program's sources are.
+func Sources() (string, error) {
 	root, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/holdfast-db/holdfast").Output()
 	if err != nil {
-		return fmt.Errorf("where the sources are: %w", err)
+		return "", fmt.Errorf("where the sources are: %w", err)
 	}
-	cmd := exec.Command("go", "build", "-tags", "jepsen", "-o", to, "./cmd/holdfast")
-	cmd.Dir = strings.TrimSpace(string(root))
+	return strings.TrimSpace(string(root)), nil
+}
+
+// Build makes the program, with the seams that a production build does not have, and with what further tags bring.
+func Build(to string, tags ...string) error {
+	root, err := Sources()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command("go", "build", "-tags", strings.Join(append(tags, "jepsen"), ","), "-o", to, "./cmd/holdfast")
+	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build: %w\n%s", err, out)
 	}

@@ -60,10 +60,10 @@ func sweep() {
 	left, _ := filepath.Glob("/var/run/netns/hfj*")
 	for _, path := range left {
 		name := filepath.Base(path)
-		run, _, _ := strings.Cut(name, "-")
-		if _, alive := os.Stat("/proc/" + strings.TrimRight(strings.TrimPrefix(run, "hfj"), "ab")); alive != nil {
+		process, _, _ := strings.Cut(strings.TrimPrefix(name, "hfj"), "-")
+		if _, alive := os.Stat("/proc/" + process); alive != nil {
 			_ = system("ip", "netns", "del", name)
-			_ = system("ip", "link", "del", run) // with the first of its namespaces
+			_ = system("ip", "link", "del", name[:max(0, strings.LastIndexByte(name, '-'))]) // the bridge, with the first of its namespaces
 		}
 	}
 }
@@ -74,7 +74,7 @@ var clusters atomic.Int32
 func newNamespaces(places int) (_ *namespaces, err error) {
 	sweep()
 	pid, turn := os.Getpid(), int(clusters.Add(1)%2)
-	s := &namespaces{run: fmt.Sprintf("hfj%d%c", pid, 'a'+turn), net: fmt.Sprintf("10.%d.%d", 128+64*turn+pid>>8%64, pid%256), places: places, links: map[[2]int]Link{}}
+	s := &namespaces{run: fmt.Sprintf("hfj%d-%c", pid, 'a'+turn), net: fmt.Sprintf("10.%d.%d", 128+64*turn+pid>>8%64, pid%256), places: places, links: map[[2]int]Link{}}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())

@@ -87,6 +87,6 @@ func (c *Cluster) CutPower(who []int, nth int, seed uint64) (lost lossy.Counts, 
 	for _, i := range who {
 		err = errors.Join(err, c.disks.lossy[i].Resume())
 	}
-	c.cfg.Logger.Info("the power was cut", "members", len(who), "of_all_so_far", lost)
+	c.cfg.Logger.Info("the power was cut", "members", len(who), "sectors_lost_so_far", lost.WritesLost, "of", lost.Writes, "names_lost", lost.NamesLost, "of", lost.Names)
 	return lost, err
 }

@@ -225,6 +225,7 @@ type Draw struct {
 	Chain      string // over all who take part
 	Seed       string
 	Cohort     uint32 // how many take part: the first places
+	Beacon     string `json:",omitempty"` // the signature of the beacon's round that it was made from; empty: of none
 }
 
 // Poll is one look at a place in the line.

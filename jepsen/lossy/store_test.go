@@ -98,7 +98,7 @@ func image(t testing.TB, s *Store) map[string]string {
 func outcomes(t *testing.T, o Options, do func(s *Store)) map[string]int {
 	t.Helper()
 	found := map[string]int{}
-	for seed := range uint64(64) {
+	for seed := range uint64(40) {
 		s := newStore(t, o)
 		do(s)
 		cut(t, s, seed)

@@ -38,7 +38,7 @@ const Lasts = 2 * time.Second
 
 // All are the faults.
 func All() []Fault {
-	return slices.Concat(kills, pauses, partitions, links, clocks, disks, syncs, rots, powers, restarts, transfers, snapshots, shops)
+	return slices.Concat(kills, pauses, partitions, links, clocks, disks, syncs, rots, voters, powers, restarts, transfers, snapshots, shops)
 }
 
 // Field is what faults are let loose on.

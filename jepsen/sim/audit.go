@@ -36,7 +36,7 @@ func (w *world) open() error {
 	spec := command.EventSpec{
 		Name: "simulated", Title: "Simulated", Currency: "eur", Tiers: []command.Tier{{Name: "all", PriceMinor: priceMinor}},
 		Rules: command.Rules{
-			HoldTTLMs: ms(w.plan.Rules.HoldTTL), PayWindowMs: ms(w.plan.Rules.PayWindow), CoolDownMs: ms(w.plan.Rules.CoolDown),
+			HoldTTLMs: ms(w.plan.Rules.HoldTTL), PayWindowMs: ms(w.plan.Rules.PayWindow), CoolDownMs: ms(w.plan.Rules.CoolDown), ExtensionMs: ms(w.plan.Rules.Extension),
 		},
 		Sections: []command.Section{{Name: "floor"}},
 	}

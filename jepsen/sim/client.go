@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -159,6 +160,12 @@ func (cl *client) send(claims []*claim) {
 		if cl.random.IntN(2) == 0 { // else it may be decided after nobody waits any more
 			b.Deadline = time.Now().Add(patience)
 		}
+		if cl.random.Float64() < cl.world.plan.Load.Twins {
+			for _, c := range claims {
+				c.reached = true
+			}
+			cl.twin(b)
+		}
 		r := cl.world.cluster.submit(cl.at, b)
 		if r.Err == nil && cl.random.Float64() < cl.world.plan.Load.Loss {
 			r.Err = errLost
@@ -177,6 +184,24 @@ func (cl *client) send(claims []*claim) {
 			}
 		}
 		cl.turn(failure)
+	}
+}
+
+// twin sends a batch that is being sent once more: to any node, right before or up to some seconds after. Nobody waits
+// for the answer.
+func (cl *client) twin(b node.Batch) {
+	at, after := cl.random.IntN(Members), time.Duration(0)
+	if cl.random.IntN(2) == 0 {
+		after = time.Duration(cl.random.Int64N(int64(stamina)))
+	}
+	b.Commands = slices.Clone(b.Commands) // FreshIDs changes them
+	cl.world.twins.Go(func() {
+		time.Sleep(after)
+		cl.world.cluster.Submit(at, b)
+	})
+	if after == 0 {
+		trip()
+		trip()
 	}
 }
 
@@ -246,7 +271,7 @@ func (cl *client) told(c *claim, result *command.Result, at holdfast.Stamp) {
 		return
 	}
 	c.Return, c.Outcome, c.Repeated, c.Stamp = cl.world.now(), result.Outcome, result.Repeated, at
-	c.Taken, c.Deadline = result.Taken, result.Deadline
+	c.Taken, c.Deadline, c.Amount = result.Taken, result.Deadline, result.Amount.AmountMinor
 	c.decided = true
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +30,9 @@ type Cluster struct {
 	layers  []*layer
 	selling bool           // the load has begun
 	ended   sync.WaitGroup // of processes
+	attends sync.WaitGroup // to those that run
 	failed  []string       // what must not be, besides what clients are told
+	struck  map[Kind]int   // of the faults that wait for a step or for notice: how many found it
 }
 
 // member is a machine. Its node may be running or not.
@@ -40,6 +43,11 @@ type member struct {
 	life  *life // nil: it is down
 	last  *life // life, or the one before
 	down  int   // how many faults keep it down
+
+	trap    *trap // nil: there is none
+	failing bool  // its disk fails
+	fell    bool  // its node has ended because of that
+	rotten  bool  // its disk is damaged, and the node may notice
 }
 
 // life is one process of a node, from its start to its end.
@@ -55,12 +63,13 @@ func nodeName(i int) string { return fmt.Sprintf("n%d", i+1) }
 
 // NewCluster makes a cluster whose nodes are all down.
 func NewCluster(p Plan, broken Sabotage, logger *slog.Logger) *Cluster {
-	c := &Cluster{plan: p, broken: broken, network: memory.NewNetwork(p.Seed), tape: newTape(), logger: logger}
+	c := &Cluster{plan: p, broken: broken, network: memory.NewNetwork(p.Seed), tape: newTape(), logger: logger, struck: map[Kind]int{}}
 	for i := range c.members {
 		c.members[i] = &member{
 			name: nodeName(i), clock: newClock(p.Drift[i]), disk: memory.NewDisk(p.Seed+uint64(i), diskBytes), down: 1,
 		}
 		c.members[i].disk.SetFaults(c.usual())
+		c.members[i].disk.Hook(func(s memory.Step) { c.step(i, s) })
 	}
 	c.relink(func() {})
 	return c
@@ -73,7 +82,7 @@ func (c *Cluster) usual() memory.Faults {
 	return memory.Faults{TearTails: true, ForgetSyncs: c.broken.Forget && c.selling}
 }
 
-// up lets a node start, unless other faults keep it down.
+// up lets a node start, unless other faults keep it down. One that notices that its disk is damaged gets another.
 func (c *Cluster) up(i int) {
 	m := c.members[i]
 	c.mu.Lock()
@@ -101,10 +110,32 @@ func (c *Cluster) up(i int) {
 		l.crashed.Store(true)
 		c.end(m, l)
 	case m.down > 0:
+	case err != nil && m.failing:
+		m.down++
+		m.fell = true
+		c.struck[FailDisk]++
+	case err != nil && m.rotten:
+		m.down++
+		c.struck[Rot]++
+		c.ended.Go(func() {
+			c.replace(i)
+			c.up(i)
+		})
 	case err != nil:
 		c.failed = append(c.failed, fmt.Sprintf("%s does not start: %v", m.name, err))
 	default:
 		m.life, m.last = l, l
+		c.attends.Go(func() { c.attend(i, l) })
+	}
+}
+
+// attend waits for the end of a process: of itself, or otherwise.
+func (c *Cluster) attend(i int, l *life) {
+	select {
+	case err := <-l.node.Failed():
+		time.Sleep(rand.N(endedAfter))
+		c.fallen(i, l, err)
+	case <-l.gone:
 	}
 }
 
@@ -173,6 +204,7 @@ func (c *Cluster) Close() {
 	for i := range c.members {
 		c.stop(i)
 	}
+	c.attends.Wait()
 	c.ended.Wait()
 }
 
@@ -225,6 +257,7 @@ func (c *Cluster) relink(change func()) {
 					sum.Cut = sum.Cut || l.link.Cut
 					sum.Delay += l.link.Delay
 					sum.Jitter += l.link.Jitter
+					sum.PerKiB += l.link.PerKiB
 					sum.Loss = max(sum.Loss, l.link.Loss)
 				}
 			}

@@ -1,10 +1,13 @@
 package sim
 
 import (
+	"context"
 	"math/rand/v2"
 	"sync"
 	"time"
 
+	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/node"
 	memory "github.com/holdfast-db/holdfast/node/sim"
 )
 
@@ -42,8 +45,6 @@ func (c *Cluster) sell() {
 
 // begin lets a fault begin; end ends it.
 func (c *Cluster) begin(f Fault) (end func()) {
-	of := func(from, to int) bool { return from == f.Node || to == f.Node }
-	cut := memory.Link{Cut: true}
 	switch f.Kind {
 	case Crash:
 		c.crash(f.Node)
@@ -54,6 +55,12 @@ func (c *Cluster) begin(f Fault) (end func()) {
 		defer c.mu.Unlock()
 		c.members[f.Node].disk.Wipe()
 		return func() { c.up(f.Node) }
+	case CrashSync:
+		return c.trap(f, func(s memory.Step) bool { return s.Do != memory.Rename })
+	case CrashSnapshot:
+		return c.trap(f, ofSnapshot)
+	case Rot:
+		return c.rot(f)
 	case CrashAll:
 		for i := range Members {
 			c.crash(i)
@@ -69,6 +76,15 @@ func (c *Cluster) begin(f Fault) (end func()) {
 		return func() { c.up(f.Node) }
 	case Pause:
 		return c.pause(f.Node)
+	}
+	return c.beginAround(f)
+}
+
+// beginAround is begin of what is between and below the processes.
+func (c *Cluster) beginAround(f Fault) (end func()) {
+	of := func(from, to int) bool { return from == f.Node || to == f.Node }
+	cut := memory.Link{Cut: true}
+	switch f.Kind {
 	case Isolate:
 		return c.impair(cut, of)
 	case Deaf:
@@ -79,6 +95,8 @@ func (c *Cluster) begin(f Fault) (end func()) {
 		return c.impair(cut, func(from, to int) bool { return !of(from, to) })
 	case SlowLinks:
 		return c.impair(memory.Link{Delay: f.Size / 2, Jitter: f.Size / 2}, of)
+	case NarrowLinks:
+		return c.impair(memory.Link{PerKiB: f.Size}, of)
 	case LossLinks:
 		return c.impair(memory.Link{Loss: 0.1}, of)
 	case Reset:
@@ -88,8 +106,10 @@ func (c *Cluster) begin(f Fault) (end func()) {
 			}
 		}
 		return func() {}
-	case SlowDisk:
+	case SlowDisk, StuckDisk:
 		return c.slow(f.Node, f.Size/2)
+	case FailDisk:
+		return c.failDisk(f.Node)
 	case FullDisk:
 		c.fill(f.Node, almostFull)
 		return func() { c.fill(f.Node, diskBytes) }
@@ -97,6 +117,10 @@ func (c *Cluster) begin(f Fault) (end func()) {
 		return c.jump(f.Size, f.Node)
 	case WallsJump:
 		return c.jump(f.Size, 0, 1, 2)
+	case Transfers:
+		return c.transfers(f)
+	case HandOver:
+		return c.handOver(f.Size)
 	}
 	panic("no such fault: " + string(f.Kind))
 }
@@ -130,23 +154,76 @@ func (c *Cluster) isPaused(i int) bool {
 	return c.members[i].life != nil && c.members[i].life.paused != nil
 }
 
-// slow lets a disk take its time, also after a crash of its machine.
-func (c *Cluster) slow(i int, pause time.Duration) (end func()) {
-	set := func(f memory.Faults) {
+// impairDisk changes what is wrong with a disk, also after a crash of its machine.
+func (c *Cluster) impairDisk(i int, change func(*memory.Faults)) (end func()) {
+	set := func(change func(*memory.Faults)) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		f := c.usual()
+		change(&f)
 		c.members[i].disk.SetFaults(f)
 	}
-	f := c.usual()
-	f.SyncTime, f.SyncJitter = pause, pause
-	set(f)
-	return func() { set(c.usual()) }
+	set(change)
+	return func() { set(func(*memory.Faults) {}) }
+}
+
+// slow lets a disk take its time.
+func (c *Cluster) slow(i int, pause time.Duration) (end func()) {
+	return c.impairDisk(i, func(f *memory.Faults) { f.SyncTime, f.SyncJitter = pause, pause })
 }
 
 func (c *Cluster) fill(i int, free uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.members[i].disk.Fill(free)
+}
+
+// handOver moves the wall clock of whoever leads, again and again.
+func (c *Cluster) handOver(every time.Duration) (end func()) {
+	back := func() {}
+	stop := repeat(every, func() {
+		if leader := c.leader(); leader >= 0 {
+			back()
+			back = c.jump(time.Hour, leader)
+		}
+	})
+	return func() {
+		stop()
+		back()
+	}
+}
+
+// transfers is an operator who hands the leadership of a shard to somebody, again and again. What he is told does not
+// matter: whom he asks may not lead, or crash.
+func (c *Cluster) transfers(f Fault) (end func()) {
+	random := rand.New(rand.NewPCG(c.plan.Seed, uint64(f.At)))
+	return repeat(f.Size, func() {
+		shard, from, to := holdfast.ShardID(random.IntN(int(Shard)+1)), c.leader(), random.IntN(Members)
+		if from < 0 {
+			from = random.IntN(Members)
+		}
+		_, _ = ask(c, from, func(ctx context.Context, n *node.Node) error { return n.Transfer(ctx, shard, nodeName(to)) })
+	})
+}
+
+// repeat does something now and then, until it is stopped.
+func repeat(every time.Duration, do func()) (stop func()) {
+	stopped := make(chan struct{})
+	var doing sync.WaitGroup
+	doing.Go(func() {
+		for {
+			do()
+			select {
+			case <-stopped:
+				return
+			case <-time.After(every):
+			}
+		}
+	})
+	return func() {
+		close(stopped)
+		doing.Wait()
+	}
 }
 
 // jump moves wall clocks, and moves them back at the end.

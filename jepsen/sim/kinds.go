@@ -81,7 +81,7 @@ func storm(d *draft) {
 	r := d.random
 	d.Load = Load{
 		Clients: 4 + r.IntN(12), Crowd: 1 + r.IntN(6), Seats: d.seats(5 + r.IntN(40)), Think: d.between(20*time.Millisecond, 150*time.Millisecond),
-		Loss: []float64{0, 0.002, 0.02}[r.IntN(3)],
+		Loss: []float64{0, 0.002, 0.02}[r.IntN(3)], Twins: []float64{0, 0.01, 0.1}[r.IntN(3)],
 	}
 	d.rules(1)
 	d.Snapshot = []int{0, 50, 300}[r.IntN(3)]
@@ -89,10 +89,11 @@ func storm(d *draft) {
 		d.Sluggish[r.IntN(Members)] = true
 	}
 	d.drift()
-	d.tracks(1, 1)
-	if r.IntN(4) == 0 { // once at most: of three voters one is gone for good
-		d.Faults = append(d.Faults, Fault{At: d.between(5*time.Second, d.Length), For: d.between(time.Second, 5*time.Second), Kind: Wipe, Node: Leader})
+	if r.IntN(2) == 0 { // leadership goes back to where it belongs as soon as it can
+		d.Timing.Transfer = time.Second
 	}
+	d.tracks(1, 1)
+	d.loss(1)
 	d.direct()
 }
 
@@ -130,12 +131,13 @@ func distant(d *draft) {
 	d.Timing = distantTiming
 	d.Load = Load{
 		Clients: 2 + r.IntN(3), Crowd: 1 + r.IntN(4), Seats: d.seats(1 + r.IntN(3)), Think: d.between(200*time.Millisecond, 1200*time.Millisecond),
-		Loss: []float64{0, 0.002, 0.02}[r.IntN(3)],
+		Loss: []float64{0, 0.002, 0.02}[r.IntN(3)], Twins: []float64{0, 0.01, 0.1}[r.IntN(3)],
 	}
 	d.rules(slower)
-	d.Snapshot = []int{0, 50, 300}[r.IntN(3)]
+	d.Snapshot = []int{0, 20, 100}[r.IntN(3)]
 	d.drift()
 	d.tracks(slower, 4)
+	d.loss(slower)
 }
 
 // seats is how many a house needs that fills at so many a second.
@@ -168,6 +170,14 @@ func (d *draft) tracks(times, rest time.Duration) {
 	}
 }
 
+// loss takes the data of a member, in two plans of five; once at most: of three voters one is gone for good.
+func (d *draft) loss(times time.Duration) {
+	kind := map[int]Kind{0: Wipe, 1: Rot}[d.random.IntN(5)]
+	if kind != "" && d.Length > 10*time.Second {
+		d.Faults = append(d.Faults, Fault{At: d.between(5*time.Second, d.Length), For: times * d.between(time.Second, 5*time.Second), Kind: kind, Node: Leader, Nth: d.random.Int()})
+	}
+}
+
 // fault makes one of some kinds.
 func (d *draft) fault(kinds []Kind, at, times time.Duration) Fault {
 	r := d.random
@@ -176,8 +186,20 @@ func (d *draft) fault(kinds []Kind, at, times time.Duration) Fault {
 		f.Node = Leader
 	}
 	switch f.Kind {
+	case CrashSync:
+		f.Nth = 1 + r.IntN(40)
+	case CrashSnapshot:
+		f.Nth = 1 + r.IntN(10)
 	case SlowLinks, SlowDisk:
 		f.Size = times * d.between(time.Millisecond, 150*time.Millisecond)
+	case NarrowLinks:
+		f.Size = times * d.between(time.Millisecond, 100*time.Millisecond)
+	case StuckDisk:
+		f.Size = times * d.between(500*time.Millisecond, 4*time.Second)
+	case Transfers:
+		f.Size = times * d.between(50*time.Millisecond, time.Second)
+	case HandOver:
+		f.Size = times * d.between(500*time.Millisecond, 2*time.Second)
 	case WallJump, WallsJump:
 		f.Size = d.between(-2*time.Hour, 2*time.Hour)
 	}

@@ -37,7 +37,7 @@ func (b *library) work(until time.Duration) {
 	for i := range b.plan.People {
 		cl := b.world.newClient(libraryNumber + i)
 		cl.library, cl.thinks = b, b.plan.Think
-		b.world.guests = append(b.world.guests, cl)
+		b.world.hire(cl)
 		working.Go(func() { cl.work(until) })
 	}
 	working.Wait()

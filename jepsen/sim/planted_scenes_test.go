@@ -2,11 +2,15 @@ package sim
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
+	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/jepsen/check"
 	"github.com/holdfast-db/holdfast/payment"
 )
@@ -19,17 +23,24 @@ func TestPlantedFaultsInScenesAreCaught(t *testing.T) {
 		by     string // which check
 		scene  string
 		broken Sabotage
+		faults func(p *Plan) // what the plan must have for it to matter; nil: the seed's
 	}{
-		{"refunds that are made twice", "money", "checkout", Sabotage{Provider: twiceRefunded.provider}},
-		{"payments that are not cancelled when their hold ends", "money", "checkout", Sabotage{Provider: neverVoided.provider}},
-		{"captures that are acknowledged before the provider has answered", "money", "checkout", Sabotage{Provider: captureUnheard.provider}},
-		{"receipts that are acknowledged and not sent", "effects", "checkout", Sabotage{Forgetful: true}},
+		{"refunds that are made twice", "money", "checkout", Sabotage{Provider: twiceRefunded.provider}, nil},
+		{"payments that are not cancelled when their hold ends", "money", "checkout", Sabotage{Provider: neverVoided.provider}, nil},
+		{"captures that are acknowledged before the provider has answered", "money", "checkout", Sabotage{Provider: captureUnheard.provider}, nil},
+		{"places that are told before they are committed", "fairness", "line", Sabotage{Hurried: true}, nil},
+		{"places that are told before they are committed are lost", "line", "line", Sabotage{Hurried: true}, only(CrashAll)},
+		{"a draw that somebody steered", "draw", "line", Sabotage{Alter: steer}, only(CrashAll)},
+		{"receipts that are acknowledged and not sent", "effects", "checkout", Sabotage{Forgetful: true}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			caught := map[string]int{}
 			for seed := uint64(1); seed <= seedsMax; seed++ {
 				plan := onlyScene(c.scene, seed, 20*time.Second)
+				if plan.Snapshot = 0; c.faults != nil {
+					c.faults(&plan)
+				}
 				r := Play(t, plan, c.broken, nil)
 				for _, v := range r.Violations {
 					caught[v.Check]++
@@ -84,4 +95,24 @@ func (p brokenProvider) Capture(ctx context.Context, act payment.Act) (payment.P
 		return payment.Payment{Ref: act.Payment, Key: act.Key, Status: payment.StatusCaptured, Amount: act.Amount, CapturedMinor: act.Amount.AmountMinor}, nil
 	}
 	return p.Provider.Capture(ctx, act)
+}
+
+// steer puts another secret where a member reads back from its disk with which one a line was opened: somebody who saw
+// who has joined would choose one by which a friend stands first.
+func steer(_ string, l *raft.Log) {
+	e, err := command.OpenEntry(l.Data)
+	if l.Type != raft.LogCommand || err != nil || e.Count == 0 {
+		return
+	}
+	cmd, rest, err := command.Split(e.Commands)
+	if err != nil || command.KindOf(cmd) != command.KindOpenLine {
+		return
+	}
+	var d command.Decoder
+	open, err := d.OpenLine(cmd)
+	if err != nil {
+		panic(fmt.Sprint("an opening in the log does not decode: ", err))
+	}
+	open.Secret[0] ^= 1
+	l.Data = command.FinishEntry(append(open.Append(command.BeginEntry(nil)), rest...), e.StepMicros, e.WallMs, e.Count)
 }

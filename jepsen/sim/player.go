@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -42,8 +41,8 @@ const (
 	dying = 10 * time.Second
 )
 
-// Play plays the plan of a seed. That the worker dies of it or hangs is a violation like others.
-func (p *Player) Play(ctx context.Context, kind string, seed uint64, load time.Duration) (Summary, error) {
+// Play plays a plan. That the worker dies of it or hangs is a violation like others.
+func (p *Player) Play(ctx context.Context, j Job) (Summary, error) {
 	if p.worker != nil && p.worker.plans >= plansMax {
 		if err := p.Close(); err != nil {
 			return Summary{}, err
@@ -57,7 +56,8 @@ func (p *Player) Play(ctx context.Context, kind string, seed uint64, load time.D
 		p.worker = w
 		p.played++
 	}
-	s, failure := p.worker.play(ctx, job{Seed: seed, Load: load, Kind: kind, Keep: p.Keep}, p.Patience)
+	j.Keep = p.Keep
+	s, failure := p.worker.play(ctx, j, p.Patience)
 	if failure == nil {
 		return s, nil
 	}
@@ -66,12 +66,16 @@ func (p *Player) Play(ctx context.Context, kind string, seed uint64, load time.D
 	if err := ctx.Err(); err != nil {
 		return Summary{}, err
 	}
-	s = Summary{Seed: seed, Kind: kind, Violations: []check.Violation{{Check: "process", Message: fmt.Sprintf("%v: %s", failure, lastLine(words))}}}
-	if p.Keep != "" {
-		s.History = filepath.Join(p.Keep, fmt.Sprintf("seed-%d.stderr.txt", seed))
-		return s, os.WriteFile(s.History, words, 0o644)
+	s = Summary{Seed: j.Seed, Kind: j.Kind, Violations: []check.Violation{{Check: "process", Message: fmt.Sprintf("%v: %s", failure, lastLine(words))}}}
+	if p.Keep == "" {
+		return s, nil
 	}
-	return s, nil
+	plan, err := j.plan()
+	if err != nil {
+		return s, err
+	}
+	s.History = keptName(p.Keep, j.Seed) + ".stderr.txt"
+	return s, errors.Join(os.WriteFile(s.History, words, 0o644), keepPlan(p.Keep, j.Seed, s.Violations[0].String(), plan))
 }
 
 // Close ends the worker.
@@ -158,7 +162,7 @@ func runtimeOf(n int) (env []string) {
 }
 
 // play has a plan played.
-func (w *worker) play(ctx context.Context, j job, patience time.Duration) (Summary, error) {
+func (w *worker) play(ctx context.Context, j Job, patience time.Duration) (Summary, error) {
 	w.plans++
 	line, err := json.Marshal(j)
 	if err != nil {

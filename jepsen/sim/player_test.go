@@ -21,7 +21,7 @@ func TestMain(m *testing.M) {
 	case "broken":
 		workOn(Sabotage{Submit: hopeful}, os.Stdin, out)
 	case "panics":
-		var j job
+		var j Job
 		_ = json.NewDecoder(os.Stdin).Decode(&j)
 		panic("the library cannot go on")
 	case "hangs":
@@ -49,7 +49,7 @@ func playerOf(t *testing.T, worker string) *Player {
 func TestAWorkerPlaysOneSeedAfterTheOther(t *testing.T) {
 	p := playerOf(t, "honest")
 	for seed := uint64(1); seed <= 2; seed++ {
-		s, err := p.Play(t.Context(), "", seed, 15*time.Second)
+		s, err := p.Play(t.Context(), Job{Seed: seed, Load: 15 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -66,7 +66,7 @@ func TestAWorkerPlaysOneSeedAfterTheOther(t *testing.T) {
 func TestWhatFailedIsKeptAndFailsAgainWhenItIsJudgedAgain(t *testing.T) {
 	p := playerOf(t, "broken")
 	for seed := uint64(1); seed <= 20; seed++ {
-		s, err := p.Play(t.Context(), "", seed, 20*time.Second)
+		s, err := p.Play(t.Context(), Job{Seed: seed, Load: 20 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func TestAWorkerThatDiesOrHangsIsAViolationOfItsSeed(t *testing.T) {
 			p.Patience = time.Minute
 		}
 		for seed := uint64(7); seed < 9; seed++ { // and the next seed gets another worker
-			s, err := p.Play(t.Context(), "", seed, time.Minute)
+			s, err := p.Play(t.Context(), Job{Seed: seed, Load: time.Minute})
 			if err != nil {
 				t.Fatal(err)
 			}

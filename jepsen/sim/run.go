@@ -25,6 +25,7 @@ type Report struct {
 	Changes    []history.Change // that watchers saw who came through frontends
 	Sights     []history.Sight
 	Played     []Played
+	Struck     map[Kind]int       // of the faults that wait for a step of a node, or for its notice: how many found it
 	Others     []*history.History // of scenes with events of their own
 	Deeds      map[string]int     // of scenes: what was done, how often
 	Began      time.Time          // on the bubble's clock: 0 of all instants
@@ -84,7 +85,9 @@ type world struct {
 	watchers []*watcher
 	opened   holdfast.Clock // when the sale was opened
 	marks    uint16         // set so far
-	guests   []*client      // of scenes
+	twins    sync.WaitGroup // batches that somebody sent once more
+	hiring   sync.Mutex
+	guests   []*client // of scenes
 	scenes   []scene
 	fronts   frontends
 	troubles []Played
@@ -116,6 +119,7 @@ func Run(p Plan, broken Sabotage, logger *slog.Logger) *Report {
 	w.closeScenes()
 	w.cluster.Close()
 	w.verifyArchives(r)
+	r.Struck = w.cluster.struck
 	r.measure()
 	r.Virtual = w.now()
 	return r
@@ -158,6 +162,7 @@ func (w *world) load(r *Report) {
 	w.workScenes(&working)
 	w.cluster.play(func(f Fault) { r.Played = append(r.Played, Played{Fault: f, Began: w.now()}) })
 	working.Wait()
+	w.twins.Wait()
 }
 
 // watch starts the watchers.

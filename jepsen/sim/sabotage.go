@@ -26,4 +26,6 @@ type Sabotage struct {
 	Provider func(payment.Provider) payment.Provider
 	// Forgetful: receipts are acknowledged and not sent.
 	Forgetful bool
+	// Hurried: visitors are told a place before it is committed.
+	Hurried bool
 }

@@ -39,12 +39,15 @@ type director struct {
 }
 
 var directors = map[string]director{
-	"library":  {stage: newLibrary, share: 40, least: 1, most: 4},
-	"checkout": {stage: newCheckout, share: 30, least: 1, most: 6, needsBank: true},
+	"library":   {stage: newLibrary, share: 40, least: 1, most: 4},
+	"checkout":  {stage: newCheckout, share: 30, least: 1, most: 6, needsBank: true},
+	"organizer": {stage: newOrganizing, share: 25, least: 2, most: 6},
+	"persons":   {stage: newPeople, share: 20, least: 1, most: 3},
+	"line":      {stage: newLine, share: 30, least: 3, most: 20},
 }
 
 // sceneNames is the order in which plans draw them.
-var sceneNames = []string{"library", "checkout"}
+var sceneNames = []string{"library", "organizer", "persons", "checkout", "line"}
 
 // Trouble is what befalls frontends and the payment provider. The node of such a fault is the host.
 const (
@@ -75,6 +78,7 @@ func (p *Plan) direct() {
 			p.Scenes = append(p.Scenes, s)
 		}
 	}
+	p.Rules.Extension = within(r, time.Second, 4*time.Second)
 	p.befall()
 }
 
@@ -241,6 +245,13 @@ func (w *world) judgeScenes(r *Report) {
 
 // judgeMax bounds how long a scene may take to come to rest, and to be read back.
 const judgeMax = 5 * time.Minute
+
+// hire adds a client of the seats who belongs to a scene.
+func (w *world) hire(cl *client) {
+	w.hiring.Lock()
+	defer w.hiring.Unlock()
+	w.guests = append(w.guests, cl)
+}
 
 // deeds counts what scenes do, so that one sees that they do it.
 type deeds struct {

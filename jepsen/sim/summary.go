@@ -9,15 +9,17 @@ import (
 
 // Summary is what is counted of a plan that was played.
 type Summary struct {
-	Seed       uint64        `json:"seed"`
-	Kind       string        `json:"kind"`    // of plan
-	Load       time.Duration `json:"load"`    // for how long, in virtual time, clients and faults were at work
-	Virtual    time.Duration `json:"virtual"` // that, and what opening, healing and reading back took
-	Operations int           `json:"operations"`
-	Entries    uint64        `json:"entries"` // that the shard committed
-	Commits    uint64        `json:"commits"` // of them, those with commands
-	Leaders    uint64        `json:"leaders"` // changes of them, of both groups
-	Faults     map[Kind]int  `json:"faults"`
+	Seed       uint64         `json:"seed"`
+	Kind       string         `json:"kind"`    // of plan
+	Load       time.Duration  `json:"load"`    // for how long, in virtual time, clients and faults were at work
+	Virtual    time.Duration  `json:"virtual"` // that, and what opening, healing and reading back took
+	Operations int            `json:"operations"`
+	Entries    uint64         `json:"entries"` // that the shard committed
+	Commits    uint64         `json:"commits"` // of them, those with commands
+	Leaders    uint64         `json:"leaders"` // changes of them, of both groups
+	Faults     map[Kind]int   `json:"faults"`
+	Struck     map[Kind]int   `json:"struck"`          // see Report
+	Deeds      map[string]int `json:"deeds,omitempty"` // see Report
 	// Gap is the longest time without an answer after a fault of one member that struck alone; 0: none did, or nobody
 	// asked all the time.
 	Gap        time.Duration     `json:"gap"`
@@ -29,7 +31,7 @@ type Summary struct {
 func (r *Report) Summary() Summary {
 	s := Summary{
 		Seed: r.Plan.Seed, Kind: r.Plan.Name, Load: min(r.Plan.Length, r.Virtual), Virtual: r.Virtual, Operations: len(r.Operations),
-		Entries: r.Entries, Commits: r.Commits, Leaders: r.Leaders, Faults: map[Kind]int{}, Violations: r.Violations,
+		Entries: r.Entries, Commits: r.Commits, Leaders: r.Leaders, Faults: map[Kind]int{}, Struck: r.Struck, Deeds: r.Deeds, Violations: r.Violations,
 	}
 	for _, p := range r.Played {
 		s.Faults[p.Kind]++
@@ -46,7 +48,7 @@ func (r *Report) History() *history.History {
 		Head: history.Head{
 			Workload: "sim", Seed: r.Plan.Seed, Began: r.Began, Length: r.Plan.Length,
 			HoldTTL: r.Plan.Rules.HoldTTL, PayWindow: r.Plan.Rules.PayWindow, CoolDown: r.Plan.Rules.CoolDown,
-			SeatsPerBuyer: r.Plan.Rules.SeatsPerBuyer, ManyHolds: r.Plan.Rules.ManyHolds,
+			SeatsPerBuyer: r.Plan.Rules.SeatsPerBuyer, ManyHolds: r.Plan.Rules.ManyHolds, Extension: r.Plan.Rules.Extension, Price: priceMinor,
 		},
 		Operations: r.Operations, Changes: r.Changes, Sights: r.Sights, Final: r.Final,
 	}

@@ -20,12 +20,21 @@ import (
 // Plans are played by processes of their own, workers: virtual time needs a test's bubble, two cores need two
 // schedulers, and what panics or hangs in a member, or in the library below it, must cost no more than its seed.
 
-// job is a plan to play. A worker is told jobs as lines of JSON, and answers each with a line.
-type job struct {
+// Job is a plan to play. A worker is told jobs as lines of JSON, and answers each with a line.
+type Job struct {
 	Seed uint64        `json:"seed"`
 	Load time.Duration `json:"load"`
 	Kind string        `json:"kind,omitempty"` // of plan; "": the seed decides
+	Plan *Plan         `json:"plan,omitempty"` // play this, and make none
 	Keep string        `json:"keep,omitempty"` // the folder for what failed; "": keep nothing
+}
+
+// plan is what is to be played.
+func (j *Job) plan() (Plan, error) {
+	if j.Plan != nil {
+		return *j.Plan, nil
+	}
+	return PlanOf(j.Kind, j.Seed, j.Load)
 }
 
 // Work is a worker's life: it plays what it is told by in, and answers by out, until in ends. It does not return.
@@ -49,13 +58,13 @@ func workOn(broken Sabotage, in io.Reader, out io.Writer) {
 
 func work(t *testing.T, broken Sabotage, in io.Reader, out io.Writer) error {
 	for jobs := json.NewDecoder(bufio.NewReader(in)); ; {
-		var j job
+		var j Job
 		if err := jobs.Decode(&j); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		p, err := PlanOf(j.Kind, j.Seed, j.Load)
+		p, err := j.plan()
 		if err != nil {
 			return err
 		}
@@ -72,9 +81,48 @@ func work(t *testing.T, broken Sabotage, in io.Reader, out io.Writer) error {
 	}
 }
 
-// keep writes the history to a folder, and beside it, for people, the plan and what was found.
+// planSuffix is how names of files with plans end.
+const planSuffix = ".plan.json"
+
+// Kept is a plan in a file. What a seed makes changes with the program that makes it; this does not.
+type Kept struct {
+	Found string // by it
+	Plan  Plan
+}
+
+func keptName(dir string, seed uint64) string {
+	return filepath.Join(dir, fmt.Sprintf("seed-%d", seed))
+}
+
+// PlanFile is where a run keeps the plan of a seed that failed.
+func PlanFile(dir string, seed uint64) string { return keptName(dir, seed) + planSuffix }
+
+func keepPlan(dir string, seed uint64, found string, p Plan) error {
+	text, err := json.MarshalIndent(Kept{Found: found, Plan: p}, "", " ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(PlanFile(dir, seed), text, 0o644)
+}
+
+// LoadPlan reads a plan that was kept.
+func LoadPlan(path string) (k Kept, err error) {
+	text, err := os.ReadFile(path)
+	if err == nil {
+		err = json.Unmarshal(text, &k)
+	}
+	if err == nil && (k.Plan.Length <= 0 || k.Plan.Load.Seats == 0) {
+		err = errors.New("there is no plan in it")
+	}
+	if err != nil {
+		return k, fmt.Errorf("%s: %w", path, err)
+	}
+	return k, nil
+}
+
+// keep writes the history to a folder, those of its scenes' events with it, and beside it, for people, the plan and what was found.
 func (r *Report) keep(dir string) (path string, err error) {
-	name := filepath.Join(dir, fmt.Sprintf("seed-%d", r.Plan.Seed))
+	name := keptName(dir, r.Plan.Seed)
 	var text strings.Builder
 	fmt.Fprintf(&text, "%v\n%v\nas it was played:\n", r, r.Plan)
 	for _, p := range r.Played {
@@ -89,5 +137,13 @@ func (r *Report) keep(dir string) (path string, err error) {
 		}
 	}
 	path = name + history.Suffix
+	if err := keepPlan(dir, r.Plan.Seed, r.Violations[0].String(), r.Plan); err != nil {
+		return "", err
+	}
+	for i, h := range r.Others {
+		if err := h.Save(fmt.Sprintf("%s-%d%s", name, i+1, history.Suffix)); err != nil {
+			return "", err
+		}
+	}
 	return path, errors.Join(r.History().Save(path), os.WriteFile(name+".txt", []byte(text.String()), 0o644))
 }

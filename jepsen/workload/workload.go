@@ -247,6 +247,9 @@ func (w *worker) do(operations []history.Operation, cmds []command.Command) []hi
 			if w.random.IntN(100) == 0 {
 				w.again(operations, cmds)
 			}
+			if h := &operations[0]; h.Kind == history.Hold && h.Outcome == holdfast.OK && w.random.IntN(4) == 0 {
+				w.abuse(h)
+			}
 			return operations
 		case errors.Is(err, holdfast.Unknown):
 			reached = true

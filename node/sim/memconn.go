@@ -186,7 +186,7 @@ func (c *conn) look() {
 
 // send puts a segment on its way, behind what was sent before.
 func (c *conn) send(data []byte) {
-	s := segment{data: data, at: c.network.arrival(c.local, c.peer.local)}
+	s := segment{data: data, at: c.network.arrival(c.local, c.peer.local, len(data))}
 	if n := len(c.peer.arriving); n > 0 && c.peer.arriving[n-1].at.After(s.at) {
 		s.at = c.peer.arriving[n-1].at
 	}

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/holdfast-db/holdfast/node"
 )
 
@@ -21,6 +23,7 @@ type Disk struct {
 	mu       sync.Mutex
 	random   *rand.Rand
 	faults   Faults
+	hook     func(Step)
 	capacity uint64
 	reserved uint64
 	dirs     map[string]*dir
@@ -36,6 +39,34 @@ type Faults struct {
 	SyncError   error         // every sync fails with it, and what was to be synced is lost at a crash
 	ForgetSyncs bool          // syncs are answered and not done: no disk may do this, and tests must notice
 	TearTails   bool          // at a crash some of what was not synced is there all the same, the end of it garbled
+}
+
+// Step is something that a process does to a disk and that a crash may come just before or just after.
+type Step struct {
+	Name string // of the folder or the file, or of the folder of a Raft log
+	Do   Do
+	Done bool // it is durable, or as durable as it gets
+}
+
+// Do is what is done in a step.
+type Do uint8
+
+// The steps.
+const (
+	SyncFile Do = iota + 1
+	SyncNames
+	Rename
+	Append   // to a Raft log
+	SetValue // of those that a Raft log calls stable
+	Truncate // a Raft log
+)
+
+// Hook has a function called at every step, by the process that does it. The function may crash it: a hook moves on to
+// the disk that PowerOff gives.
+func (d *Disk) Hook(hook func(Step)) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.hook = hook
 }
 
 // errCrashed is what a process sees that goes on using a disk after its own crash.
@@ -70,14 +101,14 @@ func (d *Disk) Crash() {
 }
 
 // PowerOff gives the disk as it is found after a crash now. This one is left to the process that has it, which does
-// not notice, so that it can be stopped in an orderly way: whatever it still writes is never found. (A process that
+// not notice, and works from now on, so that it can be stopped in an orderly way: whatever it still writes is never found. (A process that
 // meets errors of its disk ends itself, and would take the others in the test along.)
 func (d *Disk) PowerOff() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	found := &Disk{random: d.random, faults: d.faults, capacity: d.capacity, reserved: d.reserved}
+	found := &Disk{random: d.random, faults: d.faults, hook: d.hook, capacity: d.capacity, reserved: d.reserved}
 	found.dirs, found.rafts = d.afterCrash()
-	d.random = rand.New(rand.NewPCG(d.random.Uint64(), 1))
+	d.random, d.hook, d.faults = rand.New(rand.NewPCG(d.random.Uint64(), 1)), nil, Faults{}
 	return found
 }
 
@@ -87,8 +118,8 @@ func (d *Disk) afterCrash() (dirs map[string]*dir, rafts map[string]*raftLog) {
 	for _, name := range slices.Sorted(maps.Keys(d.dirs)) {
 		dirs[name] = d.dirs[name].afterCrash(d)
 	}
-	for name, l := range d.rafts {
-		rafts[name] = newRaftLog(l.durable)
+	for _, name := range slices.Sorted(maps.Keys(d.rafts)) {
+		rafts[name] = d.rafts[name].afterCrash(d)
 	}
 	return dirs, rafts
 }
@@ -142,6 +173,33 @@ func (d *Disk) Damage(name string, at int) {
 	f.data = slices.Clone(f.data)
 	f.data[at] ^= 1
 	f.synced = f.data
+}
+
+// DamageLog turns over one bit of an entry that is in the Raft log of a folder.
+func (d *Disk) DamageLog(name string, index uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, s := range []*raftState{d.rafts[name].seen, d.rafts[name].durable} {
+		e := s.entries[index]
+		e.Data = slices.Clone(e.Data)
+		e.Data[len(e.Data)/2] ^= 1
+		s.entries[index] = e
+	}
+}
+
+// Entries lists the entries of commands that are in the Raft log of a folder, by index.
+func (d *Disk) Entries(name string) (indexes []uint64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if l := d.rafts[name]; l != nil {
+		for index, e := range l.seen.entries {
+			if e.Type == raft.LogCommand && len(e.Data) > 0 {
+				indexes = append(indexes, index)
+			}
+		}
+	}
+	slices.Sort(indexes)
+	return indexes
 }
 
 // used is what is taken of the capacity.
@@ -202,16 +260,30 @@ func (m *mount) wait() error {
 }
 
 // sync waits for the disk, then does f unless the disk fails or forgets.
-func (m *mount) sync(f func(d *Disk)) error {
+func (m *mount) sync(step Step, f func(d *Disk)) error {
 	if err := m.wait(); err != nil {
 		return err
 	}
-	return m.locked(func(d *Disk) error {
+	m.tell(step)
+	err := m.locked(func(d *Disk) error {
 		if d.faults.SyncError == nil && !d.faults.ForgetSyncs {
 			f(d)
 		}
 		return d.faults.SyncError
 	})
+	step.Done = true
+	m.tell(step)
+	return err
+}
+
+// tell calls the hook, which may want the lock.
+func (m *mount) tell(step Step) {
+	m.disk.mu.Lock()
+	hook := m.disk.hook
+	m.disk.mu.Unlock()
+	if hook != nil {
+		hook(step)
+	}
 }
 
 func (m *mount) Dir(name string) (node.Dir, error) {
@@ -225,7 +297,7 @@ func (m *mount) Dir(name string) (node.Dir, error) {
 }
 
 func (m *mount) Raft(name string, create bool) (node.RaftStore, error) {
-	h := &raftHandle{mount: m}
+	h := &raftHandle{mount: m, name: name}
 	err := m.locked(func(d *Disk) error {
 		if d.rafts[name] == nil {
 			if !create {

@@ -207,3 +207,71 @@ func TestFilesAreListed(t *testing.T) {
 		t.Errorf("after a wipe: %v, %v", names, err)
 	}
 }
+
+// TestAHookCrashesAtAStep: just before a sync its file is not durable, just after it is; the process that goes on
+// notices nothing, and what it writes is never found.
+func TestAHookCrashesAtAStep(t *testing.T) {
+	for _, done := range []bool{false, true} {
+		d := sim.NewDisk(1, 1<<20)
+		dir := openDir(t, d)
+		must(t, dir.Sync())
+		write(t, dir, "f", "old ", true)
+		must(t, dir.Sync())
+		var found *sim.Disk
+		d.Hook(func(s sim.Step) {
+			if s.Do == sim.SyncFile && s.Done == done && strings.HasSuffix(s.Name, "/f") {
+				found = d.PowerOff()
+			}
+		})
+		write(t, dir, "f", "new", true)
+		write(t, dir, "f", " later", true)
+		want := "old "
+		if done {
+			want = "old new"
+		}
+		if got := content(t, openDir(t, found), "f"); got != want {
+			t.Errorf("crashed when the sync was done=%v: %q, want %q", done, got, want)
+		}
+		write(t, openDir(t, found), "f", "", true) // the hook moved along, and crashes this one too
+	}
+}
+
+// TestAChangeThatWasBeingWrittenIsThereWholeOrNot: a crash may come after the disk has it and before it has answered.
+func TestAChangeThatWasBeingWrittenIsThereWholeOrNot(t *testing.T) {
+	there := map[int]int{}
+	for seed := range uint64(20) {
+		d := sim.NewDisk(seed, 1<<20)
+		d.SetFaults(sim.Faults{TearTails: true})
+		log, err := d.Mount().Raft("r", true)
+		must(t, err)
+		var found *sim.Disk
+		d.Hook(func(s sim.Step) {
+			if s.Do == sim.Append && !s.Done && found == nil {
+				found = d.PowerOff()
+			}
+		})
+		must(t, log.StoreLogs([]*raft.Log{{Index: 1, Type: raft.LogCommand, Data: []byte("x")}, {Index: 2, Type: raft.LogCommand, Data: []byte("y")}}))
+		there[len(found.Entries("r"))]++
+	}
+	if there[0] == 0 || there[2] == 0 || len(there) != 2 {
+		t.Errorf("so many entries were there so often: %v", there)
+	}
+}
+
+func TestADamagedEntryIsReadDamaged(t *testing.T) {
+	d := sim.NewDisk(1, 1<<20)
+	log, err := d.Mount().Raft("r", true)
+	must(t, err)
+	must(t, log.StoreLogs([]*raft.Log{{Index: 5, Type: raft.LogCommand, Data: []byte("abc")}, {Index: 6, Type: raft.LogNoop}}))
+	if got := d.Entries("r"); !slices.Equal(got, []uint64{5}) {
+		t.Errorf("entries with commands: %v", got)
+	}
+	d.DamageLog("r", 5)
+	log, err = d.Mount().Raft("r", false) // after a crash too
+	must(t, err)
+	var e raft.Log
+	must(t, log.GetLog(5, &e))
+	if string(e.Data) == "abc" || len(e.Data) != 3 {
+		t.Errorf("the entry is %q", e.Data)
+	}
+}

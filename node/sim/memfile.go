@@ -73,7 +73,7 @@ func (h *dirHandle) Names() (names []string, err error) {
 }
 
 func (h *dirHandle) Open(name string) (node.File, error) {
-	out := &fileHandle{mount: h.mount, readOnly: true}
+	out := &fileHandle{mount: h.mount, name: h.name + "/" + name, readOnly: true}
 	err := h.locked(func(folder *dir, _ *Disk) error {
 		if out.file = folder.seen[name]; out.file == nil {
 			return h.missing("open", name)
@@ -84,7 +84,7 @@ func (h *dirHandle) Open(name string) (node.File, error) {
 }
 
 func (h *dirHandle) Append(name string) (node.File, error) {
-	out := &fileHandle{mount: h.mount}
+	out := &fileHandle{mount: h.mount, name: h.name + "/" + name}
 	err := h.locked(func(folder *dir, d *Disk) error {
 		if out.file = folder.seen[name]; out.file != nil {
 			return nil
@@ -98,7 +98,7 @@ func (h *dirHandle) Append(name string) (node.File, error) {
 }
 
 func (h *dirHandle) Rename(from, to string) error {
-	return h.locked(func(folder *dir, d *Disk) error {
+	err := h.locked(func(folder *dir, d *Disk) error {
 		f := folder.seen[from]
 		if f == nil {
 			return h.missing("rename", from)
@@ -109,6 +109,8 @@ func (h *dirHandle) Rename(from, to string) error {
 		})
 		return d.write(0)
 	})
+	h.mount.tell(Step{Name: h.name + "/" + to, Do: Rename, Done: true})
+	return err
 }
 
 func (h *dirHandle) Remove(name string) error {
@@ -122,7 +124,7 @@ func (h *dirHandle) Remove(name string) error {
 }
 
 func (h *dirHandle) Sync() error {
-	return h.mount.sync(func(d *Disk) {
+	return h.mount.sync(Step{Name: h.name, Do: SyncNames}, func(d *Disk) {
 		folder := d.dirs[h.name]
 		folder.durable, folder.journal = maps.Clone(folder.seen), nil
 	})
@@ -131,6 +133,7 @@ func (h *dirHandle) Sync() error {
 // fileHandle is a process's way to a file.
 type fileHandle struct {
 	mount    *mount
+	name     string
 	file     *file
 	at       int // where it reads
 	readOnly bool
@@ -176,7 +179,7 @@ func (h *fileHandle) Truncate(size int64) error {
 }
 
 func (h *fileHandle) Sync() error {
-	return h.mount.sync(func(*Disk) { h.file.synced = slices.Clip(h.file.data) })
+	return h.mount.sync(Step{Name: h.name, Do: SyncFile}, func(*Disk) { h.file.synced = slices.Clip(h.file.data) })
 }
 
 func (h *fileHandle) Close() error { return nil }

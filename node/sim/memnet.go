@@ -21,6 +21,7 @@ type Network struct {
 	random    *rand.Rand
 	listeners map[string]*listener
 	links     map[[2]string]Link
+	busy      map[[2]string]time.Time // until when a narrow link is
 	conns     map[*conn]struct{}
 	crashes   map[string]int // of each host
 }
@@ -30,6 +31,7 @@ type Link struct {
 	Cut    bool          // nothing arrives; what was sent arrives after the link heals, unless somebody gave up
 	Delay  time.Duration // everything arrives this much later
 	Jitter time.Duration // and up to this much more
+	PerKiB time.Duration // it carries one KiB in this time; 0: any number in none
 	Loss   float64       // this part of what is sent is lost once, and arrives retransmissionTime later
 }
 
@@ -37,12 +39,13 @@ const (
 	retransmissionTime = 200 * time.Millisecond
 	windowBytes        = 1 << 20 // on their way in one direction of a connection; more waits
 	backlog            = 64      // of a listener
+	handshakeBytes     = 64      // each way
 )
 
 // NewNetwork makes a network without hosts.
 func NewNetwork(seed uint64) *Network {
 	return &Network{
-		random: rand.New(rand.NewPCG(seed, 2)), listeners: map[string]*listener{}, links: map[[2]string]Link{},
+		random: rand.New(rand.NewPCG(seed, 2)), listeners: map[string]*listener{}, links: map[[2]string]Link{}, busy: map[[2]string]time.Time{},
 		conns: map[*conn]struct{}{}, crashes: map[string]int{},
 	}
 }
@@ -114,16 +117,24 @@ func (n *Network) wakeAll() {
 }
 
 // arrival is when what is sent now from one host to another is there, if the link is not cut.
-func (n *Network) arrival(from, to string) time.Time {
-	l := n.links[[2]string{from, to}]
-	delay := l.Delay
+func (n *Network) arrival(from, to string, bytes int) time.Time {
+	link := [2]string{from, to}
+	l, at := n.links[link], time.Now()
+	if l.PerKiB > 0 { // it waits for its turn
+		if n.busy[link].After(at) {
+			at = n.busy[link]
+		}
+		at = at.Add(time.Duration(bytes) * l.PerKiB / 1024)
+		n.busy[link] = at
+	}
+	at = at.Add(l.Delay)
 	if l.Jitter > 0 {
-		delay += time.Duration(n.random.Int64N(int64(l.Jitter)))
+		at = at.Add(time.Duration(n.random.Int64N(int64(l.Jitter))))
 	}
 	for l.Loss > 0 && n.random.Float64() < min(l.Loss, 0.99) {
-		delay += retransmissionTime
+		at = at.Add(retransmissionTime)
 	}
-	return time.Now().Add(delay)
+	return at
 }
 
 func hostOf(address string) string {
@@ -167,7 +178,7 @@ func (h host) Dial(address string, timeout time.Duration) (net.Conn, error) {
 	n, to, began := h.network, hostOf(address), time.Now()
 	n.mu.Lock()
 	cut := h.dead() || n.links[[2]string{h.name, to}].Cut || n.links[[2]string{to, h.name}].Cut
-	trip := n.arrival(h.name, to).Sub(began) + n.arrival(to, h.name).Sub(began)
+	trip := n.arrival(h.name, to, handshakeBytes).Sub(began) + n.arrival(to, h.name, handshakeBytes).Sub(began)
 	n.mu.Unlock()
 	fail := func(err error) (net.Conn, error) {
 		return nil, &net.OpError{Op: "dial", Net: "sim", Addr: addr(address), Err: err}

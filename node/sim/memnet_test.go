@@ -154,3 +154,25 @@ func TestAWriterWaitsForASlowReader(t *testing.T) {
 		read(t, b, n+5<<20)
 	})
 }
+
+// TestANarrowLinkTakesItsTime: what is sent waits for what was sent before, on whatever connection.
+func TestANarrowLinkTakesItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := sim.NewNetwork(1)
+		a, b := connect(t, n)
+		n.Set("a", "b", sim.Link{PerKiB: 100 * time.Millisecond})
+		began := time.Now()
+		for range 2 {
+			_, err := a.Write(make([]byte, 4<<10))
+			must(t, err)
+		}
+		read(t, b, 4<<10)
+		if passed := time.Since(began); passed != 400*time.Millisecond {
+			t.Errorf("the first 4 KiB took %v", passed)
+		}
+		read(t, b, 4<<10)
+		if passed := time.Since(began); passed != 800*time.Millisecond {
+			t.Errorf("8 KiB took %v", passed)
+		}
+	})
+}

@@ -12,6 +12,7 @@ import (
 // raftLog is a shard's log and stable values: as its process sees them, and as they would be after a crash.
 type raftLog struct {
 	seen, durable *raftState
+	pending       func(*raftState) // the change that is being written; nil: none is
 	// writing has one token, which the one writer takes, as in bbolt. It is no mutex: who waits for one keeps the
 	// time of a synctest bubble from passing, and the writer may sleep.
 	writing chan struct{}
@@ -33,6 +34,16 @@ func newRaftLog(durable *raftState) *raftLog {
 	l := &raftLog{seen: durable.clone(), durable: durable.clone(), writing: make(chan struct{}, 1)}
 	l.writing <- struct{}{}
 	return l
+}
+
+// afterCrash is what a crash leaves. A change that was being written is there whole, or not at all.
+func (l *raftLog) afterCrash(d *Disk) *raftLog {
+	found := newRaftLog(l.durable)
+	if l.pending != nil && d.faults.TearTails && d.random.IntN(2) == 0 {
+		l.pending(found.seen)
+		l.pending(found.durable)
+	}
+	return found
 }
 
 // clone shares the entries' data, which nobody writes to.
@@ -58,11 +69,12 @@ func entryBytes(e raft.Log) uint64 { return uint64(len(e.Data)) + 64 }
 // raftHandle is a process's way to a raftLog: a node.RaftStore.
 type raftHandle struct {
 	mount *mount
+	name  string // of the log's folder
 	log   *raftLog
 }
 
 // change makes one change, durably: as bbolt's transactions, it is there after a crash whole or not at all.
-func (h *raftHandle) change(bytes int, do func(*raftState)) error {
+func (h *raftHandle) change(what Do, bytes int, do func(*raftState)) error {
 	<-h.log.writing
 	defer func() { h.log.writing <- struct{}{} }()
 	err := h.mount.locked(func(d *Disk) error {
@@ -70,12 +82,14 @@ func (h *raftHandle) change(bytes int, do func(*raftState)) error {
 			return err
 		}
 		do(h.log.seen)
+		h.log.pending = do
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	return h.mount.sync(func(*Disk) { do(h.log.durable) })
+	defer func() { _ = h.mount.locked(func(*Disk) error { h.log.pending = nil; return nil }) }() // of a crashed process nobody cares
+	return h.mount.sync(Step{Name: h.name, Do: what}, func(*Disk) { do(h.log.durable) })
 }
 
 func (h *raftHandle) read(do func(*raftState) error) error {
@@ -124,7 +138,7 @@ func (h *raftHandle) StoreLogs(entries []*raft.Log) error {
 		copies[i].Data = slices.Clone(e.Data)
 		bytes += len(e.Data)
 	}
-	return h.change(bytes, func(s *raftState) {
+	return h.change(Append, bytes, func(s *raftState) {
 		for _, e := range copies {
 			s.put(e)
 		}
@@ -132,7 +146,7 @@ func (h *raftHandle) StoreLogs(entries []*raft.Log) error {
 }
 
 func (h *raftHandle) DeleteRange(first, last uint64) error {
-	return h.change(0, func(s *raftState) {
+	return h.change(Truncate, 0, func(s *raftState) {
 		for index := first; index <= last; index++ {
 			s.drop(index)
 		}
@@ -141,7 +155,7 @@ func (h *raftHandle) DeleteRange(first, last uint64) error {
 
 func (h *raftHandle) Set(key, value []byte) error {
 	k, v := string(key), slices.Clone(value)
-	return h.change(len(key)+len(value), func(s *raftState) { s.values[k] = v })
+	return h.change(SetValue, len(key)+len(value), func(s *raftState) { s.values[k] = v })
 }
 
 func (h *raftHandle) Get(key []byte) (value []byte, err error) {

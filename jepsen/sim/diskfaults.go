@@ -1,0 +1,148 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	memory "github.com/holdfast-db/holdfast/node/sim"
+)
+
+// Faults that strike at a certain step of what a node does to its disk, or that a node must notice.
+
+// trap crashes a node at the nth step of those that match.
+type trap struct {
+	kind    Kind
+	left    int
+	matches func(memory.Step) bool
+}
+
+// trap sets a trap. A node that does not step into it crashes at the end all the same.
+func (c *Cluster) trap(f Fault, matches func(memory.Step) bool) (end func()) {
+	i, set := f.Node, &trap{f.Kind, f.Nth, matches}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members[i].trap = set
+	return func() {
+		c.mu.Lock()
+		sprung := c.members[i].trap != set
+		if !sprung {
+			c.members[i].trap = nil
+		}
+		c.mu.Unlock()
+		if !sprung {
+			c.crash(i)
+		}
+		c.up(i)
+	}
+}
+
+// step is told by a member's disk what is done to it.
+func (c *Cluster) step(i int, s memory.Step) {
+	m := c.members[i]
+	c.mu.Lock()
+	// The library ends the process when it cannot save its term or its vote. A panic would end all members, and the test.
+	spring := m.failing && s.Do == memory.SetValue && !s.Done && m.life != nil
+	if spring {
+		m.fell = true
+		c.struck[FailDisk]++
+	}
+	if t := m.trap; t != nil && t.matches(s) {
+		if t.left--; t.left <= 0 {
+			spring, m.trap = true, nil
+			c.struck[t.kind]++
+		}
+	}
+	c.mu.Unlock()
+	if spring {
+		c.crash(i)
+	}
+}
+
+// ofSnapshot is what is done to make or install a snapshot: its file is synced and named, and the log before it goes.
+func ofSnapshot(s memory.Step) bool {
+	return strings.Contains(s.Name, "/snapshots") || s.Do == memory.Truncate
+}
+
+// failDisk lets syncs fail. A node that notices must end by itself; it comes back when they work again.
+func (c *Cluster) failDisk(i int) (end func()) {
+	heal := c.impairDisk(i, func(f *memory.Faults) { f.SyncError = syscall.EIO })
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members[i].failing = true
+	return func() {
+		heal()
+		c.mu.Lock()
+		fell := c.members[i].fell
+		c.members[i].failing, c.members[i].fell = false, false
+		c.mu.Unlock()
+		if fell {
+			c.up(i)
+		}
+	}
+}
+
+// fallen is told of a node that has ended by itself, as its process does then.
+func (c *Cluster) fallen(i int, l *life, err error) {
+	m := c.members[i]
+	c.mu.Lock()
+	failing, rotten, runs := m.failing, m.rotten, m.life == l
+	if runs && failing {
+		m.fell = true
+		c.struck[FailDisk]++
+	} else if runs && rotten {
+		c.struck[Rot]++
+	}
+	c.mu.Unlock()
+	switch {
+	case !runs: // it crashed, or was stopped
+	case failing:
+		c.crash(i)
+	case rotten:
+		c.crash(i)
+		c.replace(i)
+		c.up(i)
+	default:
+		c.fail("%s has ended by itself: %v", m.name, err)
+	}
+}
+
+// endedAfter is how long the process of a node that has failed still runs at most.
+const endedAfter = 100 * time.Millisecond
+
+// rot crashes a node and turns over a bit of its disk: of an entry of a log, or of a snapshot.
+func (c *Cluster) rot(f Fault) (end func()) {
+	c.crash(f.Node)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	m := c.members[f.Node]
+	m.rotten = true
+	shard := fmt.Sprintf("shard-%d", f.Nth%(int(Shard)+1))
+	var files []string
+	sizes := m.disk.Files(shard + "/snapshots")
+	for name, size := range sizes {
+		if strings.HasSuffix(name, ".snap") && size > 0 {
+			files = append(files, name)
+		}
+	}
+	slices.Sort(files)
+	entries := m.disk.Entries(shard)
+	switch {
+	case len(files) > 0 && (len(entries) == 0 || f.Nth%3 == 0):
+		name := files[f.Nth/7%len(files)]
+		m.disk.Damage(shard+"/snapshots/"+name, f.Nth/11%sizes[name])
+	case len(entries) > 0:
+		m.disk.DamageLog(shard, entries[f.Nth/7%len(entries)])
+	}
+	return func() { c.up(f.Node) }
+}
+
+// replace gives a machine that is down an empty disk.
+func (c *Cluster) replace(i int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.members[i].disk.Wipe()
+	c.members[i].rotten = false
+}
