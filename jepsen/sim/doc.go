@@ -16,6 +16,9 @@
 //     seconds.
 //   - Wall clocks jump. The monotonic ones only drift.
 //
+// Some runs have scenes besides: people who come through frontends by package client, pay, wait in line, or change the
+// event. What befalls the frontends and the payment provider then is in the plan too.
+//
 // Not played here: disks that answer with an error (the library panics when it cannot save its term, and would end
 // the test; package node tests these), and what bbolt and the operating system make of a crash (package jepsen kills
 // real processes).
