@@ -21,6 +21,9 @@
 //   - A disk rots while its node is down. A node that notices gets an empty disk, and comes back as another member.
 //   - Wall clocks jump. The monotonic ones only drift.
 //
+// Some runs have scenes besides: people who come through frontends by package client, pay, wait in line, or change the
+// event. What befalls the frontends and the payment provider then is in the plan too.
+//
 // Plans are of several kinds (kinds.go), which differ in how fast everything goes. Workers (worker.go) are processes that
 // play plans, and a Player starts them and takes what they say. A plan that failed is kept as a file, since what a seed
 // makes changes with this package; those that found something are in testdata/plans.
