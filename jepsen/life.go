@@ -235,7 +235,7 @@ func (l *life) shopOf() *workload.Shop {
 	if l.shop == nil {
 		return nil
 	}
-	return &workload.Shop{Frontends: l.shop.Addresses(), Provider: l.shop.Provider(), Account: cluster.ShopAccount, Reconcile: l.shop.Reconcile,
+	return &workload.Shop{Frontends: l.shop.Addresses(), Provider: l.shop.Provider(), Account: cluster.ShopAccount, Reconcile: l.shop.Reconcile, Act: l.shop.Act,
 		Books: func() (all []history.Charge, err error) {
 			charges, err := l.shop.Books()
 			for _, c := range charges {

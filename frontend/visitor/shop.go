@@ -57,6 +57,16 @@ func (v *Visitor) Leave(ctx context.Context) error {
 	return v.call(ctx, http.MethodDelete, v.event("/line/place"), "", nil, nil)
 }
 
+// AwaitReturns puts the place on the list of those to whom seats that come back are offered.
+func (v *Visitor) AwaitReturns(ctx context.Context, count int) error {
+	return v.call(ctx, http.MethodPost, v.event("/returns"), "", map[string]int{"count": count}, nil)
+}
+
+// LeaveReturns takes it off the list.
+func (v *Visitor) LeaveReturns(ctx context.Context) error {
+	return v.call(ctx, http.MethodDelete, v.event("/returns"), "", nil, nil)
+}
+
 // Await polls as often as it is told to, until the place is in a state that is not among those that wait, or ctx ends.
 func (v *Visitor) Await(ctx context.Context) (Place, error) {
 	for {

@@ -20,13 +20,14 @@ func Money(h *history.History) (found []Violation) {
 	for i := range h.Final.Orders {
 		orders[h.Final.Orders[i].ID] = &h.Final.Orders[i]
 	}
+	back := givenBack(h.Refunds)
 	for i := range h.Visits {
 		v := &h.Visits[i]
 		order := orders[v.Hold.Order()]
 		switch {
 		case v.Sold && order == nil:
 			wrong("visitor %d was told that %s is sold, and there is no such order", v.Number, v.Hold)
-		case v.Sold && (order.Amount != v.Amount || !sameSeats(order.Seats, v.Seats)):
+		case v.Sold && (order.Amount != v.Amount || !sameSeats(order.Seats, v.Seats) && !back.explains(order, v.Seats)):
 			wrong("visitor %d was told of seats %v for %d, the order has %v for %d", v.Number, v.Seats, v.Amount, order.Seats, order.Amount)
 		case order != nil && !v.Paid:
 			wrong("visitor %d never gave a card that is good, and has %s", v.Number, order.ID)
@@ -51,6 +52,11 @@ func Money(h *history.History) (found []Violation) {
 	for id, o := range orders {
 		if kept[id] != o.Amount-o.Refunded {
 			wrong("%s costs %d, of which %d were given back, and the provider keeps %d", id, o.Amount, o.Refunded, kept[id])
+		}
+	}
+	for id, o := range orders {
+		if why := back.wrong(o); why != "" {
+			wrong("%s: %s", id, why)
 		}
 	}
 	for s, state := range h.Final.Seats {

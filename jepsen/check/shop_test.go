@@ -55,6 +55,17 @@ func TestAnHonestShopPasses(t *testing.T) {
 	}
 }
 
+// A seat that was refunded is somebody else's by now, and what is not known to be refunded may be.
+func TestAShopThatRefundsPasses(t *testing.T) {
+	h := shop()
+	h.Refunds = []history.Refund{{Order: id(1).Order(), Seats: seats{0}, Back: true, Told: history.ToldOK}, {Order: id(1).Order(), Seats: seats{1}, Told: ""}}
+	h.Final.Orders[0].Seats, h.Final.Orders[0].Refunded, h.Charges[0].Refunded = seats{1}, 50, 50
+	h.Final.Seats[0] = holdfast.Free
+	for _, v := range Judge(h) {
+		t.Error(v)
+	}
+}
+
 func TestEveryMutationOfAShopIsCaught(t *testing.T) {
 	for _, c := range []struct {
 		name, check string
@@ -74,6 +85,27 @@ func TestEveryMutationOfAShopIsCaught(t *testing.T) {
 		{"a difference that the system found", "money", func(h *history.History) { h.Differences = []string{"unsold"} }},
 		{"a seat in two orders", "double_sell", func(h *history.History) {
 			h.Final.Orders = append(h.Final.Orders, history.Order{ID: id(2).Order(), Seats: seats{1}})
+		}},
+		{"a refund that nobody wanted", "money", func(h *history.History) { h.Final.Orders[0].Refunded, h.Charges[0].Refunded = 50, 50 }},
+		{"a refund that was not made", "money", func(h *history.History) {
+			h.Refunds = []history.Refund{{Order: id(1).Order(), Seats: seats{0}, Told: history.ToldOK}}
+		}},
+		{"a refund of more than was wanted", "money", func(h *history.History) {
+			h.Refunds = []history.Refund{{Order: id(1).Order(), Seats: seats{0}, Told: history.ToldOK}}
+			h.Final.Orders[0].Refunded, h.Charges[0].Refunded = 100, 100
+		}},
+		{"a refunded seat that does not go back", "money", func(h *history.History) {
+			h.Refunds = []history.Refund{{Order: id(1).Order(), Seats: seats{0}, Back: true, Told: history.ToldOK}}
+			h.Final.Orders[0].Refunded, h.Charges[0].Refunded = 50, 50
+		}},
+		{"a seat that goes without being asked back", "money", func(h *history.History) {
+			h.Refunds = []history.Refund{{Order: id(1).Order(), Seats: seats{0}, Told: history.ToldOK}}
+			h.Final.Orders[0].Refunded, h.Charges[0].Refunded = 50, 50
+			h.Final.Orders[0].Seats, h.Final.Seats[0] = seats{1}, holdfast.Free
+		}},
+		{"a refund that was refused and made", "money", func(h *history.History) {
+			h.Refunds = []history.Refund{{Order: id(1).Order(), Seats: seats{0}, Told: history.ToldRefused}}
+			h.Final.Orders[0].Refunded, h.Charges[0].Refunded = 50, 50
 		}},
 		{"a place that two have", "fairness", func(h *history.History) { h.Polls[1].Place = 0 }},
 		{"a place that became another", "fairness", func(h *history.History) { h.Polls[5].Place = 7 }},

@@ -254,6 +254,25 @@ func (s *Shop) Books() (charges []Charge, err error) {
 	return books.Payments, err
 }
 
+// Act does by hand what a bank or a buyer does with a payment at the provider: see docs/reference/sandbox.md. What the
+// provider refuses was done before, by a call whose answer was lost.
+func (s *Shop) Act(payment, act string) error {
+	err := s.call(http.MethodPost, s.provider+"/sandbox/payments/"+payment+"/"+act, strings.NewReader("{}"), nil)
+	var no *refused
+	if errors.As(err, &no) && no.status < http.StatusInternalServerError {
+		return nil
+	}
+	return err
+}
+
+// refused is an answer of the provider that is not 200.
+type refused struct {
+	status int
+	text   string
+}
+
+func (r *refused) Error() string { return r.text }
+
 func (s *Shop) get(url string, into any) error { return s.call(http.MethodGet, url, nil, into) }
 
 func (s *Shop) call(method, url string, body io.Reader, into any) error {
@@ -274,7 +293,7 @@ func (s *Shop) call(method, url string, body io.Reader, into any) error {
 		return err
 	}
 	if r.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s %s: %s: %.300s", method, url, r.Status, text)
+		return &refused{r.StatusCode, fmt.Sprintf("%s %s: %s: %.300s", method, url, r.Status, text)}
 	}
 	if into == nil {
 		return nil

@@ -25,6 +25,7 @@ import (
 //	{"visit": …}    one buyer's way through a shop
 //	{"poll": …}     one look at a place in the line
 //	{"charge": …}   one payment in the provider's books
+//	{"refund": …}   what an organizer wanted to be given back
 //	{"private": …}  one step about the data of a person
 //	{"draw": …}     what is public about the order of a line
 //	{"differs": …}  one difference that the system's own comparison of books and orders found
@@ -50,6 +51,7 @@ type line struct {
 	Visit   *Visit     `json:"visit,omitempty"`
 	Poll    *Poll      `json:"poll,omitempty"`
 	Charge  *Charge    `json:"charge,omitempty"`
+	Refund  *Refund    `json:"refund,omitempty"`
 	Private *Private   `json:"private,omitempty"`
 	Draw    *Draw      `json:"draw,omitempty"`
 	Differs *string    `json:"differs,omitempty"`
@@ -200,6 +202,9 @@ func (h *History) Write(to io.Writer) error {
 	for i := range h.Charges {
 		put(line{Charge: &h.Charges[i]})
 	}
+	for i := range h.Refunds {
+		put(line{Refund: &h.Refunds[i]})
+	}
 	for i := range h.Privates {
 		put(line{Private: &h.Privates[i]})
 	}
@@ -324,6 +329,8 @@ func (h *History) take(n int, l *line) error {
 		h.Polls = append(h.Polls, *l.Poll)
 	case l.Charge != nil:
 		h.Charges = append(h.Charges, *l.Charge)
+	case l.Refund != nil:
+		h.Refunds = append(h.Refunds, *l.Refund)
 	case l.Private != nil:
 		h.Privates = append(h.Privates, *l.Private)
 	case l.Draw != nil:

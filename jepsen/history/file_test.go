@@ -37,6 +37,7 @@ func everything() *History {
 		Visits:   []Visit{{Number: 1, Place: 2, Key: "ee", Hold: holdfast.HoldID{5}, Seats: seats, Sold: true, Amount: 9, Paid: true, Told: "sold", Began: 1, Ended: 2}},
 		Polls:    []Poll{{Visit: 1, Call: 2, Return: 3, Place: 4, Position: 5, State: "waiting"}},
 		Charges:  []Charge{{Payment: "pi", Event: 6, Hold: holdfast.HoldID{5}, Attempt: 1, Status: "succeeded", Captured: 9, Refunded: 1}},
+		Refunds:  []Refund{{Order: holdfast.OrderID{5}, Seats: seats, Back: true, Call: 1, Return: 2, Told: ToldOK}},
 		Privates: []Private{{Client: 1, What: ForgetKey, Hold: holdfast.HoldID{5}, Key: "ab", Value: "cd", Call: 1, Return: 2, Told: ToldOK, Member: "n1", Confirmed: []string{"n2"}, Members: 3}},
 		Draw:     &Draw{Event: 6, Told: "aa", Commitment: "aa", Secret: "bb", Chain: "cc", Seed: "dd", Cohort: 3},
 		Faults:   []Fault{{Names: []string{"kill", "pause"}, From: 1, Healed: 2, Until: 3, Single: true, Destroys: true}},

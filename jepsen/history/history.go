@@ -132,6 +132,7 @@ type History struct {
 	Visits     []Visit
 	Polls      []Poll
 	Charges    []Charge
+	Refunds    []Refund
 	Privates   []Private
 	Draw       *Draw // nil: there was none
 	Faults     []Fault
@@ -258,6 +259,15 @@ type Fault struct {
 	Destroys bool `json:",omitempty"`
 }
 
+// Refund is what an organizer wanted to be given back of an order.
+type Refund struct {
+	Order        holdfast.OrderID
+	Seats        []holdfast.SeatIndex // whose tickets end
+	Back         bool                 // the seats go on sale again
+	Call, Return time.Duration
+	Told         string // ok, refused; empty: nobody knows
+}
+
 // Private is one step about the data of a person, which may be forgotten.
 type Private struct {
 	Client int
@@ -279,7 +289,7 @@ const (
 	PutKey, GetKey, AskKey, ForgetKey = "put", "get", "ask", "forget"
 	WriteBlob, ReadBlob               = "write", "read"
 
-	ToldOK, ToldNone, ToldForgotten = "ok", "none", "forgotten"
+	ToldOK, ToldNone, ToldForgotten, ToldRefused = "ok", "none", "forgotten", "refused"
 )
 
 // Final is the end of a test, read back after all faults are healed.

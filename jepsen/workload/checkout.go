@@ -23,6 +23,8 @@ type Shop struct {
 	Frontends []string // addresses
 	Provider  string   // address, for who pays
 	Account   string   // what the provider calls itself
+	// Act does something with a payment at the provider, as a bank does.
+	Act func(payment, act string) error
 	// Books are the provider's payments, Reconcile the differences that the system finds between them and an event's orders.
 	Books     func() ([]history.Charge, error)
 	Reconcile func(ctx context.Context, event string) ([]string, error)
@@ -40,7 +42,11 @@ var checkout = Workload{
 	},
 	NeedsShop: true,
 	Start: func(ctx context.Context, e *Env) (Job, error) {
-		return startVisits(ctx, e, "checkout", 40, func(v *visit) { v.buy() })
+		return startVisits(ctx, e, "checkout", rows(4+int(e.Length.Seconds())/3), func(v *visit) {
+			if !v.buy() {
+				v.giveUp(v.seen.Told)
+			}
+		})
 	},
 }
 
@@ -48,7 +54,7 @@ var checkout = Workload{
 var line = Workload{
 	Name: "line", What: "joining, polling, being admitted and leaving, through two frontends", NeedsShop: true, Missing: checkout.Missing,
 	Start: func(ctx context.Context, e *Env) (Job, error) {
-		return startVisits(ctx, e, "line", 40, func(v *visit) { v.giveUp("seen") })
+		return startVisits(ctx, e, "line", rows(4+int(e.Length.Seconds())/3), func(v *visit) { v.giveUp("seen") })
 	},
 }
 
@@ -65,19 +71,26 @@ type visits struct {
 	http *http.Client
 	told string // the commitment, before anybody had joined
 
-	mu     sync.Mutex
-	visits []history.Visit
-	polls  []history.Poll
+	mu      sync.Mutex
+	visits  []history.Visit
+	polls   []history.Poll
+	refunds []history.Refund
+	// disputed are orders that somebody disputes, or did: nobody refunds them. open are those of which nobody has heard the end.
+	disputed map[holdfast.OrderID]bool
+	open     []*quarrel
 }
 
-// startVisits opens a line and a sale, and lets so many visitors at a time come, one after the other.
-func startVisits(ctx context.Context, e *Env, name string, atATime int, inside func(*visit)) (Job, error) {
+// atATime is how many visitors there are in one event at once.
+const atATime = 40
+
+// startVisits opens a line and a sale of some rows, and lets visitors come, one after the other.
+func startVisits(ctx context.Context, e *Env, name string, house []command.Row, inside func(*visit)) (*visits, error) {
 	ms := func(d time.Duration) uint32 { return uint32(d / time.Millisecond) }
 	c, err := open(ctx, e, name, command.EventSpec{
 		Rules:    command.Rules{HoldTTLMs: ms(holdTTL), PayWindowMs: ms(payWindow), SkipCoolDown: true},
-		Line:     command.LineRules{Enabled: true, CeilingMax: 40, SessionMs: 20_000, IdleMs: 5000, CallMs: 4000},
+		Line:     command.LineRules{Enabled: true, CeilingMax: 40, SessionMs: 20_000, IdleMs: 5000, CallMs: 4000, OfferMs: 3000},
 		Checkout: command.Checkout{Mode: holdfast.ModeTest, Account: e.Shop.Account},
-		Sections: []command.Section{{Name: "floor", Rows: rows(4 + int(e.Length.Seconds())/3)}},
+		Sections: []command.Section{{Name: "floor", Rows: house}},
 	})
 	if err != nil {
 		return nil, err
@@ -216,13 +229,12 @@ func (v *visit) polled(call time.Duration, p visitor.Place) {
 	v.polls = append(v.polls, one)
 }
 
-// buy holds seats and pays for them, or stops somewhere on the way.
-func (v *visit) buy() {
+// buy holds seats and pays for them, or stops somewhere on the way. It is false when there was nothing to hold.
+func (v *visit) buy() bool {
 	want := visitor.Want{Best: &visitor.Best{Count: 1 + v.random.IntN(4), Apart: true}}
 	key, hold := visitor.NewKey(), visitor.Hold{}
 	if err := v.ask(func(ctx context.Context) (err error) { hold, err = v.Hold(ctx, key, want); return err }); err != nil {
-		v.giveUp(v.seen.Told)
-		return
+		return false
 	}
 	name, _, _ := strings.Cut(hold.ID, ".")
 	v.seen.Hold, _ = holdfast.ParseHoldID(name)
@@ -238,6 +250,7 @@ func (v *visit) buy() {
 	default:
 		v.pay(hold)
 	}
+	return true
 }
 
 // giveUp leaves, so that the next in line need not wait.
@@ -307,9 +320,14 @@ func (v *visit) confirm(hold visitor.Hold) bool {
 // Finish waits until nothing is in anybody's hands, and reads the books too.
 func (j *visits) Finish(ctx context.Context) (*history.History, error) {
 	j.http.CloseIdleConnections()
+	for _, q := range j.open {
+		if err := j.settle(ctx, q); err != nil {
+			return &history.History{Head: j.head}, err
+		}
+	}
 	quiet := j.quiet(ctx)
 	h, err := j.crowd.Finish(ctx)
-	h.Visits, h.Polls, h.Final.Quiet, h.Waited = j.visits, j.polls, quiet, true
+	h.Visits, h.Polls, h.Refunds, h.Final.Quiet, h.Waited = j.visits, j.polls, j.refunds, quiet, true
 	if err != nil {
 		return h, err
 	}

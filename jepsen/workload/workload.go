@@ -41,7 +41,7 @@ type Job interface {
 
 // All are the workloads.
 func All() []Workload {
-	return []Workload{seats, lapses, best, places, limits, swaps, organizer, watch, persons, line, checkout}
+	return []Workload{seats, lapses, best, places, limits, swaps, organizer, watch, persons, line, checkout, desk}
 }
 
 // Env is what a workload has.
