@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -79,8 +80,9 @@ func (r *runner) violation(where string, v check.Violation, file string) {
 	if v.Check == check.Undecided {
 		r.result.Unknown++
 	}
+	again := slices.ContainsFunc(r.page.Violations, func(before report.Violation) bool { return before.Check == v.Check })
 	r.page.Violations = append(r.page.Violations, report.Violation{Where: where, Check: v.Check, Message: v.Message, File: filepath.Base(file)})
-	if len(r.result.Found) < foundMax {
+	if len(r.result.Found) < foundMax || !again { // each check is heard
 		r.result.Found = append(r.result.Found, strings.TrimSpace(where+" "+v.String()))
 	}
 }

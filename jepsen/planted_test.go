@@ -30,7 +30,14 @@ func TestEveryFaultIsLookedFor(t *testing.T) {
 	if len(rows) != len(planted.All()) {
 		t.Errorf("%d rows for %d faults", len(rows), len(planted.All()))
 	}
+	manual, err := os.ReadFile("../docs/verification.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range rows {
+		if !bytes.Contains(manual, []byte("| `"+string(r.fault)+"` |")) {
+			t.Errorf("docs/verification.md does not tell of %s", r.fault)
+		}
 		levels := 0
 		for _, l := range plantedLevels() {
 			if l.aims(&r) {

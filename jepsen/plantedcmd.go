@@ -39,12 +39,12 @@ func plantedCommand(ctx context.Context, args []string, stdout, stderr io.Writer
 	set.BoolVar(&o.all, "all-levels", false, "go on when a level has caught a fault, and fill the table")
 	set.StringVar(&o.network, "network", "loopback", "of real processes: loopback, namespaces or auto")
 	set.StringVar(&o.dir, "dir", "", "for what is built and what the levels keep; default: a new folder in the temporary one")
-	set.StringVar(&o.form, "o", "text", "text or json")
+	set.StringVar(&o.form, "o", "text", "text, json, or markdown: the table of docs/verification.md")
 	rest, err := parse(set, args, stderr)
 	if err != nil {
 		return err
 	}
-	if len(rest) > 0 || o.form != "text" && o.form != "json" || o.budget < 5*time.Second {
+	if len(rest) > 0 || o.form != "text" && o.form != "json" && o.form != "markdown" || o.budget < 5*time.Second {
 		return fmt.Errorf("%w: see jepsen planted -h", errUsage)
 	}
 	rows, err := chosen("fault", o.faults, plantedRows(), func(r plantedRow) string { return string(r.fault) })
@@ -227,8 +227,11 @@ func (b *plantedBench) look(ctx context.Context, l plantedLevel, rows []plantedR
 }
 
 func (r *plantedResult) print(to io.Writer, form string) error {
-	if form == "json" {
+	switch form {
+	case "json":
 		return json.NewEncoder(to).Encode(r)
+	case "markdown":
+		return r.table(to)
 	}
 	for _, c := range r.Controls {
 		fmt.Fprintf(to, "%-7s finds nothing where nothing is planted (%.1f s)\n", c.Level, c.Seconds)
@@ -247,5 +250,29 @@ func (r *plantedResult) print(to io.Writer, form string) error {
 		}
 	}
 	_, err := fmt.Fprintf(to, "%d faults planted, %d caught, missed: %v; %.0f s\n", r.Planted, r.Caught, r.Missed, r.Seconds)
+	return err
+}
+
+// table prints which level catches which fault, after how many seconds.
+func (r *plantedResult) table(to io.Writer) error {
+	fmt.Fprintf(to, "| fault | | what goes wrong | %s |\n|---|---|---|%s\n", strings.Join(levelNames(), " | "), strings.Repeat("---:|", len(levelNames())))
+	for _, f := range r.Faults {
+		fmt.Fprintf(to, "| `%s` | %s | %s |", f.Fault, f.Invariant, f.What)
+		for _, level := range levelNames() {
+			cell := ""
+			for _, s := range f.Looks {
+				switch {
+				case s.Level != level:
+				case s.Caught:
+					cell = fmt.Sprintf("%.1f %s", s.Seconds, s.Check)
+				default:
+					cell = "missed"
+				}
+			}
+			fmt.Fprintf(to, " %s |", cell)
+		}
+		fmt.Fprintln(to)
+	}
+	_, err := fmt.Fprintf(to, "\n%d of %d caught, in %.0f s\n", r.Caught, r.Planted, r.Seconds)
 	return err
 }

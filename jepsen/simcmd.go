@@ -127,7 +127,7 @@ type simFailed struct {
 	Plan        string   `json:"plan"`
 	Violations  int      `json:"violations"`
 	Violation   string   `json:"violation"` // the first
-	All         []string `json:"all"`       // the first allMax
+	All         []string `json:"all"`       // the first of each check
 	History     string   `json:"history"`   // jepsen check judges it again
 	FailedAgain int      `json:"failed_again"`
 	Of          int      `json:"of"`
@@ -136,9 +136,6 @@ type simFailed struct {
 
 // failedMax is how many failing seeds are told.
 const failedMax = 50
-
-// allMax is how many violations of one seed are told.
-const allMax = 20
 
 // simulation is a run of sim. Its workers' goroutines share it.
 type simulation struct {
@@ -276,8 +273,12 @@ func (s *simulation) note(p *sim.Summary) *simFailed {
 		Seed: p.Seed, Plan: p.Kind, Violations: len(p.Violations), Violation: p.Violations[0].String(), History: p.History,
 		Again: fmt.Sprintf("go run ./jepsen sim --seeds 100 --replay %s", sim.PlanFile(s.options.dir, p.Seed)),
 	}
-	for _, v := range p.Violations[:min(len(p.Violations), allMax)] {
-		f.All = append(f.All, v.String())
+	told := map[string]bool{}
+	for _, v := range p.Violations {
+		if !told[v.Check] {
+			f.All = append(f.All, v.String())
+		}
+		told[v.Check] = true
 	}
 	if s.options.first {
 		r.Failing = append(r.Failing, *f)

@@ -27,10 +27,13 @@ func answerEarly(p *proposer, e *entry) {
 	if !alone {
 		return
 	}
-	index, slot := p.raft.LastIndex()+1, uint32(0)
+	index, slot, clock := p.raft.LastIndex()+1, uint32(0), holdfast.Clock(e.step)
+	if before, ok := answered.Load(p); ok {
+		clock += before.(holdfast.Clock)
+	}
 	for i := range e.batches {
 		b := &e.batches[i]
-		at := holdfast.Stamp{Shard: p.shard, Term: e.term, Index: index, Slot: slot}
+		at := holdfast.Stamp{Shard: p.shard, Term: e.term, Index: index, Slot: slot, Clock: clock}
 		if slot += uint32(b.Count); !b.Settles {
 			continue
 		}
@@ -42,6 +45,9 @@ func answerEarly(p *proposer, e *entry) {
 		b.Done = func(Reply) {}
 	}
 }
+
+// answered is the hold clock at the last answer, by proposer.
+var answered sync.Map
 
 // assumedAfter is how long a follower has time to say no.
 const assumedAfter = 50 * time.Millisecond
@@ -60,8 +66,8 @@ func assume(t *transport, id raft.ServerID, at raft.ServerAddress, args *raft.Ap
 	}
 }
 
-// early are the cuts that were made before the last entry, by applier. They are in no field, since production builds have
-// no use for them.
+// early are the cuts that were made before the last entry, by applier. Like answered they are in no field, since production
+// builds have no use for them.
 var early sync.Map
 
 // keepBefore makes a cut before an entry; the caller has the lock.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/fsm/command"
+	"github.com/holdfast-db/holdfast/fsm/planted"
 	"github.com/holdfast-db/holdfast/node/holdclock"
 )
 
@@ -59,6 +60,9 @@ func (p *proposer) answer(e *entry, at holdfast.Stamp, out *command.Output) {
 	p.load.decided(now, e)
 	p.mu.Unlock()
 	p.kick() // there is room in flight
+	if planted.Is(planted.EarlyAck) {
+		answered.Store(p, at.Clock)
+	}
 	results := append([]byte(nil), out.Results...)
 	from, slot := uint32(0), 0
 	for i := range e.batches {

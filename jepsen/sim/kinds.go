@@ -27,11 +27,11 @@ type planKind struct {
 const planKindsSum = 40
 
 func planKinds() []planKind {
-	return []planKind{
+	return append([]planKind{
 		{"storm", 5, 1, storm},
 		{"alone", 2, 1, alone},
 		{"distant", 33, 12, distant},
-	}
+	}, aimedKinds()...)
 }
 
 // PlanOf makes the plan of a seed that is of a kind; "": of the kind that the seed decides. Some kinds last a multiple
