@@ -117,8 +117,12 @@ func TestWhatATestSaysIsOneSentence(t *testing.T) {
 	if m := failedTest.FindStringSubmatch(out); m == nil || m[1] != "TestX" {
 		t.Errorf("the test that failed is %v", m)
 	}
-	if s := sentence(out[strings.Index(out, "--- FAIL: TestX"):]); s != "x_test.go:7: got 1" {
+	said := out[strings.Index(out, "--- FAIL: TestX"):]
+	if s := sentence(said, ""); s != "x_test.go:7: got 1" {
 		t.Errorf("it says %q", s)
+	}
+	if s := sentence(said, "panic: a seat [recovered]\ngoroutine 1\n"); s != "panic: a seat [recovered]" {
+		t.Errorf("of a panic it says %q", s)
 	}
 }
 
@@ -126,7 +130,7 @@ func TestWhatATestSaysIsOneSentence(t *testing.T) {
 func TestLevelsLookInOrderAndOnlyOnesThatFindNothing(t *testing.T) {
 	aims := func(*plantedRow) bool { return true }
 	level := func(name string, catches ...planted.Fault) plantedLevel {
-		return plantedLevel{name, aims, func(_ context.Context, _ *plantedBench, _ []plantedRow, f planted.Fault) (s plantedSight, err error) {
+		return plantedLevel{name: name, aims: aims, look: func(_ context.Context, _ *plantedBench, _ []plantedRow, f planted.Fault) (s plantedSight, err error) {
 			if slices.Contains(catches, f) {
 				s = plantedSight{Caught: f != "", Check: "c", Says: "found"}
 			}

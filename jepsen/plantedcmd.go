@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,6 +98,7 @@ type plantedResult struct {
 	Missed   []planted.Fault  `json:"missed"`
 	Seconds  float64          `json:"seconds"`
 	Controls []plantedControl `json:"controls"`
+	NotRun   []notRunOut      `json:"not_run"` // levels that this computer cannot have
 	Faults   []plantedFault   `json:"faults"`
 }
 
@@ -137,6 +139,14 @@ type plantedBench struct {
 func (b *plantedBench) run(ctx context.Context, levels []plantedLevel) (*plantedResult, error) {
 	began := time.Now()
 	b.result.Missed, b.result.Controls, b.result.Faults = []planted.Fault{}, []plantedControl{}, []plantedFault{}
+	b.result.NotRun = []notRunOut{}
+	levels = slices.DeleteFunc(slices.Clone(levels), func(l plantedLevel) bool {
+		if l.missing == nil || l.missing() == nil {
+			return false
+		}
+		b.result.NotRun = append(b.result.NotRun, notRunOut{l.name, l.missing().Error()})
+		return true
+	})
 	if err := b.build(ctx, levels); err != nil {
 		return nil, err
 	}
@@ -222,6 +232,9 @@ func (r *plantedResult) print(to io.Writer, form string) error {
 	}
 	for _, c := range r.Controls {
 		fmt.Fprintf(to, "%-7s finds nothing where nothing is planted (%.1f s)\n", c.Level, c.Seconds)
+	}
+	for _, n := range r.NotRun {
+		fmt.Fprintf(to, "%-7s not run: %s\n", n.Name, n.Why)
 	}
 	for _, f := range r.Faults {
 		fmt.Fprintf(to, "%-17s %-3s %s\n", f.Fault, f.Invariant, f.What)

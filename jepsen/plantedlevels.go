@@ -20,6 +20,7 @@ import (
 
 	"github.com/holdfast-db/holdfast/fsm/planted"
 	"github.com/holdfast-db/holdfast/jepsen/cluster"
+	"github.com/holdfast-db/holdfast/jepsen/lossy"
 )
 
 // A level is one of our own ways to test, as a process of its own with the fault in its environment: an exit that says
@@ -33,13 +34,18 @@ type plantedLevel struct {
 	// look looks for a fault as the rows say; "": nothing is planted. Without a catch the sight says what came instead, and
 	// nothing when nothing did. An error is that it could not look.
 	look func(ctx context.Context, b *plantedBench, rows []plantedRow, f planted.Fault) (plantedSight, error)
+	// missing says why it cannot look on this computer; nil, or a nil answer: it can.
+	missing func() error
 }
 
 func plantedLevels() []plantedLevel {
+	onRun, onLossy := func(r *plantedRow) *runAim { return r.run }, func(r *plantedRow) *runAim { return r.lossy }
 	return []plantedLevel{
-		{"tests", func(r *plantedRow) bool { return len(r.tests) > 0 }, lookByTests},
-		{"sim", func(r *plantedRow) bool { return r.sim != nil }, lookBySim},
-		{"run", func(r *plantedRow) bool { return r.run != nil }, lookByRun},
+		{name: "tests", aims: func(r *plantedRow) bool { return len(r.tests) > 0 }, look: lookByTests},
+		{name: "exact", aims: func(r *plantedRow) bool { return r.exact }, look: lookByExact},
+		{name: "sim", aims: func(r *plantedRow) bool { return r.sim != nil }, look: lookBySim},
+		{name: "run", aims: func(r *plantedRow) bool { return r.run != nil }, look: lookByRun("auto", onRun)},
+		{name: "lossy", aims: func(r *plantedRow) bool { return r.lossy != nil }, look: lookByRun("lossy", onLossy), missing: lossy.Missing},
 	}
 }
 
@@ -69,12 +75,12 @@ func (b *plantedBench) build(ctx context.Context, levels []plantedLevel) error {
 			}
 		}
 	}
-	if needs("sim") {
+	if needs("sim") || needs("exact") {
 		if err := tool("build", "-tags", "planted", "-o", b.harness(), "./jepsen"); err != nil {
 			return err
 		}
 	}
-	if needs("run") {
+	if needs("run") || needs("lossy") {
 		return cluster.Build(b.product(), "planted")
 	}
 	return nil
@@ -144,12 +150,12 @@ func lookByTests(ctx context.Context, b *plantedBench, rows []plantedRow, f plan
 		if f == "" {
 			patience *= 10 // all of them
 		}
-		out, _, code, err := program(ctx, filepath.Join(root, pkg), f, patience, args...)
+		out, stderr, code, err := program(ctx, filepath.Join(root, pkg), f, patience, args...)
 		if err != nil || ctx.Err() != nil {
 			return s, cmp.Or(err, ctx.Err())
 		}
 		if m := failedTest.FindStringSubmatch(out); m != nil && code > 0 && slices.Contains(all[pkg], m[1]) {
-			return plantedSight{Caught: f != "", Check: m[1], Says: sentence(out[strings.Index(out, m[0])+len(m[0]):])}, nil
+			return plantedSight{Caught: f != "", Check: m[1], Says: sentence(out[strings.Index(out, m[0])+len(m[0]):], stderr)}, nil
 		}
 		if code != 0 {
 			s.Says = fmt.Sprintf("the tests of %s ended with exit %d: %.300s", pkg, code, out)
@@ -158,8 +164,11 @@ func lookByTests(ctx context.Context, b *plantedBench, rows []plantedRow, f plan
 	return s, nil
 }
 
-// sentence is the first line of what a test says that says something.
-func sentence(out string) string {
+// sentence is the first line of what a test says that says something; stderr has a panic's.
+func sentence(out, stderr string) string {
+	if _, panicked, ok := strings.Cut(stderr, "panic: "); ok {
+		out = "\npanic: " + panicked
+	}
 	for _, line := range strings.Split(out, "\n")[1:] {
 		if line = strings.TrimSpace(line); line != "" && !strings.HasPrefix(line, "--- ") {
 			return fmt.Sprintf("%.200s", line)
@@ -199,6 +208,26 @@ func (r *plantedRow) named(says string) string {
 // startMax is how long a level may take besides looking.
 const startMax = 4 * time.Minute
 
+// exactSeeds is how many plans exact plays in a second at least.
+const exactSeeds = 10
+
+// lookByExact plays the shard, its callers and its workers step by step.
+func lookByExact(ctx context.Context, b *plantedBench, rows []plantedRow, f planted.Fault) (s plantedSight, err error) {
+	seeds := int(b.options.budget.Seconds()) * exactSeeds
+	out, stderr, code, err := program(ctx, b.options.dir, f, b.options.budget+startMax, b.harness(), "exact", "--first", "--seeds", fmt.Sprint(seeds), "-o", "json")
+	if err != nil || ctx.Err() != nil {
+		return s, cmp.Or(err, ctx.Err())
+	}
+	var got exactOut
+	var found []string
+	if err := json.Unmarshal([]byte(out), &got); err == nil {
+		for _, one := range got.Found {
+			found = append(found, one.Violated.Check+": "+one.Violated.Detail)
+		}
+	}
+	return judged(rows, f, code, stderr, found), nil
+}
+
 // lookBySim plays whole clusters in virtual time.
 func lookBySim(ctx context.Context, b *plantedBench, rows []plantedRow, f planted.Fault) (s plantedSight, err error) {
 	if err := os.MkdirAll(b.folder(f, "sim"), 0o755); err != nil {
@@ -234,38 +263,38 @@ func simAims(rows []plantedRow) (aims []simAim) {
 	return aims
 }
 
-// lookByRun breaks real processes.
-func lookByRun(ctx context.Context, b *plantedBench, rows []plantedRow, f planted.Fault) (s plantedSight, err error) {
-	self, err := os.Executable()
-	if err != nil {
-		return s, err
-	}
-	if err := os.MkdirAll(b.folder(f, "run"), 0o755); err != nil {
-		return s, err
-	}
-	var workloads, nemeses []string
-	snapshots := 2000
-	for _, r := range rows {
-		if r.run == nil {
-			continue
+// lookByRun breaks real processes on disks of a kind, as the rows aim at it.
+func lookByRun(disk string, aimOf func(*plantedRow) *runAim) func(context.Context, *plantedBench, []plantedRow, planted.Fault) (plantedSight, error) {
+	return func(ctx context.Context, b *plantedBench, rows []plantedRow, f planted.Fault) (s plantedSight, err error) {
+		self, err := os.Executable()
+		if err == nil {
+			err = os.MkdirAll(b.folder(f, disk), 0o755)
 		}
-		workloads, nemeses = union(workloads, r.run.workloads), union(nemeses, r.run.nemeses)
-		snapshots = min(snapshots, cmp.Or(r.run.snapshots, snapshots))
+		if err != nil {
+			return s, err
+		}
+		var workloads, nemeses []string
+		snapshots := 2000
+		for _, r := range rows {
+			if aim := aimOf(&r); aim != nil {
+				workloads, nemeses = union(workloads, aim.workloads), union(nemeses, aim.nemeses)
+				snapshots = min(snapshots, cmp.Or(aim.snapshots, snapshots))
+			}
+		}
+		struck := "none"
+		if len(nemeses) > 0 {
+			struck = strings.Join(nemeses, ",")
+		}
+		out, stderr, code, err := program(ctx, b.options.dir, f, 2*b.options.budget+startMax, self, "run", "--binary", b.product(), "--first",
+			"--duration", b.options.budget.String(), "--round", roundOf(b.options.budget).String(), "--workload", strings.Join(workloads, ","), "--nemesis", struck,
+			"--snapshot-entries", fmt.Sprint(snapshots), "--network", b.options.network, "--disk", disk, "--vigour", "0.3", "--dir", b.folder(f, disk), "-o", "json")
+		if err != nil || ctx.Err() != nil {
+			return s, cmp.Or(err, ctx.Err())
+		}
+		var got result
+		_ = json.Unmarshal([]byte(out), &got) // what is no result found nothing
+		return judged(rows, f, code, stderr, got.Found), nil
 	}
-	struck := "none"
-	if len(nemeses) > 0 {
-		struck = strings.Join(nemeses, ",")
-	}
-	args := []string{self, "run", "--binary", b.product(), "--first", "--duration", b.options.budget.String(), "--round", roundOf(b.options.budget).String(),
-		"--workload", strings.Join(workloads, ","), "--nemesis", struck, "--snapshot-entries", fmt.Sprint(snapshots), "--network", b.options.network,
-		"--vigour", "0.3", "--dir", b.folder(f, "run"), "-o", "json"}
-	out, stderr, code, err := program(ctx, b.options.dir, f, 2*b.options.budget+startMax, args...)
-	if err != nil || ctx.Err() != nil {
-		return s, cmp.Or(err, ctx.Err())
-	}
-	var got result
-	_ = json.Unmarshal([]byte(out), &got) // what is no result found nothing
-	return judged(rows, f, code, stderr, got.Found), nil
 }
 
 // roundOf is how long one history is.

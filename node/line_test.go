@@ -245,6 +245,30 @@ func TestALeadersDeathNeitherLetsACrowdInNorStopsTheLine(t *testing.T) {
 	})
 }
 
+// TestALineGoesOnUnderEachLeader: however short they reign, and whatever came before, each calls somebody within two seconds.
+func TestALineGoesOnUnderEachLeader(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		cr := newCrowd(t, c, 1000, command.LineRules{CeilingMax: 40}, time.Second, 3*time.Second, 4*time.Second)
+		time.Sleep(2 * time.Second)
+		cr.join(400)
+		cr.live(5)
+		for reign := range 10 {
+			dead := c.awaitLeader(cr.shard)
+			c.kill(dead)
+			c.awaitLeader(cr.shard)
+			before, _ := cr.line()
+			if v := cr.live(2); v.Served <= before.Served {
+				t.Errorf("leader %d called nobody in two seconds: %d of %d", reign+1, v.Served, v.Tail)
+			}
+			c.open(dead)
+			cr.live(1)
+		}
+		v, _ := cr.line()
+		cr.inOrder(v)
+		cr.checkReplicas(cr.shard)
+	})
+}
+
 func TestPlacesAndSessionsSurviveARestartOfAllNodes(t *testing.T) {
 	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
 		cr := newCrowd(t, c, 1000, command.LineRules{CeilingMax: 40}, time.Second, 3*time.Second, 4*time.Second)

@@ -18,8 +18,15 @@ type wallClock struct{ Clock }
 
 func (c wallClock) Monotonic() time.Duration { return time.Duration(c.Now().UnixNano()) }
 
-// answerEarly says yes to what is hardly ever refused, at the place of the log where it should come to stand.
+// answerEarly says yes to what is hardly ever refused, at the place of the log where it should come to stand: none is known
+// while another entry is on its way.
 func answerEarly(p *proposer, e *entry) {
+	p.mu.Lock()
+	alone := len(p.flight) == 1
+	p.mu.Unlock()
+	if !alone {
+		return
+	}
 	index, slot := p.raft.LastIndex()+1, uint32(0)
 	for i := range e.batches {
 		b := &e.batches[i]

@@ -225,7 +225,7 @@ func underPowerCuts(t *testing.T, forget string, cuts int, seed uint64) error {
 func workUntil(t *testing.T, d *lossy.Disk, dir string, nth int, r *rand.Rand, told promises, id *string, cut bool) (counts lossy.Counts, err error) {
 	t.Helper()
 	frozen := make(chan error, 1)
-	go func() { frozen <- d.FreezeAt(nth, 5*time.Second) }()
+	go func() { frozen <- d.FreezeAt(nth, 15*time.Second) }()
 	cmd := exec.Command(os.Args[0], "-test.run=^TestPowerCuts$")
 	cmd.Env = append(os.Environ(), powerRole+"="+dir, fmt.Sprintf("%s=%d", powerSeed, r.Uint64()), powerTold+"="+told.String())
 	out, w, err := os.Pipe()

@@ -2,6 +2,7 @@ package exact
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
@@ -58,13 +59,14 @@ func (b *buyer) decide(cmd command.Command) (command.Result, bool) {
 
 func (b *buyer) live() {
 	w, s := b.w, b.step
-	result, ok := b.decide(&command.Hold{Buyer: b.id, Wants: []command.Want{{Kind: command.WantGeneral, Count: uint8(s.Size)}}})
+	result, ok := b.decide(&command.Hold{Buyer: b.id, Wants: b.wants()})
 	if !ok {
 		return
 	}
 	b.hold = result.Hold
 	w.say("holds", "buyer", uint64(s.Size), uint64(result.Deadline))
 	b.f.sleep(seconds(b.dice, 0, 2))
+	b.mischief()
 	switch s.Course {
 	case Leaves:
 		return
@@ -84,6 +86,37 @@ func (b *buyer) live() {
 	b.after()
 }
 
+// wants are places to stand, the best seats, or these seats.
+func (b *buyer) wants() []command.Want {
+	n := min(b.step.Size, b.w.plan.Places)
+	switch b.dice.IntN(3) {
+	case 0:
+		return []command.Want{{Kind: command.WantGeneral, Section: 1, Count: uint8(n)}}
+	case 1:
+		return []command.Want{{Kind: command.WantBest, Section: holdfast.AnySection, Tier: holdfast.AnyTier, Count: uint8(n)}}
+	}
+	want := command.Want{Kind: command.WantSeats}
+	for from := b.dice.IntN(b.w.plan.Places - n + 1); n > 0; n-- {
+		want.Seats = append(want.Seats, holdfast.SeatIndex(from+n-1))
+	}
+	slices.Sort(want.Seats)
+	return []command.Want{want}
+}
+
+// mischief is what others try who know the hold's id: to give it back, to pay for it, or to use the id for something else.
+func (b *buyer) mischief() {
+	other := holdfast.BuyerID{99}
+	switch b.dice.IntN(12) {
+	case 0:
+		b.decide(&command.Release{Buyer: other, Hold: b.hold})
+	case 1:
+		quote, _ := b.w.shard.machine.Quote(theEvent, b.hold, holdfast.PromoCode{})
+		b.decide(&command.BeginPayment{Buyer: other, Hold: b.hold, Attempt: 1, Amount: quote.Total, Capture: holdfast.CaptureManual})
+	case 2:
+		b.decide(&command.Hold{Header: command.Header{ID: holdfast.CommandID(b.hold)}, Buyer: other, Wants: b.wants()})
+	}
+}
+
 // attempt begins to pay, makes the payment and has the buyer pay. It reports whether the visit goes on.
 func (b *buyer) attempt(number, last holdfast.Attempt) bool {
 	w, s := b.w, b.step
@@ -95,6 +128,10 @@ func (b *buyer) attempt(number, last holdfast.Attempt) bool {
 	since := w.wall()
 	if _, ok := b.decide(&command.BeginPayment{Buyer: b.id, Hold: b.hold, Attempt: number, Amount: quote.Total, Capture: capture}); !ok || s.Course == GoneBeforeCreate {
 		return false
+	}
+	if b.dice.IntN(12) == 0 { // somebody who would pay less
+		b.decide(&command.Sell{Hold: b.hold, As: command.SalePaid, Attempt: number, Payment: "pi_less", Mode: holdfast.ModeTest, Account: theAccount,
+			Amount: holdfast.Money{AmountMinor: quote.Total.AmountMinor - 1, Currency: theCurrency}})
 	}
 	till := &teller{f: b.f, b: w.bank}
 	var p payment.Payment

@@ -15,7 +15,8 @@ import (
 const (
 	CheckMachine  = "machine"     // fsm.Machine.Check, after every entry that did something: I1, I2, I4, I7, I8 and what they stand on
 	CheckTime     = "I4 clock"    // no time counts twice on the hold clock, and none is left out while there is a leader
-	CheckHolds    = "I4 holds"    // no hold ends before the deadline that its buyer was told
+	CheckHolds    = "I4 holds"    // no hold ends before the deadline that its buyer was told; it is of all that was asked for, and within the limit
+	CheckOwner    = "owner"       // a hold is changed, given back and paid by its buyer alone
 	CheckRepeats  = "I7 repeats"  // a repeated command has its first outcome, and none after its validity
 	CheckAnswers  = "I7 answers"  // what a caller was told is what the log says, then and later; one request is carried out once
 	CheckMoney    = "I8 money"    // the bank never moved what the shard has not decided, and in the end its books are ours
@@ -27,8 +28,8 @@ const (
 // books are what the checks know: what went into the log, what callers were told, and when. They share nothing with the machine
 // but what it answered.
 type books struct {
-	decided  map[holdfast.CommandID]holdfast.Outcome // the first outcome
-	toldNo   map[holdfast.CommandID]bool             // the caller was told that it did not happen
+	decided  map[holdfast.CommandID]decision
+	toldNo   map[holdfast.CommandID]bool // the caller was told that it did not happen
 	requests map[holdfast.CommandID]*request
 	done     map[*request]bool // carried out
 	holds    []promise
@@ -41,15 +42,24 @@ type books struct {
 	result   command.Result
 }
 
+// decision is the first outcome of a command.
+type decision struct {
+	outcome  holdfast.Outcome
+	contents uint32
+}
+
 // promise is a hold with the deadline that was told.
 type promise struct {
 	id       holdfast.HoldID
+	buyer    holdfast.BuyerID
+	units    int
+	amount   holdfast.Money // that its payment is for
 	deadline holdfast.Clock
 	failed   bool // the provider's word may end it before
 }
 
 func newBooks() books {
-	return books{decided: map[holdfast.CommandID]holdfast.Outcome{}, toldNo: map[holdfast.CommandID]bool{},
+	return books{decided: map[holdfast.CommandID]decision{}, toldNo: map[holdfast.CommandID]bool{},
 		requests: map[holdfast.CommandID]*request{}, done: map[*request]bool{}}
 }
 
@@ -137,8 +147,13 @@ func (b *books) command(s *shard, cmd []byte, r *command.Result) {
 			w.fail(CheckRepeats, "a %s that is not valid any more is %s", command.KindOf(cmd), r.Outcome)
 		}
 		return
-	case known && (r.Outcome != first || !r.Repeated):
-		w.fail(CheckRepeats, "a %s that was %s is %s when it is repeated", command.KindOf(cmd), first, r.Outcome)
+	case known && first.contents != command.Fingerprint(cmd):
+		if r.Outcome != holdfast.CommandReused {
+			w.fail(CheckRepeats, "a %s with the id of another command is %s", command.KindOf(cmd), r.Outcome)
+		}
+		return
+	case known && (r.Outcome != first.outcome || !r.Repeated):
+		w.fail(CheckRepeats, "a %s that was %s is %s when it is repeated", command.KindOf(cmd), first.outcome, r.Outcome)
 	case known:
 		return
 	case !r.Outcome.Remembered():
@@ -146,7 +161,7 @@ func (b *books) command(s *shard, cmd []byte, r *command.Result) {
 	case r.Repeated:
 		w.fail(CheckRepeats, "a %s is told again that was never decided", command.KindOf(cmd))
 	}
-	b.decided[id] = r.Outcome
+	b.decided[id] = decision{r.Outcome, command.Fingerprint(cmd)}
 	if b.toldNo[id] {
 		w.fail(CheckAnswers, "a caller was told that a %s did not happen, and then it was decided: %s", command.KindOf(cmd), r.Outcome)
 	}
@@ -166,41 +181,71 @@ func (b *books) command(s *shard, cmd []byte, r *command.Result) {
 func (b *books) promise(w *world, cmd []byte, r *command.Result) {
 	switch command.KindOf(cmd) {
 	case command.KindHold:
-		b.holds = append(b.holds, promise{id: r.Hold, deadline: r.Deadline})
+		if b.allOrNothing(w, cmd, r); r.Hold != holdfast.HoldID(command.IDOf(cmd)) {
+			w.fail(CheckHolds, "a hold has another id than the command that made it")
+		}
 	case command.KindRelease, command.KindFailPayment, command.KindBeginPayment:
+		hold, buyer := holdOf(cmd)
 		for i := range b.holds {
 			p := &b.holds[i]
-			switch hold := holdOf(cmd); {
+			switch {
 			case p.id != hold:
+			case command.KindOf(cmd) != command.KindFailPayment && p.buyer != buyer:
+				w.fail(CheckOwner, "somebody else's %s is done", command.KindOf(cmd))
 			case command.KindOf(cmd) == command.KindBeginPayment:
-				p.deadline = r.Deadline
+				p.deadline, p.amount = r.Deadline, r.Amount
 			default:
 				p.failed = true
 			}
 		}
 	case command.KindSell:
 		w.counts.Sold++
+		var d command.Decoder
+		c, err := d.Sell(cmd)
+		for _, p := range b.holds {
+			if err == nil && p.id == c.Hold && p.amount != c.Amount {
+				w.fail(CheckMoney, "a hold is sold for %s, and its payment is for %s", c.Amount, p.amount)
+			}
+		}
 	}
 }
 
-// holdOf reads which hold a command is about.
-func holdOf(cmd []byte) holdfast.HoldID {
+// allOrNothing notes a hold, which must be of as many units as were asked for.
+func (b *books) allOrNothing(w *world, cmd []byte, r *command.Result) {
+	var d command.Decoder
+	c, err := d.Hold(cmd)
+	if err != nil {
+		w.fail("encoding", "%v", err)
+		return
+	}
+	asked := 0
+	for _, want := range c.Wants {
+		asked += max(int(want.Count), len(want.Seats))
+	}
+	if len(r.Seats) != asked {
+		w.fail(CheckHolds, "of %d units that were asked for %d are held", asked, len(r.Seats))
+	}
+	b.holds = append(b.holds, promise{id: r.Hold, buyer: c.Buyer, units: asked, deadline: r.Deadline})
+}
+
+// holdOf reads which hold a command is about, and who sends it.
+func holdOf(cmd []byte) (holdfast.HoldID, holdfast.BuyerID) {
 	var d command.Decoder
 	switch command.KindOf(cmd) {
 	case command.KindRelease:
 		if c, err := d.Release(cmd); err == nil {
-			return c.Hold
+			return c.Hold, c.Buyer
 		}
 	case command.KindFailPayment:
 		if c, err := d.FailPayment(cmd); err == nil {
-			return c.Hold
+			return c.Hold, holdfast.BuyerID{}
 		}
 	case command.KindBeginPayment:
 		if c, err := d.BeginPayment(cmd); err == nil {
-			return c.Hold
+			return c.Hold, c.Buyer
 		}
 	}
-	return holdfast.HoldID{}
+	return holdfast.HoldID{}, holdfast.BuyerID{}
 }
 
 // promises looks that every hold that is gone had reached its deadline.
@@ -219,6 +264,17 @@ func (b *books) promises(s *shard) {
 		}
 	}
 	b.holds = kept
+	for i, p := range kept {
+		units := 0
+		for _, other := range kept[:i+1] {
+			if other.buyer == p.buyer {
+				units += other.units
+			}
+		}
+		if most := s.w.plan.Most; most > 0 && units > most {
+			s.w.fail(CheckHolds, "a buyer holds %d units, and may have %d", units, most)
+		}
+	}
 }
 
 // told is what a caller learns about one id of its request. What says nothing about earlier calls with the id is no news when there
@@ -232,12 +288,12 @@ func (b *books) told(w *world, r *request, id holdfast.CommandID, first bool, ou
 	case failure != nil, !outcome.Remembered():
 		b.toldNo[id] = true
 		if known {
-			w.fail(CheckAnswers, "a caller is told that a %s did not happen, and it was decided: %s", r.kind, decided)
+			w.fail(CheckAnswers, "a caller is told that a %s did not happen, and it was decided: %s", r.kind, decided.outcome)
 		}
 	case !known:
 		w.fail(CheckAnswers, "a caller is told %s of a %s, and the log does not have it", outcome, r.kind)
-	case decided != outcome:
-		w.fail(CheckAnswers, "a caller is told %s of a %s, and the log says %s", outcome, r.kind, decided)
+	case decided.outcome != outcome:
+		w.fail(CheckAnswers, "a caller is told %s of a %s, and the log says %s", outcome, r.kind, decided.outcome)
 	}
 }
 

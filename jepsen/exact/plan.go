@@ -10,8 +10,9 @@ import (
 
 // Plan is all that happens from outside. Everything else follows: the same plan gives the same trace.
 type Plan struct {
-	Seed   uint64 `json:"seed"`   // that it was drawn from, and of what chance decides besides
-	Places int    `json:"places"` // in the house
+	Seed   uint64 `json:"seed"`           // that it was drawn from, and of what chance decides besides
+	Places int    `json:"places"`         // seats in a row; and half as many places to stand
+	Most   int    `json:"most,omitempty"` // that one buyer may have; 0: no limit
 	// The event's rules.
 	HoldFor   time.Duration `json:"hold_for"`
 	PayFor    time.Duration `json:"pay_for"`
@@ -181,7 +182,7 @@ func (s Step) Story(number int) string {
 // Story tells the plan in lines.
 func (p Plan) Story() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "a house of %d places; holds last %v, payments %v, unpaid orders %v\n", p.Places, p.HoldFor, p.PayFor, p.AgainFor)
+	fmt.Fprintf(&b, "a row of %d seats and places to stand; holds last %v, payments %v, unpaid orders %v\n", p.Places, p.HoldFor, p.PayFor, p.AgainFor)
 	for i, s := range p.Steps {
 		fmt.Fprintln(&b, s.Story(i+1))
 	}
@@ -191,7 +192,7 @@ func (p Plan) Story() string {
 // Draw draws a plan of so many steps in a span of time.
 func Draw(seed uint64, steps int, span time.Duration) Plan {
 	dice := rand.New(rand.NewPCG(seed, 0))
-	p := Plan{Seed: seed, Places: 2 + dice.IntN(8), ManyHolds: dice.IntN(2) == 0, KeepFees: dice.IntN(2) == 0,
+	p := Plan{Seed: seed, Places: 2 + dice.IntN(8), Most: []int{0, 0, 3, 4}[dice.IntN(4)], ManyHolds: dice.IntN(2) == 0, KeepFees: dice.IntN(2) == 0,
 		HoldFor: seconds(dice, 6, 20), PayFor: seconds(dice, 8, 25), AgainFor: seconds(dice, 10, 30)}
 	for i := range steps {
 		s := Step{Seed: dice.Uint64(), At: time.Duration(i) * span / time.Duration(steps)}

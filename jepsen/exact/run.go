@@ -79,8 +79,10 @@ func (w *world) open() {
 	p := w.plan
 	ms := func(d time.Duration) uint32 { return uint32(d.Milliseconds()) }
 	spec := command.EventSpec{Name: "exact", Currency: theCurrency, Tiers: []command.Tier{{Name: "one", PriceMinor: 5000}},
-		Sections: []command.Section{{Name: "floor", Places: uint32(p.Places)}},
-		Rules:    command.Rules{HoldTTLMs: ms(p.HoldFor), PayWindowMs: ms(p.PayFor), SkipCoolDown: true, ManyOpenHolds: p.ManyHolds},
+		Sections: []command.Section{{Name: "row", Rows: []command.Row{{Label: "A", First: 1, Seats: uint16(p.Places), Tier: holdfast.AnyTier}}},
+			{Name: "floor", Places: uint32(p.Places+1) / 2}},
+		Rules: command.Rules{HoldTTLMs: ms(p.HoldFor), PayWindowMs: ms(p.PayFor), SkipCoolDown: true, ManyOpenHolds: p.ManyHolds,
+			SeatsPerBuyer: uint16(p.Most)},
 		Checkout: command.Checkout{Mode: holdfast.ModeTest, Account: theAccount, FeePerUnitMinor: 150, TaxBps: 1900, TaxIncluded: true, LeastMinor: 50,
 			KeepFees: p.KeepFees, PayAgainMs: ms(p.AgainFor), AtOnceMs: ms(p.PayFor)}}
 	done := false

@@ -290,6 +290,7 @@ func (s *shard) restore() {
 		s.w.fail(CheckSnapshot, "it cannot be written: %v", err)
 		return
 	}
+	damaged := bytes.Clone(b.Bytes())
 	restored, err := fsm.Restore(fsm.Config{Shard: theShard, OutcomesMax: 1 << 12}, &b)
 	if err != nil {
 		s.w.fail(CheckSnapshot, "it cannot be read: %v", err)
@@ -297,6 +298,10 @@ func (s *shard) restore() {
 	}
 	if s.w.plant == StaleSnapshot && s.w.books.snapshot != nil {
 		restored, _ = fsm.Restore(fsm.Config{Shard: theShard}, bytes.NewReader(s.w.books.snapshot))
+	}
+	damaged[s.index*7919%uint64(len(damaged))] ^= 1
+	if _, err := fsm.Restore(fsm.Config{Shard: theShard}, bytes.NewReader(damaged)); err == nil {
+		s.w.fail(CheckSnapshot, "one with a bit turned is taken for good")
 	}
 	again := restored.Cut()
 	defer again.Release()

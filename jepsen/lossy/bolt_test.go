@@ -236,9 +236,9 @@ func TestAMissingSyncUnderBoltIsSeen(t *testing.T) {
 		{"a disk that forgets syncs of the folder", `/$`, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := boltUnderCuts(t, c.forget, c.plant, 12)
+			err := boltUnderCuts(t, c.forget, c.plant, 100) // most take one
 			if err == nil {
-				t.Error("it was not noticed in twelve cuts")
+				t.Error("it was not noticed in a hundred cuts")
 			}
 			t.Log(err)
 		})

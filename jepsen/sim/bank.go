@@ -96,7 +96,7 @@ func (b *bank) employ(l *frontLife) {
 	var w *settle.Worker
 	if err == nil {
 		w, err = settle.New(l.ctx, settle.Config{
-			Client: l.client, Provider: provider, Name: hostName(Members + l.number), Calls: 16, ReconcileEvery: -1, Logger: b.world.cluster.logger,
+			Client: l.client, Provider: provider, Name: hostName(Members + l.number), Calls: 16, ReconcileEvery: reconcileEvery, Logger: b.world.cluster.logger,
 			Carriers: map[holdfast.EffectKind]settle.Carrier{holdfast.EffectReceipt: b.carry},
 			Step:     func(context.Context, string) error { return l.ctx.Err() }, // a process that has died does nothing more
 		})
@@ -110,7 +110,13 @@ func (b *bank) employ(l *frontLife) {
 	defer w.Close()
 	l.till.Store(&till{frontend.NewSettlement(l.client, provider, w, frontend.PaymentPublic{Provider: "sandbox"}), w})
 	_ = w.Run(l.ctx) // it ends with the process
+	if n := w.Stats().Differences.Load(); n > 0 {
+		b.world.cluster.fail("%s found %d differences between the provider's books and the orders while all was under way", hostName(Members+l.number), n)
+	}
 }
+
+// reconcileEvery is how often a frontend compares the books. Whatever is under way then, it must find no difference.
+const reconcileEvery = 15 * time.Second
 
 // carry sends a receipt.
 func (b *bank) carry(_ context.Context, e remote.Effect) error {

@@ -65,9 +65,14 @@ func (v *visit) confirm(paid bool) (stands frontend.PaymentStand) {
 	for tired := v.world.now() + askMax; v.world.now() < tired; time.Sleep(500 * time.Millisecond) {
 		var verdict frontend.PaymentVerdict
 		err := v.ask(func(ctx context.Context, l *frontLife) (err error) {
-			if _, err := l.client.GetOrder(ctx, v.event, v.hold.ID.Order()); !errors.Is(err, holdfast.NotFound) {
-				verdict.State = frontend.PaymentSold
+			switch o, err := l.client.GetOrder(ctx, v.event, v.hold.ID.Order()); {
+			case err != nil && !errors.Is(err, holdfast.NotFound):
 				return err
+			case err == nil && o.State != holdfast.OrderUnpaid: // that one is to be paid again
+				if verdict.State = frontend.PaymentSold; o.State != holdfast.OrderCapturing && o.State != holdfast.OrderPaid {
+					verdict.State = frontend.PaymentFailed
+				}
+				return nil
 			}
 			till := l.till.Load()
 			if till == nil {
@@ -168,7 +173,8 @@ func (s *checkout) readBack(ctx context.Context, c *remote.Client, h *history.Hi
 		if err != nil {
 			return err
 		}
-		if o.State != holdfast.OrderCancelled {
+		// Of a sale whose money never came, and that was undone, there is nothing left.
+		if o.State != holdfast.OrderCancelled && (o.State != holdfast.OrderRefunded || o.CapturedMinor > 0) {
 			h.Final.Orders = append(h.Final.Orders, history.Order{ID: o.ID, Buyer: o.Buyer, Seats: without(o.Seats, o.Refunded),
 				Amount: o.Amount.AmountMinor, Captured: o.CapturedMinor, Refunded: o.RefundedMinor})
 		}

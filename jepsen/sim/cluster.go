@@ -44,6 +44,8 @@ type member struct {
 	last  *life // life, or the one before
 	down  int   // how many faults keep it down
 
+	starting chan struct{} // one token: who has it starts the node
+
 	trap    *trap // nil: there is none
 	failing bool  // its disk fails
 	fell    bool  // its node has ended because of that
@@ -66,7 +68,7 @@ func NewCluster(p Plan, broken Sabotage, logger *slog.Logger) *Cluster {
 	c := &Cluster{plan: p, broken: broken, network: memory.NewNetwork(p.Seed), tape: newTape(), logger: logger, struck: map[Kind]int{}}
 	for i := range c.members {
 		c.members[i] = &member{
-			name: nodeName(i), clock: newClock(p.Drift[i]), disk: memory.NewDisk(p.Seed+uint64(i), diskBytes), down: 1,
+			name: nodeName(i), clock: newClock(p.Drift[i]), disk: memory.NewDisk(p.Seed+uint64(i), diskBytes), down: 1, starting: make(chan struct{}, 1),
 		}
 		c.members[i].disk.SetFaults(c.usual())
 		c.members[i].disk.Hook(func(s memory.Step) { c.step(i, s) })
@@ -85,6 +87,8 @@ func (c *Cluster) usual() memory.Faults {
 // up lets a node start, unless other faults keep it down. One that notices that its disk is damaged gets another.
 func (c *Cluster) up(i int) {
 	m := c.members[i]
+	m.starting <- struct{}{} // a process that crashed while it started may not have noticed yet
+	defer func() { <-m.starting }()
 	c.mu.Lock()
 	m.down--
 	if m.down > 0 {

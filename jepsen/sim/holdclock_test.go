@@ -228,15 +228,15 @@ func TestAHoldEndsInTimeWhateverWallClocksDo(t *testing.T) {
 	}
 }
 
-// An hour without a command, before the hold and while it lasts.
-func TestAHoldEndsInTimeAfterIdleHours(t *testing.T) {
+// Half an hour without a command, before the hold and while it lasts.
+func TestAHoldEndsInTimeAfterIdleTime(t *testing.T) {
 	if testing.Short() {
-		t.Skip("an hour takes some seconds")
+		t.Skip("half an hour takes some seconds")
 	}
-	onStage(t, 40*time.Minute, [Members]bool{}, func(s *stage) {
-		time.Sleep(20 * time.Minute)
+	onStage(t, 20*time.Minute, [Members]bool{}, func(s *stage) {
+		time.Sleep(10 * time.Minute)
 		h := s.hold(1)
-		time.Sleep(39 * time.Minute)
+		time.Sleep(19 * time.Minute)
 		s.onTime(h)
 	})
 }

@@ -71,8 +71,10 @@ func (b *library) do(cl *client, claims []*claim) {
 		}
 		switch kind := holdfast.KindOf(err); kind {
 		case holdfast.Unknown:
-			for _, c := range claims {
-				c.reached = true
+			for i, c := range claims {
+				if c.reached = true; b.world.cluster.broken.FreshIDs {
+					cmds[i].Head().ID = holdfast.CommandID{}
+				}
 			}
 		case holdfast.Unavailable, holdfast.Overloaded:
 		default:

@@ -67,7 +67,7 @@ func (s *line) open(ctx context.Context, c *remote.Client) error {
 	rows := houseRows(2 + s.plan.People*int(s.world.plan.Length.Seconds())/100)
 	if r.IntN(2) == 0 { // it sells out
 		rows = rows[:1]
-		rows[0].Seats = 30
+		rows[0].Seats = 12
 	}
 	applied, err := c.ApplyEvent(ctx, command.EventSpec{
 		Name: "line", Title: "Line", Currency: currency, Tiers: []command.Tier{{Name: "all", PriceMinor: priceMinor}}, Line: rules,
@@ -125,7 +125,9 @@ func (s *line) manage(until time.Duration) {
 	}
 	for s.world.now() < until {
 		time.Sleep(within(r, time.Second, 15*time.Second))
-		switch r.IntN(3) {
+		switch r.IntN(4) {
+		case 3:
+			s.takeBack(r)
 		case 0:
 			ask(command.LinePause, 0)
 			time.Sleep(within(r, 100*time.Millisecond, 3*time.Second))
@@ -134,6 +136,32 @@ func (s *line) manage(until time.Duration) {
 			ask(command.LineCeiling, 1+uint32(r.IntN(s.plan.People)))
 		case 2:
 			ask(command.LineRate, uint32(r.IntN(20)))
+		}
+	}
+}
+
+// takeBack takes the tickets of somebody who has bought back, so that seats come back.
+func (s *line) takeBack(r *rand.Rand) {
+	s.mu.Lock()
+	var whose []int
+	for i := range s.visits {
+		if s.visits[i].Sold {
+			whose = append(whose, i)
+		}
+	}
+	if len(whose) == 0 {
+		s.mu.Unlock()
+		return
+	}
+	v := &s.visits[whose[r.IntN(len(whose))]]
+	v.Sold = false // from now on nobody knows
+	order := v.Hold.Order()
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(context.Background(), callMax)
+	defer cancel()
+	if l := s.world.fronts.pick(ctx, r.IntN(fronts)); l != nil {
+		if _, err := l.client.Refund(ctx, remote.RefundRequest{Event: s.event, Order: order, ReturnSeats: true, Reason: holdfast.RefundOrganizer}); err == nil {
+			s.world.deeds.did("line: tickets taken back")
 		}
 	}
 }
@@ -180,7 +208,7 @@ func (s *line) readBack(ctx context.Context, c *remote.Client, h *history.Histor
 		if err != nil {
 			return err
 		}
-		h.Final.Orders = append(h.Final.Orders, history.Order{ID: o.ID, Buyer: o.Buyer, Seats: o.Seats, Amount: o.Amount.AmountMinor})
+		h.Final.Orders = append(h.Final.Orders, history.Order{ID: o.ID, Buyer: o.Buyer, Seats: without(o.Seats, o.Refunded), Amount: o.Amount.AmountMinor})
 	}
 	record, err := c.DrawRecord(ctx, s.event)
 	if err != nil || !record.Drawn {

@@ -25,6 +25,11 @@ func TestPlantedFaultsInScenesAreCaught(t *testing.T) {
 		broken Sabotage
 		faults func(p *Plan) // what the plan must have for it to matter; nil: the seed's
 	}{
+		{"a retry of package client under another id", "replay", "library", Sabotage{FreshIDs: true}, func(p *Plan) {
+			only(Crash, Isolate)(p)
+			p.Load.Clients = 0 // the others do so by hand
+		}},
+		{"disks that forget what they synced lose keys", "persons", "persons", Sabotage{Forget: true}, only(CrashAll)},
 		{"refunds that are made twice", "money", "checkout", Sabotage{Provider: twiceRefunded.provider}, nil},
 		{"payments that are not cancelled when their hold ends", "money", "checkout", Sabotage{Provider: neverVoided.provider}, nil},
 		{"captures that are acknowledged before the provider has answered", "money", "checkout", Sabotage{Provider: captureUnheard.provider}, nil},
@@ -37,7 +42,7 @@ func TestPlantedFaultsInScenesAreCaught(t *testing.T) {
 			t.Parallel()
 			caught := map[string]int{}
 			for seed := uint64(1); seed <= seedsMax; seed++ {
-				plan := onlyScene(c.scene, seed, 20*time.Second)
+				plan := onlyScene(t, "storm", c.scene, seed, 20*time.Second)
 				if plan.Snapshot = 0; c.faults != nil {
 					c.faults(&plan)
 				}

@@ -13,9 +13,9 @@ import (
 
 var (
 	seedFlag  = flag.Uint64("seed", 1, "the first seed to play")
-	seedsFlag = flag.Uint64("seeds", 8, "how many seeds to play")
-	loadFlag  = flag.Duration("load", 5*time.Minute, "how long each seed's load lasts, in virtual time")
-	planFlag  = flag.String("plan", "", "the kind of plan; the seed decides if there is none")
+	seedsFlag = flag.Uint64("seeds", 2, "how many seeds to play of each kind")
+	loadFlag  = flag.Duration("load", 2*time.Minute, "how long each seed's load lasts, in virtual time")
+	planFlag  = flag.String("plan", "", "the kind of plan; default: all kinds")
 	logFlag   = flag.Bool("log", false, "print what the nodes log")
 )
 
@@ -26,26 +26,24 @@ func logger() *slog.Logger {
 	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
-// TestSimulation plays seeds. One that failed is played again with
+// TestSimulation plays a few seeds of every kind; jepsen sim plays many. One that failed is played again with
 //
-//	go test ./jepsen/sim -run TestSimulation -seed N -seeds 1
+//	go test ./jepsen/sim -run TestSimulation -plan KIND -seed N -seeds 1
 //
 // and with -artifacts its history is kept. Since a seed is no schedule, it is played a few times more at once, to see how
 // often it fails.
 func TestSimulation(t *testing.T) {
-	for seed := *seedFlag; seed < *seedFlag+*seedsFlag; seed++ {
-		t.Run(fmt.Sprintf("seed=%d", seed), func(t *testing.T) {
-			plan, err := PlanOf(*planFlag, seed, *loadFlag)
-			if err != nil {
-				t.Fatal(err)
-			}
-			began := time.Now()
-			r := play(t, plan)
-			t.Logf("%.1f s: %v", time.Since(began).Seconds(), r)
-			if len(r.Violations) > 0 {
-				explain(t, r)
-			}
-		})
+	for _, k := range planKinds() {
+		for seed := *seedFlag; seed < *seedFlag+*seedsFlag && (*planFlag == "" || *planFlag == k.name); seed++ {
+			t.Run(fmt.Sprintf("%s/seed=%d", k.name, seed), func(t *testing.T) {
+				began := time.Now()
+				r := play(t, k.plan(seed, *loadFlag))
+				t.Logf("%.1f s: %v", time.Since(began).Seconds(), r)
+				if len(r.Violations) > 0 {
+					explain(t, r)
+				}
+			})
+		}
 	}
 }
 
@@ -71,5 +69,5 @@ func explain(t *testing.T, r *Report) {
 			again++
 		}
 	}
-	t.Logf("of %d times more it failed %d; again: go test ./jepsen/sim -run TestSimulation -seed %d -seeds 1 -load %v", more, again, r.Plan.Seed, r.Plan.Length)
+	t.Logf("of %d times more it failed %d; again: go test ./jepsen/sim -run TestSimulation -plan %s -seed %d -seeds 1 -load %v", more, again, r.Plan.Name, r.Plan.Seed, *loadFlag)
 }

@@ -2,6 +2,9 @@ package sim
 
 import (
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"sync"
 
 	"github.com/hashicorp/raft"
@@ -12,27 +15,61 @@ import (
 )
 
 // tape keeps every entry that any node stored, so that the log can be read at the end though nodes truncate theirs.
-// Where nodes stored different entries at an index, the one of the highest term is the log's: a leader of a later
-// term has all that was committed before, and so puts nothing else in its place.
+// Nodes may have stored different entries at an index. Which of them is the log's is found from the end: entries of one
+// index and term stand behind the same one everywhere (Raft's log matching), so each leads to the one before it.
 type tape struct {
 	mu      sync.Mutex
-	entries map[holdfast.ShardID]map[uint64]*raft.Log
+	entries map[holdfast.ShardID]map[uint64][]taped // by index; few have more than one
 }
 
-func newTape() *tape { return &tape{entries: map[holdfast.ShardID]map[uint64]*raft.Log{}} }
+// taped is an entry as it was stored first.
+type taped struct {
+	*raft.Log
+	before uint64 // the term of the entry before it; 0: whoever stored it had none
+}
 
-func (t *tape) store(shard holdfast.ShardID, logs []*raft.Log) {
+func newTape() *tape { return &tape{entries: map[holdfast.ShardID]map[uint64][]taped{}} }
+
+// store tapes entries that follow each other, the first of them one of the term before.
+func (t *tape) store(shard holdfast.ShardID, before uint64, logs []*raft.Log) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.entries[shard] == nil {
-		t.entries[shard] = map[uint64]*raft.Log{}
+	all := t.entries[shard]
+	if all == nil {
+		all = map[uint64][]taped{}
+		t.entries[shard] = all
 	}
 	for _, l := range logs {
-		if had := t.entries[shard][l.Index]; had == nil || had.Term < l.Term {
+		at := slices.IndexFunc(all[l.Index], func(had taped) bool { return had.Term == l.Term })
+		if at < 0 {
 			kept := *l
-			t.entries[shard][l.Index] = &kept
+			all[l.Index] = append(all[l.Index], taped{&kept, before})
+		} else if had := &all[l.Index][at]; had.before == 0 {
+			had.before = before
+		}
+		before = l.Term
+	}
+}
+
+// log gives the entries of a shard's log, from the first to one that is committed.
+func (t *tape) log(shard holdfast.ShardID, until uint64) ([]*raft.Log, error) {
+	entries, term := make([]*raft.Log, until), uint64(math.MaxUint64)
+	for index := until; index > 0; index-- {
+		var at taped
+		for _, one := range t.entries[shard][index] { // of the term that the entry behind it says; if it says none, the last
+			if one.Term <= term && (at.Log == nil || at.Term < one.Term) {
+				at = one
+			}
+		}
+		if at.Log == nil {
+			return nil, fmt.Errorf("no node stored entry %d of shard %d", index, shard)
+		}
+		entries[index-1] = at.Log
+		if term = at.before; term == 0 {
+			term = at.Term
 		}
 	}
+	return entries, nil
 }
 
 // tapedDisk is a node's disk whose logs are taped.
@@ -64,7 +101,11 @@ type tapedStore struct {
 func (s tapedStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{l}) }
 
 func (s tapedStore) StoreLogs(logs []*raft.Log) error {
-	s.disk.tape.store(s.shard, logs)
+	var before raft.Log
+	if err := s.RaftStore.GetLog(logs[0].Index-1, &before); err != nil { // it is in a snapshot, or the first
+		before.Term = 0
+	}
+	s.disk.tape.store(s.shard, before.Term, logs)
 	return s.RaftStore.StoreLogs(logs)
 }
 
@@ -81,10 +122,17 @@ func (s tapedStore) GetLog(index uint64, l *raft.Log) error {
 func (t *tape) count(until uint64) (commits, leaders uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for shard, entries := range t.entries {
+	for shard, all := range t.entries {
+		last := until
+		if shard != Shard {
+			last = slices.Max(slices.Collect(maps.Keys(all)))
+		}
+		entries, err := t.log(shard, last)
+		if err != nil {
+			continue // places says so
+		}
 		term := uint64(0)
-		for index := uint64(1); entries[index] != nil && (shard != Shard || index <= until); index++ {
-			l := entries[index]
+		for _, l := range entries {
 			if l.Term != term && term != 0 {
 				leaders++
 			}
@@ -105,28 +153,28 @@ func (t *tape) places(shard holdfast.ShardID, until uint64) (at map[holdfast.Com
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	at = map[holdfast.CommandID]holdfast.Stamp{}
+	entries, err := t.log(shard, until)
+	if err != nil {
+		return nil, err
+	}
 	clock := holdfast.Clock(0)
-	for index := uint64(1); index <= until; index++ {
-		l := t.entries[shard][index]
-		if l == nil {
-			return nil, fmt.Errorf("no node stored entry %d of shard %d", index, shard)
-		}
+	for _, l := range entries {
 		if l.Type != raft.LogCommand {
 			continue
 		}
 		e, err := command.OpenEntry(l.Data)
 		if err != nil {
-			return nil, fmt.Errorf("entry %d: %w", index, err)
+			return nil, fmt.Errorf("entry %d: %w", l.Index, err)
 		}
 		clock += holdfast.Clock(min(e.StepMicros, command.StepMax))
 		rest := e.Commands
 		for slot := range e.Count {
 			var cmd []byte
 			if cmd, rest, err = command.Split(rest); err != nil {
-				return nil, fmt.Errorf("entry %d: %w", index, err)
+				return nil, fmt.Errorf("entry %d: %w", l.Index, err)
 			}
 			if _, before := at[command.IDOf(cmd)]; !before {
-				at[command.IDOf(cmd)] = holdfast.Stamp{Shard: shard, Term: l.Term, Index: index, Slot: uint32(slot), Clock: clock}
+				at[command.IDOf(cmd)] = holdfast.Stamp{Shard: shard, Term: l.Term, Index: l.Index, Slot: uint32(slot), Clock: clock}
 			}
 		}
 	}

@@ -274,7 +274,7 @@ func (m *Memory) decide(f *Facts, e Estimates, dt float64) (int, holdfast.Bound)
 		bound(f.RateMax*dt, holdfast.BoundRate)
 	}
 	if looking < 0.5 && f.Active < f.Ceiling {
-		allowed = max(allowed, 1) // something is free and nobody is looking
+		allowed = max(allowed, 1/e.ShowUp) // something is free and nobody is looking: one person, of so many who are called
 	}
 	m.Carry += max(allowed, 0)
 	count := int(m.Carry)

@@ -41,6 +41,26 @@ func settled(f Facts) (Memory, Facts) {
 	return m, f
 }
 
+// TestSomebodyIsLookingWhileSomethingIsFree: however small the target has become, one person a step is let in when nobody
+// looks, and not one place of which seven in ten are nobody's.
+func TestSomebodyIsLookingWhileSomethingIsFree(t *testing.T) {
+	f := Facts{Waiting: 10000, Free: 1000, Capacity: 1000, Busy: 0.9, Ceiling: 40, Window: 4 * time.Second}
+	m := Resume(f, Left{Target: 1, Busy: 0.9})
+	const seconds = 60
+	came, owed := 0, 0.0
+	for range seconds {
+		count, _ := m.Step(f, time.Second)
+		owed += 0.3 * float64(count) // so many come, look for a moment, and leave
+		come := int(owed)
+		owed -= float64(come)
+		f.CalledTotal, f.CameTotal, f.ComingMs = f.CalledTotal+uint64(count), f.CameTotal+uint64(come), f.ComingMs+uint64(500*come)
+		came += come
+	}
+	if came < seconds*2/3 {
+		t.Errorf("%d came in %d s in which nobody was looking", came, seconds)
+	}
+}
+
 func step(m Memory, f Facts, change func(*Facts)) (int, holdfast.Bound) {
 	change(&f)
 	return m.Step(f, time.Second)
