@@ -72,14 +72,14 @@ var (
 
 func plantedRows() []plantedRow {
 	kill, killAll, isolate := "kill-leader", "kill-all", "isolate-leader"
-	storms, crashes, cuts, jumps := &simAim{plan: "storm"}, &simAim{plan: "crashes"}, &simAim{plan: "cuts"}, &simAim{plan: "jumps"}
+	crashes, cuts, jumps := &simAim{plan: "crashes"}, &simAim{plan: "cuts"}, &simAim{plan: "jumps"}
 	checkouts, lines := &simAim{plan: "checkout"}, &simAim{plan: "line"}
 	return []plantedRow{
 		{fault: planted.DoubleSell, exact: true, by: append([]string{"double_sell", "machine", "assertion"}, append(answers, states...)...), tests: []suite{byReplicas, byModel}, sim: cuts,
 			run: &runAim{workloads: []string{"seats"}}},
 		{fault: planted.OwnerUnchecked, by: []string{"answers", "replay"}, tests: []suite{byReplicas, byModel}, run: &runAim{workloads: []string{"seats"}}},
 		{fault: planted.CounterOff, exact: true, by: append([]string{"machine"}, states...), tests: []suite{byMoney, byModel}, sim: cuts, run: &runAim{workloads: []string{"lapses"}}},
-		{fault: planted.PartialHold, by: answers, tests: []suite{byReplicas, fsmTests("TestAllOrNothing"), byModel}, sim: cuts, run: &runAim{workloads: []string{"seats"}}},
+		{fault: planted.PartialHold, by: append(answers, states...), tests: []suite{byReplicas, fsmTests("TestAllOrNothing"), byModel}, sim: cuts, run: &runAim{workloads: []string{"seats"}}},
 		{fault: planted.IgnoredExpiry, exact: true, by: append([]string{"machine", "liveness"}, append(answers, states...)...), tests: []suite{fsmTests("TestALapsedHoldGivesItsSeatsBackAndCoolsItsBuyer"), byModel}, sim: cuts,
 			run: &runAim{workloads: []string{"lapses"}}},
 		{fault: planted.EarlyExpiry, exact: true, by: append([]string{"holds"}, answers...), tests: []suite{fsmTests("TestALapsedHoldGivesItsSeatsBackAndCoolsItsBuyer"), byModel}, sim: cuts,
@@ -95,9 +95,9 @@ func plantedRows() []plantedRow {
 			run: &runAim{workloads: []string{"seats"}, nemeses: []string{killAll, kill}, snapshots: 100}},
 		{fault: planted.RestoreUnchecked, by: append(answers, states...), tests: []suite{fsmTests("TestEveryDamageIsSeen"), nodeTests("TestADamagedSnapshotIsNotRestored")},
 			run: &runAim{workloads: []string{"seats"}, nemeses: []string{"rot-snapshot"}, snapshots: 100}},
-		{fault: planted.WipedVoter, by: append(answers, "voters"), tests: []suite{nodeTests("TestAWipedNodeComesBackAsALearner", "TestADiskMadeAnewIsAnotherNode")}, sim: storms,
+		{fault: planted.WipedVoter, by: append(answers, "voters"), tests: []suite{nodeTests("TestAWipedNodeComesBackAsALearner", "TestADiskMadeAnewIsAnotherNode")},
 			run: &runAim{workloads: []string{"seats"}, nemeses: []string{"wiped-voter"}}},
-		{fault: planted.StaleRead, by: answers, tests: []suite{nodeTests("TestACutOffLeaderAnswersNoStrictRead")}, sim: cuts,
+		{fault: planted.StaleRead, by: append([]string{"clock"}, answers...), tests: []suite{nodeTests("TestACutOffLeaderAnswersNoStrictRead")}, sim: cuts,
 			run: &runAim{workloads: []string{"seats", "watch"}, nemeses: []string{isolate, "pause-leader"}}},
 		{fault: planted.FeedGap, by: []string{"feed"}, sim: cuts, run: &runAim{workloads: []string{"watch"}}},
 		{fault: planted.LimitLate, by: answers, tests: []suite{fsmTests("TestTheBuyersLimitCountsWhatIsHeldAndSold"), byModel}, run: &runAim{workloads: []string{"limits"}}},
