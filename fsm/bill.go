@@ -24,10 +24,10 @@ func (s *state) billOf(o *orderRecord) billRecord {
 	return plainBill(s.holds.at(o.Hold).Amount)
 }
 
-// keepBill gives an order that is being made, or read, its bill.
-func (s *state) keepBill(o *orderRecord, b billRecord) {
-	if !s.holds.holds(o.Hold) || b != plainBill(s.holds.at(o.Hold).Amount) { // who restores finds out that there is no such hold
-		o.Bill = s.bills.add(b)
+// keepBill gives an order that is being made, or read, its bill. amount is its hold's.
+func (s *state) keepBill(o *orderRecord, b *billRecord, amount int64) {
+	if *b != plainBill(amount) {
+		o.Bill = s.bills.add(*b)
 	}
 }
 

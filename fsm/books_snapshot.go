@@ -195,8 +195,8 @@ func (s *state) readOrder(o *orderRecord, f *frameReader) {
 	b := billRecord{Quote: readQuote(f)}
 	b.Live, b.Fee, b.Dead = int64(f.u64()), int64(f.u64()), f.u64()
 	b.Promo, b.Contact = f.id16(), f.id16()
-	if f.err == nil {
-		s.keepBill(o, b)
+	if f.err == nil && s.holds.holds(o.Hold) { // else it is found out that there is no such hold
+		s.keepBill(o, &b, s.holds.at(o.Hold).Amount)
 	}
 }
 

@@ -166,14 +166,15 @@ func billOfPayment(p *paymentRecord) billRecord {
 
 // makeOrder makes the hold in a slot an order, and its units sold.
 func (m *Machine) makeOrder(e *event, slot uint32, o orderRecord, bill billRecord, ref string) (order uint32) {
-	from, _ := unitState(m.state.holds.at(slot).State)
+	h := m.state.holds.at(slot)
+	from, _ := unitState(h.State)
 	o.SoldAtMs, o.Hold, o.RefBytes = m.state.wallMs, slot, uint8(len(ref))
 	copy(o.Ref[:], ref)
 	bill.Live, bill.Fee = bill.Quote.TotalMinor, bill.Quote.FeeMinor
 	if taxed := bill.Quote.SeatsMinor - bill.Quote.DiscountMinor + bill.Quote.FeeMinor; taxed > 0 {
 		bill.Fee += share(bill.Quote.TaxMinor, bill.Quote.FeeMinor, taxed) // the tax on the fees goes with them
 	}
-	m.state.keepBill(&o, bill)
+	m.state.keepBill(&o, &bill, h.Amount)
 
 	m.settle(slot)
 	sold := m.state.holds.edit(slot)

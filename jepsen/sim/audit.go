@@ -134,6 +134,7 @@ func (w *world) judge(r *Report) {
 			w.recorder.Add(c.Operation)
 		}
 	}
+	w.twins.Wait() // asking again sends some twice, too
 	if err := w.readBack(r); err != nil {
 		r.violation("liveness", "the end cannot be read back: %v", err)
 	}

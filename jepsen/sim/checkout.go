@@ -26,8 +26,9 @@ type checkout struct {
 	event remote.EventRef
 	seats int
 
-	mu     sync.Mutex
-	visits []history.Visit
+	mu      sync.Mutex
+	visits  []history.Visit
+	refunds []history.Refund
 }
 
 func newCheckout(w *world, s Scene) scene { return &checkout{world: w, plan: s} }
@@ -83,7 +84,6 @@ type visit struct {
 	random *rand.Rand
 	at     int // the frontend that he goes to
 	hold   remote.Hold
-	back   bool // he has his money back, or some of it
 }
 
 func (s *checkout) visit(number int) {

@@ -103,19 +103,30 @@ func (v *visit) sold(card string) {
 
 // giveBack has some or all of the tickets refunded.
 func (v *visit) giveBack() {
-	q := remote.RefundRequest{Event: v.event, Order: v.hold.ID.Order(), ReturnSeats: true, Reason: holdfast.RefundOrganizer}
+	one := history.Refund{Order: v.hold.ID.Order(), Seats: v.seen.Seats, Back: true, Call: v.world.now()}
 	if v.random.IntN(2) == 0 {
-		q.Seats = v.seen.Seats[:1]
+		one.Seats = v.seen.Seats[:1]
 	}
-	v.seen.Sold = false // from now on it is another sum, and other seats
-	if v.ask(func(ctx context.Context, l *frontLife) error { _, err := l.client.Refund(ctx, q); return err }) == nil {
-		v.seen.Told = "refunded"
+	q, asked := remote.RefundRequest{Event: v.event, Order: one.Order, Seats: one.Seats, ReturnSeats: true, Reason: holdfast.RefundOrganizer}, 0
+	err := v.ask(func(ctx context.Context, l *frontLife) error {
+		asked++
+		_, err := l.client.Refund(ctx, q)
+		return err
+	})
+	switch {
+	case err == nil:
+		one.Told, one.Return, v.seen.Told = history.ToldOK, v.world.now(), "refunded"
+	case definite(err) && asked == 1: // else an earlier attempt may have done it
+		one.Told, one.Return = history.ToldRefused, v.world.now()
 	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.refunds = append(v.refunds, one)
 }
 
 // judge waits until money and seats are at rest, and holds them against each other.
 func (s *checkout) judge(ctx context.Context, c *remote.Client, r *Report) {
-	h := &history.History{Head: history.Head{Workload: "checkout", Seed: s.world.plan.Seed, Began: s.world.began, Length: s.world.plan.Length, Waited: true}, Visits: s.visits}
+	h := &history.History{Head: history.Head{Workload: "checkout", Seed: s.world.plan.Seed, Began: s.world.began, Length: s.world.plan.Length, Waited: true}, Visits: s.visits, Refunds: s.refunds}
 	r.Others = append(r.Others, h)
 	left := ""
 	err := s.world.await("the shop is at rest", func() bool { left = s.unrest(ctx, c); return left == "" })

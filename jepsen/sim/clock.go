@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// clock is a machine's clock: a wall clock that jumps, and a monotonic one that drifts. It outlives crashes.
+// clock is a machine's clock: a wall clock that jumps and is otherwise kept right by whoever keeps clocks right, and a
+// monotonic one that drifts. It outlives crashes.
 type clock struct {
 	start time.Time
 	drift int // millionths
@@ -24,7 +25,7 @@ func (c *clock) Monotonic() time.Duration {
 func (c *clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.start.Add(c.Monotonic() + c.offset)
+	return time.Now().Add(c.offset)
 }
 
 func (c *clock) jump(d time.Duration) {

@@ -149,7 +149,7 @@ func (c *Cluster) config(i int) node.Config {
 	cfg := node.Config{
 		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: clientAddress(i), BootstrapExpect: Members, Shards: int(Shard),
 		SnapshotEntries: c.plan.Snapshot, Version: "sim", Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name), Timing: c.plan.Timing,
-		Disk: tapedDisk{m.disk.Mount(), c.tape, m.name, c.broken.Alter},
+		Disk: tapedDisk{m.disk.Mount(), c.tape, m.name, c.broken.Alter, func() { c.damaged(i) }},
 	}
 	for j := range Members {
 		cfg.Peers = append(cfg.Peers, nodeName(j)+":7000")

@@ -109,6 +109,23 @@ func (c *Cluster) fallen(i int, l *life, err error) {
 	}
 }
 
+// damaged ends the process of a node that has read a damaged entry of its log, and gives it another disk.
+func (c *Cluster) damaged(i int) {
+	c.mu.Lock()
+	rotten := c.members[i].rotten
+	if rotten {
+		c.struck[Rot]++
+	} else {
+		c.failed = append(c.failed, fmt.Sprintf("%s has read a damaged entry, and nobody damaged it", nodeName(i)))
+	}
+	c.mu.Unlock()
+	c.crash(i)
+	c.ended.Go(func() {
+		c.replace(i)
+		c.up(i)
+	})
+}
+
 // endedAfter is how long the process of a node that has failed still runs at most.
 const endedAfter = 100 * time.Millisecond
 

@@ -14,9 +14,20 @@
 //   - A pause holds up everything that goes in and out of a node. Its goroutines go on, so a leader notices and steps
 //     down, as a stopped process would not: for that there are sluggish nodes, which believe in their leadership for
 //     seconds.
+//   - A crash may wait for a certain step of what the node does to its disk, and come just before or after it.
+//   - A disk that fails lets every sync fail. The node must end by itself, as its process would; one that ends without
+//     such a reason is a violation. When the library cannot save its term it ends the process, and the test with it: so
+//     there the node crashes in that instant.
+//   - A disk rots while its node is down. A node that notices gets an empty disk, and comes back as another member.
 //   - Wall clocks jump. The monotonic ones only drift.
 //
-// Not played here: disks that answer with an error (the library panics when it cannot save its term, and would end
-// the test; package node tests these), and what bbolt and the operating system make of a crash (package jepsen kills
-// real processes).
+// Some runs have scenes besides: people who come through frontends by package client, pay, wait in line, or change the
+// event. What befalls the frontends and the payment provider then is in the plan too.
+//
+// Plans are of several kinds (kinds.go), which differ in how fast everything goes. Workers (worker.go) are processes that
+// play plans, and a Player starts them and takes what they say. A plan that failed is kept as a file, since what a seed
+// makes changes with this package; those that found something are in testdata/plans.
+//
+// Not played here: what bbolt and the operating system make of a crash (package lossy cuts the power below bbolt, and
+// jepsen run kills real processes), rot in archives, which nobody but verify reads, and more than three members.
 package sim

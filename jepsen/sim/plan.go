@@ -109,5 +109,11 @@ func (p Plan) String() string {
 	for _, f := range p.Faults {
 		fmt.Fprintf(&b, "  %v\n", f)
 	}
+	for _, s := range p.Scenes {
+		fmt.Fprintf(&b, "scene %s: %d people, who think for %v\n", s.Name, s.People, s.Think)
+	}
+	for _, f := range p.Troubles {
+		fmt.Fprintf(&b, "  %v\n", f)
+	}
 	return b.String()
 }

@@ -78,6 +78,8 @@ type tapedDisk struct {
 	tape  *tape
 	name  string // of the node
 	alter func(name string, l *raft.Log)
+	// damaged is told that an entry was read that does not open.
+	damaged func()
 }
 
 func (d tapedDisk) Raft(name string, create bool) (node.RaftStore, error) {
@@ -114,7 +116,29 @@ func (s tapedStore) GetLog(index uint64, l *raft.Log) error {
 	if err == nil && s.disk.alter != nil {
 		s.disk.alter(s.disk.name, l)
 	}
-	return err
+	if err != nil || l.Type != raft.LogCommand {
+		return err
+	}
+	// A node that reads a damaged entry stops, and the library ends its process at once. A panic would end all members, and
+	// the test: so that is the end of the process, and what it still does it does with the entry as it was.
+	if _, damaged := command.OpenEntry(l.Data); damaged != nil {
+		s.disk.damaged()
+		return s.disk.tape.original(s.shard, l)
+	}
+	return nil
+}
+
+// original gives an entry as it was stored first.
+func (t *tape) original(shard holdfast.ShardID, l *raft.Log) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, one := range t.entries[shard][l.Index] {
+		if one.Term == l.Term {
+			*l = *one.Log
+			return nil
+		}
+	}
+	return raft.ErrLogNotFound
 }
 
 // count says how many of the shard's entries have commands, up to an index, and how often leadership changed in all

@@ -40,7 +40,7 @@ var Sent = map[command.Kind]string{
 	command.KindAssignEvent: "seats",
 	command.KindPutKey:      "checkout",
 
-	command.KindSetIncarnation: "", // only a restored shard takes it for more than a word; nothing restores a shard yet
+	command.KindSetIncarnation: "", // only a restored shard takes it for more than a word; no command restores one yet
 }
 
 // Runner stands for who sends a command that is nobody's in the crowd.

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"encoding/binary"
+	"errors"
 	"maps"
 	"slices"
 
@@ -153,9 +154,15 @@ func (h *raftHandle) DeleteRange(first, last uint64) error {
 	})
 }
 
+// Set of a process that has crashed passes for done. The library ends the process when it cannot save its term, and what goes on
+// in a world of its own must not end everybody's.
 func (h *raftHandle) Set(key, value []byte) error {
 	k, v := string(key), slices.Clone(value)
-	return h.change(SetValue, len(key)+len(value), func(s *raftState) { s.values[k] = v })
+	err := h.change(SetValue, len(key)+len(value), func(s *raftState) { s.values[k] = v })
+	if errors.Is(err, errCrashed) {
+		return nil
+	}
+	return err
 }
 
 func (h *raftHandle) Get(key []byte) (value []byte, err error) {

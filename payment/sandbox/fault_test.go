@@ -206,6 +206,23 @@ func TestStoredErrorsDoNotStopAnAct(t *testing.T) {
 	}
 }
 
+// A payment was begun while our clock was far ahead, and the answer to its making was lost: it must be found all the same
+// once the clock is right.
+func TestAPaymentOfTheFutureIsFound(t *testing.T) {
+	b := open(t, sandbox.Config{})
+	in := b.intent(100_00)
+	in.Since = in.Since.Add(44 * time.Minute)
+	b.must(b.SetFaults(sandbox.Fault{Do: sandbox.ErrorAfter, Count: 1}))
+	if _, err := b.client.Create(t.Context(), in); payment.KindOf(err) != payment.Unknown {
+		t.Errorf("the first try: %v", err)
+	}
+	p, err := b.client.Create(t.Context(), in)
+	b.must(err)
+	if books := b.Books(); len(books) != 1 || p.Key != in.Key {
+		t.Errorf("found %+v, and the books are %+v", p, books)
+	}
+}
+
 func TestFaultsByChanceFollowTheSeed(t *testing.T) {
 	course := func(seed uint64) (statuses []int) {
 		b := open(t, sandbox.Config{Seed: seed, WritesPerSecond: 10_000, Chance: map[sandbox.Do]uint32{sandbox.ErrorAfter: 200, sandbox.RateLimit: 100}})

@@ -171,6 +171,12 @@ func (c *Client) refund(ctx context.Context, op, ref string) (payment.Refund, er
 // skew is how far Stripe's clock and ours may differ where a span is made of our times.
 const skew = 10 * time.Minute
 
+// spanSince is where to look for what was first tried at an instant. When that is yet to come, the clock that said so was
+// ahead, nobody knows how far: then it may have been tried as long ago as anything that is still tried.
 func (c *Client) spanSince(since time.Time) payment.Span {
-	return payment.Span{From: since.Add(-skew), To: c.cfg.Now().Add(skew)}
+	now := c.cfg.Now()
+	if since.After(now.Add(skew)) {
+		since = now.Add(-payment.KeyTrusted)
+	}
+	return payment.Span{From: since.Add(-skew), To: now.Add(skew)}
 }
