@@ -24,7 +24,7 @@ func available(e *event, wants []command.Want) []command.Want {
 			}
 		}
 		if len(some) > 0 {
-			wants[i].Seats = some
+			wants[i].Seats, wants[i].Count = some, uint8(len(some))
 		}
 	}
 	return wants

@@ -79,7 +79,7 @@ func plantedRows() []plantedRow {
 			run: &runAim{workloads: []string{"seats"}}},
 		{fault: planted.OwnerUnchecked, by: []string{"answers", "replay"}, tests: []suite{byReplicas, byModel}, run: &runAim{workloads: []string{"seats"}}},
 		{fault: planted.CounterOff, exact: true, by: append([]string{"machine"}, states...), tests: []suite{byMoney, byModel}, sim: cuts, run: &runAim{workloads: []string{"lapses"}}},
-		{fault: planted.PartialHold, by: append(answers, states...), tests: []suite{byReplicas, fsmTests("TestAllOrNothing"), byModel}, sim: cuts, run: &runAim{workloads: []string{"seats"}}},
+		{fault: planted.PartialHold, by: answers, tests: []suite{byReplicas, fsmTests("TestAllOrNothing"), byModel}, sim: cuts, run: &runAim{workloads: []string{"seats"}}},
 		{fault: planted.IgnoredExpiry, exact: true, by: append([]string{"machine", "liveness"}, append(answers, states...)...), tests: []suite{fsmTests("TestALapsedHoldGivesItsSeatsBackAndCoolsItsBuyer"), byModel}, sim: cuts,
 			run: &runAim{workloads: []string{"lapses"}}},
 		{fault: planted.EarlyExpiry, exact: true, by: append([]string{"holds"}, answers...), tests: []suite{fsmTests("TestALapsedHoldGivesItsSeatsBackAndCoolsItsBuyer"), byModel}, sim: cuts,
