@@ -15,8 +15,8 @@ import (
 
 // Persons checks what was told of keys to personal data, which members keep for themselves, and of what the shard keeps
 // about persons. A key that most members have is there until somebody wants it forgotten; from when most have confirmed
-// that, nobody is given it who asks as clients do, and nobody puts it back; and a member that has confirmed does not have
-// it any more, whatever befalls it. What the shard keeps is a register.
+// that, nobody is given it who asks as clients do, and nobody puts it back, unless one of them loses its disk before all have
+// confirmed; and a member that has confirmed does not have it any more. What the shard keeps is a register.
 func Persons(h *history.History) (found []Violation) {
 	ps := persons{forgets: map[holdfast.HoldID][]*history.Private{}, puts: map[personKey][]*history.Private{}, lost: math.MaxInt64}
 	for _, f := range h.Faults {
@@ -72,11 +72,11 @@ func (ps *persons) wrong(p *history.Private) string {
 	if p.Return == 0 {
 		return ""
 	}
-	wanted, most, own := false, false, false // forgetting: wanted by anybody, confirmed by most, and by who was asked
+	wanted, gone, own := false, false, false // forgetting: wanted by anybody, confirmed by enough, and by who was asked
 	for _, f := range ps.forgets[p.Hold] {
 		wanted = wanted || f.Call <= p.Return
 		if f.Return != 0 && f.Return < p.Call {
-			most = most || 2*len(f.Confirmed) > f.Members
+			gone = gone || len(f.Confirmed) == f.Members || 2*len(f.Confirmed) > f.Members && p.Return < ps.lost
 			own = own || slices.Contains(f.Confirmed, p.Member)
 		}
 	}
@@ -89,9 +89,9 @@ func (ps *persons) wrong(p *history.Private) string {
 	case p.What != history.PutKey && p.What != history.GetKey && p.What != history.AskKey:
 	case p.Told == history.ToldForgotten && !wanted:
 		return "nobody wanted that"
-	case p.What == history.PutKey && p.Told == history.ToldOK && most:
+	case p.What == history.PutKey && p.Told == history.ToldOK && gone:
 		return "most members had forgotten"
-	case p.What == history.GetKey && p.Told == history.ToldOK && most:
+	case p.What == history.GetKey && p.Told == history.ToldOK && gone:
 		return "most members had forgotten"
 	case p.What == history.AskKey && p.Told == history.ToldOK && own:
 		return p.Member + " had said that it has forgotten"

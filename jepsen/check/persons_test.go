@@ -80,3 +80,20 @@ func TestAKeyMayBeMissedWhileALostDiskIsFilledAgain(t *testing.T) {
 		t.Error(v)
 	}
 }
+
+// A member that had confirmed lost its disk, and the last one has not heard of it: between the two nobody knows any more.
+func TestWhatOnlyMostHaveForgottenMayBeToldAfterALostDisk(t *testing.T) {
+	h := private()
+	h.Privates[7].Told, h.Privates[7].Value = history.ToldOK, "v"
+	h.Faults = []history.Fault{{Destroys: true, From: h.Privates[5].Return}}
+	for _, v := range Persons(h) {
+		t.Error(v)
+	}
+	h = private()
+	last := h.Privates[len(h.Privates)-1]
+	last.What, last.Value, last.Told, last.Call, last.Return = history.GetKey, "v", history.ToldOK, last.Return+ms, last.Return+2*ms
+	h.Privates, h.Faults = append(h.Privates, last), []history.Fault{{Destroys: true, From: last.Call - ms}}
+	if len(Persons(h)) == 0 {
+		t.Error("a key is told that all members have forgotten")
+	}
+}
