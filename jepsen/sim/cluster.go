@@ -44,6 +44,7 @@ type member struct {
 	last  *life // life, or the one before
 	down  int   // how many faults keep it down
 
+	crashes  int           // so far
 	starting chan struct{} // one token: who has it starts the node
 
 	trap    *trap // nil: there is none
@@ -57,6 +58,7 @@ type life struct {
 	node    *node.Node
 	server  *server       // nil: it never came to serve
 	gone    chan struct{} // closed when it has crashed, or is stopped
+	over    chan struct{} // closed when nothing of it is left
 	crashed atomic.Bool   // what it says at its end means nothing
 	paused  chan struct{} // closed when it goes on; nil: it runs
 }
@@ -95,7 +97,7 @@ func (c *Cluster) up(i int) {
 		c.mu.Unlock()
 		return
 	}
-	cfg := c.config(i)
+	cfg, crashes := c.config(i), m.crashes
 	c.mu.Unlock()
 	n, err := node.New(cfg)
 	if err == nil {
@@ -108,11 +110,16 @@ func (c *Cluster) up(i int) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	l := &life{node: n, server: s, gone: make(chan struct{})}
+	l := &life{node: n, server: s, gone: make(chan struct{}), over: make(chan struct{})}
 	switch {
-	case m.down > 0 && opened: // it crashed while it started
+	case m.down > 0 && opened: // it crashed, or was stopped, while it started
 		l.crashed.Store(true)
 		c.end(m, l)
+		if m.crashes == crashes { // its address and its disk are those of the next one
+			c.mu.Unlock()
+			<-l.over
+			c.mu.Lock()
+		}
 	case m.down > 0:
 	case err != nil && m.failing:
 		m.down++
@@ -170,6 +177,7 @@ func (c *Cluster) crash(i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	m.down++
+	m.crashes++
 	c.network.Crash(m.name)
 	if m.last != nil { // it runs, or is about to end
 		m.last.crashed.Store(true)
@@ -196,6 +204,7 @@ func (c *Cluster) end(m *member, l *life) {
 	}
 	close(l.gone)
 	c.ended.Go(func() {
+		defer close(l.over)
 		l.server.close()
 		if err := l.node.Close(); err != nil && !l.crashed.Load() {
 			c.fail("%s: close: %v", m.name, err)
