@@ -123,6 +123,7 @@ type plantedSight struct {
 	Seconds float64 `json:"seconds"`
 	Check   string  `json:"check,omitempty"` // that caught it, or the test
 	Says    string  `json:"says,omitempty"`  // what the check says; of one that caught nothing what came instead
+	broken  bool    // it came to no verdict
 }
 
 // plantedBench is a run of planted.
@@ -134,8 +135,8 @@ type plantedBench struct {
 	result     plantedResult
 }
 
-// run builds what the levels need, and has them look for each fault, the cheapest first. Before a level looks for the
-// first fault it has to find nothing where nothing is planted.
+// run has the levels look for each fault, the cheapest first. Before a level looks for the first fault, what it needs is
+// built, and it has to find nothing where nothing is planted.
 func (b *plantedBench) run(ctx context.Context, levels []plantedLevel) (*plantedResult, error) {
 	began := time.Now()
 	b.result.Missed, b.result.Controls, b.result.Faults = []planted.Fault{}, []plantedControl{}, []plantedFault{}
@@ -147,9 +148,6 @@ func (b *plantedBench) run(ctx context.Context, levels []plantedLevel) (*planted
 		b.result.NotRun = append(b.result.NotRun, notRunOut{l.name, l.missing().Error()})
 		return true
 	})
-	if err := b.build(ctx, levels); err != nil {
-		return nil, err
-	}
 	for i := range b.rows {
 		if err := b.seek(ctx, &b.rows[i], levels); err != nil {
 			return nil, err
@@ -191,6 +189,9 @@ func (b *plantedBench) seek(ctx context.Context, row *plantedRow, levels []plant
 	return nil
 }
 
+// errNoVerdict is a level that cannot even look where nothing is: it fails, or this computer is too slow for it.
+var errNoVerdict = errors.New("it comes to no verdict though nothing is planted")
+
 // errCriesWolf is a level that finds something where nothing is.
 var errCriesWolf = errors.New("it finds something though nothing is planted: what it catches means nothing")
 
@@ -206,8 +207,16 @@ func (b *plantedBench) control(ctx context.Context, l plantedLevel) error {
 			aimed = append(aimed, r)
 		}
 	}
+	err := b.build(ctx, l)
+	if err != nil {
+		return err
+	}
 	s, err := b.look(ctx, l, aimed, "")
-	if err == nil && s.Says != "" {
+	switch {
+	case err != nil:
+	case s.broken:
+		err = fmt.Errorf("%w: %s", errNoVerdict, s.Says)
+	case s.Says != "":
 		err = fmt.Errorf("%w: %s", errCriesWolf, s.Says)
 	}
 	if err != nil {

@@ -49,8 +49,8 @@ func plantedLevels() []plantedLevel {
 	}
 }
 
-// build makes the programs that the levels run: nothing that this program itself judges with has a fault.
-func (b *plantedBench) build(ctx context.Context, levels []plantedLevel) error {
+// build makes the programs that a level runs: nothing that this program itself judges with has a fault.
+func (b *plantedBench) build(ctx context.Context, l plantedLevel) error {
 	root, err := cluster.Sources()
 	if err != nil {
 		return err
@@ -63,24 +63,16 @@ func (b *plantedBench) build(ctx context.Context, levels []plantedLevel) error {
 		}
 		return nil
 	}
-	needs := func(name string) bool {
-		return slices.ContainsFunc(levels, func(l plantedLevel) bool {
-			return l.name == name && slices.ContainsFunc(b.rows, func(r plantedRow) bool { return l.aims(&r) })
-		})
-	}
-	if needs("tests") {
+	switch l.name {
+	case "tests":
 		for pkg := range suites(b.rows) {
 			if err := tool("test", "-c", "-tags", "planted", "-o", b.testBinary(pkg), "./"+pkg); err != nil {
 				return err
 			}
 		}
-	}
-	if needs("sim") || needs("exact") {
-		if err := tool("build", "-tags", "planted", "-o", b.harness(), "./jepsen"); err != nil {
-			return err
-		}
-	}
-	if needs("run") || needs("lossy") {
+	case "exact", "sim":
+		return tool("build", "-tags", "planted", "-o", b.harness(), "./jepsen")
+	case "run", "lossy":
 		return cluster.Build(b.product(), "planted")
 	}
 	return nil
@@ -190,7 +182,7 @@ func judged(rows []plantedRow, f planted.Fault, code int, stderr string, found [
 	case len(found) > 0:
 		s.Says = fmt.Sprintf("not by a check that is meant to: %.200s", found[0])
 	case code != exitOK:
-		s.Says = fmt.Sprintf("exit %d: %s", code, stderr[max(0, len(stderr)-300):])
+		s.Says, s.broken = fmt.Sprintf("exit %d: %s", code, stderr[max(0, len(stderr)-300):]), true
 	}
 	return s
 }
