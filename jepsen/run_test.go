@@ -33,8 +33,8 @@ func TestARunOnLoopback(t *testing.T) {
 		t.Errorf("the run says %+v", got)
 	}
 	page, err := os.ReadFile(got.Report)
-	if err != nil || !strings.Contains(string(page), "No violation.") || strings.Count(string(page), "<svg") != 2 {
-		t.Errorf("the report: %v, %d bytes", err, len(page))
+	if err != nil || !strings.Contains(string(page), "No violation.") || strings.Count(string(page), "<svg") != 3 {
+		t.Errorf("the report: %v, %d bytes, %d pictures", err, len(page), strings.Count(string(page), "<svg"))
 	}
 	checkAgain(t, dir)
 }
