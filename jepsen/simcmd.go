@@ -112,11 +112,12 @@ type simResult struct {
 	CommitsRate float64        `json:"commits_per_virtual_second"`
 	Speed       float64        `json:"virtual_seconds_per_second"`
 	// LongestGapMs is how long no command was answered at most after a fault of one member that struck alone, in plans in
-	// which a client asks all the time.
-	LongestGapMs int64       `json:"longest_write_gap_ms"`
-	Violations   int         `json:"violations"`
-	Failing      []simFailed `json:"failing"` // by seed; the first failedMax
-	Dir          string      `json:"dir"`
+	// which a client asks all the time; GapsMs the same by its kind.
+	LongestGapMs int64              `json:"longest_write_gap_ms"`
+	GapsMs       map[sim.Kind]int64 `json:"longest_write_gap_ms_by_kind"`
+	Violations   int                `json:"violations"`
+	Failing      []simFailed        `json:"failing"` // by seed; the first failedMax
+	Dir          string             `json:"dir"`
 
 	load time.Duration
 }
@@ -158,7 +159,7 @@ func simulate(ctx context.Context, o simOptions) (*simResult, error) {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	s := &simulation{options: o, began: time.Now(), stop: stop}
-	s.result = simResult{FirstSeed: o.seed, FaultKinds: map[sim.Kind]int{}, Struck: map[sim.Kind]int{}, Deeds: map[string]int{}, Plans: map[string]int{}, Failing: []simFailed{}, Dir: o.dir}
+	s.result = simResult{FirstSeed: o.seed, FaultKinds: map[sim.Kind]int{}, Struck: map[sim.Kind]int{}, Deeds: map[string]int{}, GapsMs: map[sim.Kind]int64{}, Plans: map[string]int{}, Failing: []simFailed{}, Dir: o.dir}
 	var playing sync.WaitGroup
 	for range o.workers {
 		playing.Go(func() {
@@ -264,7 +265,10 @@ func (s *simulation) note(p *sim.Summary) *simFailed {
 	r.Operations += p.Operations
 	r.Entries += p.Entries
 	r.Commits += p.Commits
-	r.LongestGapMs = max(r.LongestGapMs, p.Gap.Milliseconds())
+	for kind, gap := range p.Gaps {
+		r.GapsMs[kind] = max(r.GapsMs[kind], gap.Milliseconds())
+		r.LongestGapMs = max(r.LongestGapMs, gap.Milliseconds())
+	}
 	r.Violations += len(p.Violations)
 	if len(p.Violations) == 0 {
 		return nil

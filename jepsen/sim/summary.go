@@ -20,23 +20,23 @@ type Summary struct {
 	Faults     map[Kind]int   `json:"faults"`
 	Struck     map[Kind]int   `json:"struck"`          // see Report
 	Deeds      map[string]int `json:"deeds,omitempty"` // see Report
-	// Gap is the longest time without an answer after a fault of one member that struck alone; 0: none did, or nobody
+	// Gaps are the longest times without an answer after a fault of one member that struck alone, by its kind; none where nobody
 	// asked all the time.
-	Gap        time.Duration     `json:"gap"`
-	Violations []check.Violation `json:"violations,omitempty"`
-	History    string            `json:"history,omitempty"` // the file in which it was kept
+	Gaps       map[Kind]time.Duration `json:"gaps,omitempty"`
+	Violations []check.Violation      `json:"violations,omitempty"`
+	History    string                 `json:"history,omitempty"` // the file in which it was kept
 }
 
 // Summary counts.
 func (r *Report) Summary() Summary {
 	s := Summary{
 		Seed: r.Plan.Seed, Kind: r.Plan.Name, Load: min(r.Plan.Length, r.Virtual), Virtual: r.Virtual, Operations: len(r.Operations),
-		Entries: r.Entries, Commits: r.Commits, Leaders: r.Leaders, Faults: map[Kind]int{}, Struck: r.Struck, Deeds: r.Deeds, Violations: r.Violations,
+		Entries: r.Entries, Commits: r.Commits, Leaders: r.Leaders, Faults: map[Kind]int{}, Struck: r.Struck, Deeds: r.Deeds, Gaps: map[Kind]time.Duration{}, Violations: r.Violations,
 	}
 	for _, p := range r.Played {
 		s.Faults[p.Kind]++
 		if r.Plan.Load.Pulse > 0 && p.Alone {
-			s.Gap = max(s.Gap, p.Gap)
+			s.Gaps[p.Kind] = max(s.Gaps[p.Kind], p.Gap)
 		}
 	}
 	return s
