@@ -100,7 +100,7 @@ func (g *group) arrived(ctx context.Context, to raft.Server) error {
 			return nil
 		case id != "" && string(id) != g.id:
 			return g.stayed(fmt.Sprintf("leadership left, and went to %s", id), nil)
-		case g.proposer.serves():
+		case g.raft.State() == raft.Leader: // the proposer may not have heard yet that it left
 			return g.stayed("leadership left, and came back", nil)
 		}
 		select {
