@@ -68,10 +68,10 @@ func ofSnapshot(s memory.Step) bool {
 
 // failDisk lets syncs fail. A node that notices must end by itself; it comes back when they work again.
 func (c *Cluster) failDisk(i int) (end func()) {
-	heal := c.impairDisk(i, func(f *memory.Faults) { f.SyncError = syscall.EIO })
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.members[i].failing = true
+	c.members[i].failing = true // first: step must know of every sync that fails
+	c.mu.Unlock()
+	heal := c.impairDisk(i, func(f *memory.Faults) { f.SyncError = syscall.EIO })
 	return func() {
 		heal()
 		c.mu.Lock()
