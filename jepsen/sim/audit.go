@@ -90,7 +90,7 @@ func (w *world) decide(shard holdfast.ShardID, cmd command.Command) (result comm
 		return result, at, err
 	}
 	if result.Outcome != holdfast.OK {
-		return result, at, result.Outcome
+		return result, reply.Stamp, result.Outcome
 	}
 	return result, reply.Stamp, nil
 }
@@ -205,8 +205,10 @@ func (w *world) compare(r *Report) {
 		var sums [][32]byte
 		var at holdfast.Stamp
 		var last error
+		clock := r.Final.Clock
 		err := w.await("all replicas have a hash at one entry", func() bool {
-			sums, at, last = w.hashes(shard, r.Final.Clock)
+			sums, at, last = w.hashes(shard, clock)
+			clock = max(clock, at.Clock) // else what is tried for long comes after its validity
 			return last == nil
 		})
 		if err != nil {
