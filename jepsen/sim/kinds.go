@@ -19,12 +19,10 @@ import (
 // planKind is one kind.
 type planKind struct {
 	name   string
-	of     int // how many of planKindsSum plans are of it
+	of     int // how many plans are of it, of the sum of all; 0: it is played when it is asked for
 	length int // how many times as long as asked for
 	make   func(d *draft)
 }
-
-const planKindsSum = 40
 
 func planKinds() []planKind {
 	return append([]planKind{
@@ -39,7 +37,11 @@ func planKinds() []planKind {
 func PlanOf(kind string, seed uint64, length time.Duration) (Plan, error) {
 	kinds := planKinds()
 	if kind == "" {
-		n := rand.New(rand.NewPCG(seed, 10)).IntN(planKindsSum)
+		sum := 0
+		for _, k := range kinds {
+			sum += k.of
+		}
+		n := rand.New(rand.NewPCG(seed, 10)).IntN(sum)
 		for _, k := range kinds {
 			if n -= k.of; n < 0 {
 				return k.plan(seed, length), nil

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"context"
-	"fmt"
 	"maps"
 	"slices"
 	"testing"
@@ -116,19 +115,11 @@ func (p brokenProvider) Capture(ctx context.Context, act payment.Act) (payment.P
 // steer puts another secret where a member reads back from its disk with which one a line was opened: somebody who saw
 // who has joined would choose one by which a friend stands first.
 func steer(_ string, l *raft.Log) {
-	e, err := command.OpenEntry(l.Data)
-	if l.Type != raft.LogCommand || err != nil || e.Count == 0 {
-		return
-	}
-	cmd, rest, err := command.Split(e.Commands)
-	if err != nil || command.KindOf(cmd) != command.KindOpenLine {
-		return
-	}
-	var d command.Decoder
-	open, err := d.OpenLine(cmd)
-	if err != nil {
-		panic(fmt.Sprint("an opening in the log does not decode: ", err))
-	}
-	open.Secret[0] ^= 1
-	l.Data = command.FinishEntry(append(open.Append(command.BeginEntry(nil)), rest...), e.StepMicros, e.WallMs, e.Count)
+	forge(l, command.KindOpenLine, func(d *command.Decoder, cmd []byte) (command.Command, error) {
+		open, err := d.OpenLine(cmd)
+		if err == nil {
+			open.Secret[0] ^= 1
+		}
+		return open, err
+	})
 }

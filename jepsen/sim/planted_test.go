@@ -140,19 +140,32 @@ func wallOnly(c node.Clock) node.Clock { return wallClock{c, time.Now().Add(-24 
 // alter turns over a bit of a buyer's id where n3 reads a hold back, and mends the checksum: a disk that is wrong and
 // does not know it.
 func alter(name string, l *raft.Log) {
+	if name != "n3" {
+		return
+	}
+	forge(l, command.KindHold, func(d *command.Decoder, cmd []byte) (command.Command, error) {
+		h, err := d.Hold(cmd)
+		if err == nil {
+			h.Buyer[0] ^= 1
+		}
+		return h, err
+	})
+}
+
+// forge puts another command in the place of an entry's first, if that is of a kind.
+func forge(l *raft.Log, kind command.Kind, another func(d *command.Decoder, cmd []byte) (command.Command, error)) {
 	e, err := command.OpenEntry(l.Data)
-	if name != "n3" || l.Type != raft.LogCommand || err != nil || e.Count == 0 {
+	if l.Type != raft.LogCommand || err != nil || e.Count == 0 {
 		return
 	}
 	cmd, rest, err := command.Split(e.Commands)
-	if err != nil || command.KindOf(cmd) != command.KindHold {
+	if err != nil || command.KindOf(cmd) != kind {
 		return
 	}
 	var d command.Decoder
-	h, err := d.Hold(cmd)
+	forged, err := another(&d, cmd)
 	if err != nil {
-		panic(fmt.Sprint("a hold in the log does not decode: ", err))
+		panic(fmt.Sprint("a command in the log does not decode: ", err))
 	}
-	h.Buyer[0] ^= 1
-	l.Data = command.FinishEntry(append(h.Append(command.BeginEntry(nil)), rest...), e.StepMicros, e.WallMs, e.Count)
+	l.Data = command.FinishEntry(append(forged.Append(command.BeginEntry(nil)), rest...), e.StepMicros, e.WallMs, e.Count)
 }
