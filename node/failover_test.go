@@ -11,6 +11,7 @@ import (
 	"github.com/holdfast-db/holdfast/fsm"
 	"github.com/holdfast-db/holdfast/fsm/command"
 	"github.com/holdfast-db/holdfast/node"
+	"github.com/holdfast-db/holdfast/node/sim"
 )
 
 func TestAClaimIsAcknowledgedSoonAfterTheLeadersDeath(t *testing.T) {
@@ -300,3 +301,92 @@ func TestLeadersSpreadOverTheNodes(t *testing.T) {
 }
 
 func name(i int) string { return []string{"n1", "n2", "n3", "n4", "n5"}[i] }
+
+// A disk that stands still holds Raft's loop up, which then neither steps down nor hands over, while its heartbeats go on.
+func TestALeaderWhoseDiskStandsStillIsReplaced(t *testing.T) {
+	inCluster(t, 3, node.Config{Timing: node.Timing{Transfer: time.Hour}}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{})
+		old := c.awaitLeader(shard)
+		c.disks[old].SetFaults(sim.Faults{SyncTime: 20 * time.Second})
+		began := time.Now()
+		lost := submit(c.nodes[old], shard, c.hold(shard, event, 1, 5)) // it is on its way to the disk
+		if kind := holdfast.KindOf(lost.Err); kind != holdfast.Unknown {
+			t.Errorf("what was with the disk was answered with %v", lost.Err)
+		}
+		if refused := submit(c.nodes[old], shard, c.hold(shard, event, 2, 6)); holdfast.KindOf(refused.Err) != holdfast.Unavailable {
+			t.Errorf("what came after was answered with %v", refused.Err)
+		}
+		r, _ := c.do(shard, c.hold(shard, event, 3, 7))
+		if gap := time.Since(began); r[0].Outcome != holdfast.OK || gap > 2*time.Second {
+			t.Errorf("a claim was answered %v after %v", r[0].Outcome, gap)
+		}
+		if c.nodes[old].Leads(shard) || c.nodes[old].Ready() {
+			t.Error("the member says that it serves, and its disk stands still")
+		}
+		c.disks[old].SetFaults(sim.Faults{})
+		c.awaitReady()
+		c.checkReplicas(shard)
+	})
+}
+
+// Where every disk is slow, another leader would be no better.
+func TestALeaderWhoseDiskIsSlowAsEveryDiskStays(t *testing.T) {
+	inCluster(t, 3, node.Config{Timing: node.Timing{Transfer: time.Hour}}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{ManyOpenHolds: true, SeatsPerBuyer: 1000})
+		slow := func(d time.Duration) {
+			for _, disk := range c.disks {
+				disk.SetFaults(sim.Faults{SyncTime: d})
+			}
+		}
+		seat := holdfast.SeatIndex(0)
+		hold := func() {
+			if r, _ := c.do(shard, c.hold(shard, event, 1, seat)); r[0].Outcome != holdfast.OK {
+				t.Fatalf("%v", r[0].Outcome)
+			}
+			seat++
+		}
+		slow(300 * time.Millisecond)
+		hold()
+		slow(800 * time.Millisecond) // longer than patience lasts where disks are fast
+		leader := c.awaitLeader(shard)
+		for range 10 {
+			hold()
+		}
+		if now := c.awaitLeader(shard); now != leader {
+			t.Errorf("leadership went from member %d to %d", leader+1, now+1)
+		}
+	})
+}
+
+func TestALeaderShortOfDiskHandsOverToWhoHasRoom(t *testing.T) {
+	inCluster(t, 3, node.Config{Timing: node.Timing{Transfer: time.Hour}}, func(t *testing.T, c *cluster) {
+		event, shard := c.event("one", 1000, command.Rules{ManyOpenHolds: true, SeatsPerBuyer: 1000})
+		seat := holdfast.SeatIndex(0)
+		for range 2 { // and then the next, to the last that has room
+			old := c.awaitLeader(shard)
+			c.disks[old].Fill(node.HeadroomDefault / 2)
+			began, refused := time.Now(), time.Duration(0)
+			for ; time.Since(began) < 10*time.Second; seat++ {
+				asked := time.Now()
+				r, _ := c.do(shard, c.hold(shard, event, byte(seat), seat))
+				if r[0].Outcome != holdfast.OK {
+					t.Fatal(r[0].Outcome)
+				}
+				refused = max(refused, time.Since(asked))
+				time.Sleep(100 * time.Millisecond)
+			}
+			if refused > 2*time.Second {
+				t.Errorf("a claim waited for %v", refused)
+			}
+			if c.nodes[old].Leads(shard) {
+				t.Error("it leads, and has no room")
+			}
+		}
+		last := c.awaitLeader(shard)
+		c.disks[last].Fill(node.HeadroomDefault / 2)
+		time.Sleep(5 * time.Second)
+		if c.leader(shard) != last {
+			t.Error("leadership went to a member that has no more room")
+		}
+	})
+}

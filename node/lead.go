@@ -49,6 +49,7 @@ func (g *group) serve(ctx context.Context) {
 			g.carryOut(ctx, t, g.clock.Monotonic())
 		}
 		g.unstick()
+		g.takeUp()
 		if !g.proposer.serves() {
 			g.duties.serving, g.duties.lines = 0, lines{}
 			continue
@@ -58,6 +59,7 @@ func (g *group) serve(ctx context.Context) {
 			g.duties.serving = max(now, 1)
 		}
 		g.createAssigned(ctx)
+		g.makeRoom(ctx, now)
 		if pace {
 			g.keepLines(now)
 		}
@@ -182,7 +184,24 @@ func (g *group) spread(ctx context.Context, now time.Duration) {
 	}
 }
 
-// preferred is the voter that should lead: each shard's is another one. ok is false while it does not answer.
+// makeRoom hands leadership to who has room when our disk is nearly full, since we have to refuse holds then.
+func (g *group) makeRoom(ctx context.Context, now time.Duration) {
+	d := &g.duties
+	if !g.storage.Low() || d.transfer != 0 && now-d.transfer < g.timing.Hello {
+		return
+	}
+	others := g.healthy()
+	if len(others) == 0 {
+		return
+	}
+	d.transfer = max(now, 1)
+	g.log.Warn("leadership is given away", "shard", uint32(g.shard), "reason", "this node is short of disk space")
+	if err := g.handOver(ctx, others...); err != nil {
+		g.log.Warn("leadership stayed", "shard", uint32(g.shard), "error", err)
+	}
+}
+
+// preferred is the voter that should lead: each shard's is another one. ok is false while it cannot.
 func (g *group) preferred() (s raft.Server, ok bool) {
 	voters := slices.DeleteFunc(g.servers(), func(s raft.Server) bool { return s.Suffrage != raft.Voter })
 	if len(voters) == 0 {
@@ -194,7 +213,7 @@ func (g *group) preferred() (s raft.Server, ok bool) {
 		return s, true
 	}
 	peer, known := g.peers.ByID(s.ID)
-	return s, known && peer.Age < fresh*g.timing.Hello
+	return s, known && g.fit(peer)
 }
 
 // handOver moves leadership to the first of the voters that takes it. Meanwhile nothing is packed, so that nothing is

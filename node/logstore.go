@@ -18,6 +18,7 @@ type logStore struct {
 	changes atomic.Uint64 // committed to disk since the log was opened
 
 	unhurried func() bool // whether truncations of the head have time
+	appends   watchdog
 }
 
 // deleteStep is how many entries one transaction removes. bbolt has one writer: removing some thousand entries at
@@ -58,7 +59,9 @@ func (s *logStore) StoreLog(entry *raft.Log) error { return s.StoreLogs([]*raft.
 
 // StoreLogs returns when the entries are durable.
 func (s *logStore) StoreLogs(entries []*raft.Log) error {
-	return s.change("append to the log", func() error { return s.under.StoreLogs(entries) })
+	return s.appends.watch(func() error {
+		return s.change("append to the log", func() error { return s.under.StoreLogs(entries) })
+	})
 }
 
 // DeleteRange removes entries first to last in small steps, so that appends get between them. A log's head is removed

@@ -12,13 +12,14 @@ import (
 // and the group cannot be closed (hashicorp/raft#612 has the symptom).
 type pipeline struct {
 	raft.AppendPipeline
+	silent  func() bool            // the transport's
 	answers chan raft.AppendFuture // never closed
 	closed  chan struct{}          // closed by Close
 	once    sync.Once
 }
 
-func newPipeline(p raft.AppendPipeline) *pipeline {
-	out := &pipeline{AppendPipeline: p, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
+func newPipeline(p raft.AppendPipeline, silent func() bool) *pipeline {
+	out := &pipeline{AppendPipeline: p, silent: silent, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
 	go out.forward()
 	return out
 }
@@ -41,6 +42,13 @@ func (p *pipeline) forward() {
 			return
 		}
 	}
+}
+
+func (p *pipeline) AppendEntries(args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	if p.silent() {
+		return nil, errSilent
+	}
+	return p.AppendPipeline.AppendEntries(args, resp)
 }
 
 func (p *pipeline) Consumer() <-chan raft.AppendFuture { return p.answers }

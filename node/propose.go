@@ -48,7 +48,8 @@ const _ = uint(messageBytesMax - maxAppendEntries*packedBytesMax)
 //
 //   - by apply, when an entry of ours comes out of the log (claim, then answer);
 //   - by the settling goroutine, when its proposal failed, as verdict says;
-//   - by whoever ends our leading, when it was still queued: not attempted.
+//   - by whoever ends our leading, when it was still queued: not attempted;
+//   - by stall, when the disk stands still, wherever it was.
 //
 // A batch belongs to the queue, then to an entry in flight; both are guarded by mu, and who takes it out answers it.
 type proposer struct {
@@ -71,6 +72,8 @@ type proposer struct {
 	serving  bool   // and applied
 	term     uint64 // of the barrier
 	paused   bool   // nothing is packed while leadership is being handed over
+	stands   bool   // the log's disk stands still
+	stalled  bool   // and so we have let go of our leadership: nothing is taken nor packed until takeUp
 	empties  int    // entries in flight that carry no commands
 	steps    holdclock.Steps
 	timed    bool  // something waits for the hold clock
@@ -99,6 +102,7 @@ type entry struct {
 	reign    uint64
 	term     uint64
 	barrier  bool
+	givenUp  bool          // its batches and readers are answered already
 	packed   time.Duration // Monotonic: when, less what its commands had waited by then
 	step     uint32
 	wallMs   int64
@@ -172,6 +176,9 @@ func (p *proposer) ready() error {
 	if !p.leading {
 		return p.notLeading()
 	}
+	if p.stalled {
+		return p.standing()
+	}
 	return nil
 }
 
@@ -181,6 +188,11 @@ func (p *proposer) notLeading() error {
 		return &holdfast.Error{Kind: holdfast.NotLeader, Shard: p.shard, Leader: leader, Message: "another node leads the shard; nothing was attempted"}
 	}
 	return p.failure(holdfast.Unavailable, "the shard has no leader now; nothing was attempted", electedAfter)
+}
+
+// standing is the failure of a leader that has let go.
+func (p *proposer) standing() error {
+	return p.failure(holdfast.Unavailable, "the disk of the shard's leader stands still, and another is being elected; nothing was attempted", electedAfter)
 }
 
 func (p *proposer) failure(kind holdfast.Kind, message string, after time.Duration) error {
@@ -274,7 +286,7 @@ func (p *proposer) next() (e *entry, late []Batch) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	now := p.clock.Monotonic()
-	if !p.leading || p.paused || len(p.flight) >= p.limits.depth || p.begun && !p.serving || p.again > now {
+	if !p.leading || p.paused || p.stalled || len(p.flight) >= p.limits.depth || p.begun && !p.serving || p.again > now {
 		return nil, nil
 	}
 	if !p.begun { // the barrier: an empty entry, so that all of the terms before has been applied when it is
@@ -392,6 +404,22 @@ func (p *proposer) pause() <-chan struct{} {
 func (p *proposer) resume() {
 	p.mu.Lock()
 	p.paused = false
+	p.mu.Unlock()
+	p.kick()
+}
+
+// hasLetGo reports whether we have let go of our leadership, whatever Raft says.
+func (p *proposer) hasLetGo() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stalled
+}
+
+// takeUp lets us lead again, unless the disk stands still. If Raft has us lead still, we begin with a barrier as a new leader
+// does.
+func (p *proposer) takeUp() {
+	p.mu.Lock()
+	p.stalled = p.stands
 	p.mu.Unlock()
 	p.kick()
 }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -60,6 +61,9 @@ func (p *proposer) answer(e *entry, at holdfast.Stamp, out *command.Output) {
 	p.load.decided(now, e)
 	p.mu.Unlock()
 	p.kick() // there is room in flight
+	if e.givenUp {
+		return
+	}
 	if planted.Is(planted.EarlyAck) {
 		answered.Store(p, at.Clock)
 	}
@@ -115,7 +119,12 @@ func (p *proposer) drop(e *entry, err error) {
 }
 
 // fail answers an entry that was taken out of flight.
-func (p *proposer) fail(e *entry, err error) { refuse(e.batches, e.readers, p.verdict(err)) }
+func (p *proposer) fail(e *entry, err error) {
+	failure := p.verdict(err)
+	if !e.givenUp {
+		refuse(e.batches, e.readers, failure)
+	}
+}
 
 // recycle keeps an entry's slices for the next.
 func (p *proposer) recycle(e *entry) {
@@ -175,6 +184,34 @@ func (p *proposer) end(err error) {
 	p.readers = nil
 	p.mu.Unlock()
 	refuse(batches, readers, err)
+}
+
+// stall is told that the log's disk stands still, and then that it has answered. It ends a reign: what is queued is refused,
+// and what is in flight is given up, whatever becomes of it. It reports whether we led and have let go. See takeUp.
+func (p *proposer) stall(stalled bool) (letGo bool) {
+	var batches []Batch
+	var readers []chan error
+	var lost []entry
+	p.mu.Lock()
+	p.stands = stalled
+	if stalled {
+		letGo = p.leading
+		p.stalled, p.begun, p.serving = true, false, false
+		p.reign++
+		batches, readers, p.readers = p.queue.drain(), p.readers, nil
+		for _, e := range p.flight {
+			if !e.givenUp { // cloned: once it is out of flight its slices are used again
+				e.givenUp, lost = true, append(lost, entry{batches: slices.Clone(e.batches), readers: slices.Clone(e.readers)})
+			}
+		}
+	}
+	p.mu.Unlock()
+	p.kick()
+	refuse(batches, readers, p.standing())
+	for i := range lost {
+		p.fail(&lost[i], raft.ErrLeadershipLost)
+	}
+	return letGo
 }
 
 // abandon answers what is still in flight when Raft has ended: nobody else will.

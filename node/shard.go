@@ -140,6 +140,7 @@ func (n *Node) openGroup(s *shard) (*group, error) {
 	}
 	g.stores = stores
 	stores.guarded.unhurried = g.unhurried
+	stores.guarded.appends = watchdog{patience: g.patience, tell: g.stall}
 	if removed, err := mend(stores); err != nil {
 		stores.Close()
 		return nil, fmt.Errorf("shard %d: mend the log: %w", s.id, err)
@@ -148,6 +149,7 @@ func (n *Node) openGroup(s *shard) (*group, error) {
 	}
 	g.assemble(n.limits, n.kind(s.id), n.place(), n.cfg.SnapshotEntries)
 	g.transport = n.mux.Transport(s.id)
+	g.transport.silent = g.proposer.hasLetGo
 	if err := g.start(); err != nil {
 		g.transport.Close()
 		stores.Close()
@@ -256,13 +258,19 @@ func (g *group) admit(b *Batch) error {
 	case count > holdfast.BatchCommandsMax || len(b.Commands) > holdfast.BatchBytesMax:
 		return invalid("commands", "a batch has at most %d commands and %d bytes", holdfast.BatchCommandsMax, holdfast.BatchBytesMax)
 	case !b.Settles && g.storage.Low():
-		return &holdfast.Error{Kind: holdfast.Overloaded, Shard: g.shard, RetryAfter: lowDiskAfter,
+		refused := &holdfast.Error{Kind: holdfast.Overloaded, Shard: g.shard, RetryAfter: lowDiskAfter,
 			Message: "the leader is short of disk space: only payments and releases are taken; nothing was attempted"}
+		if len(g.healthy()) > 0 {
+			g.poke()
+			refused.Kind, refused.RetryAfter = holdfast.Unavailable, electedAfter
+			refused.Message = "the leader is short of disk space, and leadership is moving; nothing was attempted"
+		}
+		return refused
 	}
 	return nil
 }
 
-// lowDiskAfter is when to try again what a full disk refused: an operator has to act first.
+// lowDiskAfter is when to try again what the last full disk refused: an operator has to act first.
 const lowDiskAfter = 10 * time.Second
 
 // leaderAddress is where clients find the leader, if it is another node that is known.

@@ -154,7 +154,7 @@ func (n *Node) Routes() Routes {
 // leader is who leads the group, as far as is known, and where clients find it.
 func (g *group) leader() (id, clientAddress string) {
 	_, leader := g.raft.LeaderWithID()
-	if leader == "" {
+	if leader == "" || string(leader) == g.id && g.proposer.hasLetGo() {
 		return "", ""
 	}
 	peer, _ := g.peers.ByID(leader)

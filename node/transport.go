@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -259,10 +260,11 @@ func (l *layer) Close() error {
 }
 
 // transport is the library's transport of one shard, with the id of the server that is meant in every dial, and
-// the veto over our own candidacy.
+// the veto over our own candidacy and over our leadership.
 type transport struct {
 	*raft.NetworkTransport
-	cfg *muxConfig
+	cfg    *muxConfig
+	silent func() bool // whether followers do not hear from us, so that they elect another leader; set before Raft starts
 }
 
 var (
@@ -277,7 +279,7 @@ func (m *mux) Transport(shard holdfast.ShardID) *transport {
 	m.mu.Lock()
 	m.layers[shard] = l
 	m.mu.Unlock()
-	return &transport{cfg: &m.cfg, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	return &transport{cfg: &m.cfg, silent: func() bool { return false }, NetworkTransport: raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: l, MaxPool: raftPoolMax, Timeout: m.cfg.Timing.RPC, Logger: newRaftLog(m.cfg.Log.With("shard", uint32(shard))),
 	})}
 }
@@ -290,6 +292,9 @@ func (t *transport) meant(id raft.ServerID, configured raft.ServerAddress) raft.
 	return raft.ServerAddress(id) + "@" + configured
 }
 
+// errSilent is what the library is told meanwhile; it tries again.
+var errSilent = errors.New("the log's disk stands still: followers are to elect another leader")
+
 func (t *transport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddress) (raft.AppendPipeline, error) {
 	if planted.Is(planted.MinorityWrite) {
 		return nil, raft.ErrPipelineReplicationNotSupported
@@ -298,12 +303,15 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddres
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(p), nil
+	return newPipeline(p, t.silent), nil
 }
 
 func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
 	if planted.Is(planted.MinorityWrite) {
 		return assume(t, id, at, args, resp)
+	}
+	if t.silent() {
+		return errSilent
 	}
 	return t.NetworkTransport.AppendEntries(id, t.meant(id, at), args, resp)
 }

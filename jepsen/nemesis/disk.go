@@ -39,8 +39,8 @@ var syncs = []Fault{
 		Strike: func(f *Field, r *rand.Rand) (func() error, error) {
 			return trace(f, f.any(r), "error=EIO:when=1+3")
 		}},
-	{Name: "stuck-sync", What: "one sync of the leader takes two seconds", Missing: needsTracer, Single: true, Strike: func(f *Field, r *rand.Rand) (func() error, error) {
-		return trace(f, f.leader(r), "delay_enter=2000000:when=5")
+	{Name: "stuck-sync", What: "one sync of the leader takes four seconds: another must lead long before", Missing: needsTracer, Single: true, Strike: func(f *Field, r *rand.Rand) (func() error, error) {
+		return trace(f, f.leader(r), "delay_enter=4000000:when=5")
 	}},
 }
 

@@ -27,6 +27,8 @@ func TestNobodyWaitsLong(t *testing.T) {
 		{Reset, 500 * time.Millisecond},
 		{SlowLinks, 500 * time.Millisecond},
 		{WallJump, 100 * time.Millisecond},
+		{StuckDisk, 2 * time.Second}, // its leader lets go after two elections
+		{FullDisk, 500 * time.Millisecond},
 		{Wipe, 2 * time.Second},
 	} {
 		t.Run(string(c.kind), func(t *testing.T) {
@@ -34,8 +36,12 @@ func TestNobodyWaitsLong(t *testing.T) {
 				Seed: 1, Length: 4*every + lasts, Load: Load{Clients: 4, Crowd: 2, Seats: 8000, Think: 50 * time.Millisecond, Pulse: 10 * time.Millisecond},
 				Rules: model.Rules{HoldTTL: 5 * time.Second, PayWindow: 5 * time.Second, Grace: holdfast.GraceMax, CoolDown: time.Second},
 			}
+			size := 100 * time.Millisecond
+			if c.kind == StuckDisk {
+				size = lasts
+			}
 			for at := every; at < p.Length-every; at += every {
-				p.Faults = append(p.Faults, Fault{At: at, For: lasts, Kind: c.kind, Node: Leader, Size: 100 * time.Millisecond})
+				p.Faults = append(p.Faults, Fault{At: at, For: lasts, Kind: c.kind, Node: Leader, Size: size})
 				if c.kind == Wipe {
 					break // the second would take the majority
 				}

@@ -108,10 +108,10 @@ func alone(d *draft) {
 	d.Snapshot = []int{0, 100}[r.IntN(2)]
 	d.drift()
 	kinds := slices.Concat(processFaults, otherFaults)
-	for at := d.between(gapAfter, 2*gapAfter); at < d.Length-gapAfter; {
+	for at := d.between(gapAfter, 2*gapAfter); at < d.Length; {
 		f := d.fault(kinds, at, 1)
 		at += f.For + d.between(2*gapAfter+time.Second, 3*gapAfter)
-		if f.single() {
+		if f.single() && f.At+f.For+gapAfter < d.Length { // or nobody would ask any more
 			d.Faults = append(d.Faults, f)
 		}
 	}
