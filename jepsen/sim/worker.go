@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -42,7 +43,10 @@ func Work(in io.Reader, out io.Writer) { workOn(Sabotage{}, in, out) }
 
 // workOn is Work on a system with broken parts.
 func workOn(broken Sabotage, in io.Reader, out io.Writer) {
-	debug.SetTraceback("all") // a bubble that hangs is explained by what all its goroutines wait for
+	debug.SetTraceback("crash") // a bubble that hangs is explained by what all its goroutines wait for, and by what the threads do
+	if err := syscall.Setrlimit(syscall.RLIMIT_CORE, &syscall.Rlimit{}); err != nil {
+		panic(err)
+	}
 	testing.Init()
 	if err := flag.CommandLine.Parse([]string{"-test.timeout=0"}); err != nil {
 		panic(err) // these are the package's own flags
