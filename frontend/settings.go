@@ -10,10 +10,9 @@ import (
 	"os"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/holdfast-db/holdfast"
 	"github.com/holdfast-db/holdfast/frontend/page"
+	"github.com/holdfast-db/holdfast/frontend/yamlfile"
 	"github.com/holdfast-db/holdfast/payment"
 )
 
@@ -74,18 +73,8 @@ func (c *Config) ReadSettings(path string) error {
 	fail := func(err error) error {
 		return &holdfast.Error{Kind: holdfast.Invalid, Op: "read settings", Field: "settings", Message: path, Err: err}
 	}
-	f, err := os.Open(path)
-	if err != nil {
-		return fail(err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Size() > settingsBytesMax {
-		return fail(errors.Join(err, errors.New("it is larger than settings can be")))
-	}
 	var s settings
-	d := yaml.NewDecoder(f)
-	d.KnownFields(true)
-	if err := d.Decode(&s); err != nil {
+	if err := yamlfile.Read(path, settingsBytesMax, &s); err != nil {
 		return fail(err)
 	}
 	if err := c.takeKeys(&s); err != nil {

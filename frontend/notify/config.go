@@ -5,14 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"time"
 
-	"go.yaml.in/yaml/v3"
-
 	"github.com/holdfast-db/holdfast"
+	"github.com/holdfast-db/holdfast/frontend/yamlfile"
 	"github.com/holdfast-db/holdfast/payment"
 )
 
@@ -47,21 +45,8 @@ const (
 
 // ReadConfig reads a YAML file with a Config's fields. Unknown ones are refused.
 func ReadConfig(path string) (c Config, err error) {
-	fail := func(err error) (Config, error) {
+	if err := yamlfile.Read(path, configBytesMax, &c); err != nil {
 		return Config{}, &holdfast.Error{Kind: holdfast.Invalid, Op: "read notify config", Field: "notify-config", Message: path, Err: err}
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return fail(err)
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || info.Size() > configBytesMax {
-		return fail(errors.Join(err, errors.New("it is larger than a configuration can be")))
-	}
-	decoder := yaml.NewDecoder(f)
-	decoder.KnownFields(true)
-	if err := decoder.Decode(&c); err != nil {
-		return fail(err)
 	}
 	return c, nil
 }

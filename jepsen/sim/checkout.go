@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
@@ -36,8 +35,6 @@ func newCheckout(w *world, s Scene) scene { return &checkout{world: w, plan: s} 
 const (
 	checkoutTTL, checkoutWindow = 8 * time.Second, 10 * time.Second
 	payAgain                    = 15 * time.Second
-	// askMax is how long a buyer asks for one thing before he goes home.
-	askMax = 20 * time.Second
 )
 
 func (s *checkout) open(ctx context.Context, c *remote.Client) error {
@@ -80,58 +77,20 @@ func (s *checkout) work(until time.Duration) {
 // visit is one buyer on his way.
 type visit struct {
 	*checkout
-	seen   history.Visit
-	random *rand.Rand
-	at     int // the frontend that he goes to
-	hold   remote.Hold
+	guest
+	hold remote.Hold
 }
 
 func (s *checkout) visit(number int) {
-	v := &visit{checkout: s, random: rand.New(rand.NewPCG(s.world.plan.Seed, uint64(number)<<8|7)), at: number % fronts,
-		seen: history.Visit{Number: number, Place: -1, Began: s.world.now()}}
+	v := &visit{checkout: s, guest: newGuest(s.world, number, 7, s.plan.Think)}
 	if v.choose() {
 		v.buy()
 	}
-	v.seen.Ended = s.world.now()
-	s.world.deeds.did("visits: " + v.seen.Told)
+	seen := v.end("visits: ")
 	s.mu.Lock()
-	s.visits = append(s.visits, v.seen)
+	s.visits = append(s.visits, seen)
 	s.mu.Unlock()
 	v.think()
-}
-
-func (v *visit) think() {
-	time.Sleep(time.Duration(v.random.ExpFloat64() * float64(v.plan.Think)))
-}
-
-// ask asks one frontend after the other until one answers yes or no.
-func (v *visit) ask(what func(ctx context.Context, l *frontLife) error) error {
-	for tired := v.world.now() + askMax; ; {
-		ctx, cancel := context.WithTimeout(context.Background(), callMax)
-		err := error(errRefused)
-		if l := v.world.fronts.pick(ctx, v.at); l != nil {
-			err = what(ctx, l)
-		}
-		cancel()
-		if err == nil || definite(err) || v.world.now() > tired {
-			return err
-		}
-		v.at++
-		time.Sleep(50*time.Millisecond + time.Duration(v.random.Int64N(int64(100*time.Millisecond))))
-	}
-}
-
-// definite reports whether asking again would be answered the same.
-func definite(err error) bool {
-	var no *remote.Refusal
-	var failure *holdfast.Error
-	switch {
-	case errors.As(err, &no):
-		return no.Outcome != holdfast.CommandExpired && no.Outcome != holdfast.CommandTooFar
-	case errors.As(err, &failure):
-		return failure.Kind == holdfast.NotFound || failure.Kind == holdfast.Invalid || failure.Kind == holdfast.Denied
-	}
-	return false
 }
 
 // choose holds some seats.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/hex"
 	"errors"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -18,38 +17,23 @@ import (
 // waiter is one visitor of the line.
 type waiter struct {
 	*line
-	seen     history.Visit
-	random   *rand.Rand
+	guest
 	until    time.Duration // when he goes home
-	at       int           // the frontend that he goes to
 	place    remote.PlaceRef
 	position holdfast.Position
 	deferred bool // position is what the shard said, and not what was drawn
 }
 
 func (s *line) visit(number int, until time.Duration) {
-	v := &waiter{line: s, random: rand.New(rand.NewPCG(s.world.plan.Seed, uint64(number)<<8|9)), until: until, at: number % fronts,
-		seen: history.Visit{Number: number, Place: -1, Began: s.world.now()}}
+	v := &waiter{line: s, guest: newGuest(s.world, number, 9, s.plan.Think), until: until}
 	if v.join() && v.wait() {
 		v.inside()
 	}
-	v.seen.Ended = s.world.now()
-	s.world.deeds.did("line: " + v.seen.Told)
+	seen := v.end("line: ")
 	s.mu.Lock()
-	s.visits = append(s.visits, v.seen)
+	s.visits = append(s.visits, seen)
 	s.mu.Unlock()
 	v.think()
-}
-
-func (v *waiter) think() {
-	time.Sleep(time.Duration(v.random.ExpFloat64() * float64(v.plan.Think)))
-}
-
-// ask is as for visits.
-func (v *waiter) ask(what func(ctx context.Context, l *frontLife) error) error {
-	w := visit{checkout: &checkout{world: v.world}, random: v.random, at: v.at}
-	defer func() { v.at = w.at }()
-	return w.ask(what)
 }
 
 // join gets a place. Who was not answered joins again with the same key.
