@@ -44,7 +44,7 @@ func (c *Cluster) step(i int, s memory.Step) {
 	m := c.members[i]
 	c.mu.Lock()
 	// The library ends the process when it cannot save its term or its vote. A panic would end all members, and the test.
-	spring := m.failing && s.Do == memory.SetValue && !s.Done && (m.life != nil || len(m.starting) > 0)
+	spring := m.failing && s.Do == memory.SetValue && !s.Done && m.runs()
 	if spring {
 		m.fell = true
 		c.struck[FailDisk]++
