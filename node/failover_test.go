@@ -323,6 +323,9 @@ func TestALeaderWhoseDiskStandsStillIsReplaced(t *testing.T) {
 		if c.nodes[old].Leads(shard) || c.nodes[old].Ready() {
 			t.Error("the member says that it serves, and its disk stands still")
 		}
+		if s := c.nodes[old].Status(); s.Shards[shard].Role == "leader" || s.LastAppend < 600*time.Millisecond {
+			t.Errorf("it calls itself %s, and says that a write takes %v", s.Shards[shard].Role, s.LastAppend)
+		}
 		c.disks[old].SetFaults(sim.Faults{})
 		c.awaitReady()
 		c.checkReplicas(shard)

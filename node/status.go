@@ -24,12 +24,13 @@ type Status struct {
 
 	DiskFreeBytes uint64
 	DiskLow       bool
+	LastAppend    time.Duration // that the last write to a log took, or takes already
 }
 
 // ShardStatus is how a shard is on this node.
 type ShardStatus struct {
 	Shard  holdfast.ShardID
-	Role   string // leader, follower, candidate, halted, stopped
+	Role   string // leader, follower, candidate, halted, stopped; stalled: a leader that let go, since its disk stands still
 	Leader string // member id; empty: none known
 	Term   uint64
 
@@ -109,7 +110,7 @@ func (n *Node) Status() Status {
 	s := Status{
 		Cluster: id.Cluster, ID: id.ID, Name: n.cfg.Name, Version: n.cfg.Version, Ready: n.Ready(),
 		Uptime: n.cfg.Clock.Monotonic() - n.began, Wall: n.cfg.Clock.Now(), Members: n.members(),
-		DiskFreeBytes: n.storage.Free(), DiskLow: n.storage.Low(),
+		DiskFreeBytes: n.storage.Free(), DiskLow: n.storage.Low(), LastAppend: n.lastAppend(),
 	}
 	n.mu.Lock()
 	s.Waiting = n.waiting
@@ -167,8 +168,11 @@ func (g *group) status() ShardStatus {
 		LastIndex: g.raft.LastIndex(), CommitIndex: g.raft.CommitIndex(), LastContact: g.contact(), Syncs: g.stores.Syncs(),
 	}
 	s.Leader, _ = g.leader()
-	if g.raft.State() == raft.Shutdown {
+	switch state := g.raft.State(); {
+	case state == raft.Shutdown:
 		s.Role = "stopped"
+	case state == raft.Leader && g.proposer.hasLetGo():
+		s.Role = "stalled"
 	}
 	at, err := g.applier.view(func(m machine) {
 		s.Remembered = m.remembered().now

@@ -331,6 +331,9 @@ func (t *transport) RequestPreVote(id raft.ServerID, at raft.ServerAddress, args
 }
 
 func (t *transport) InstallSnapshot(id raft.ServerID, at raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	if t.silent() {
+		return errSilent
+	}
 	return t.NetworkTransport.InstallSnapshot(id, t.meant(id, at), args, resp, data)
 }
 

@@ -31,7 +31,7 @@ func (s *members) Status(context.Context, *api.StatusRequest) (*api.StatusRespon
 	n := s.node.Status()
 	answer := &api.StatusResponse{Cluster: n.Cluster, Waiting: n.Waiting, Id: n.ID, Name: n.Name, Version: n.Version,
 		UptimeMs: n.Uptime.Milliseconds(), Ready: n.Ready, WallMs: n.Wall.UnixMilli(), Members: memberList(n.Members),
-		DiskFreeBytes: n.DiskFreeBytes, DiskLow: n.DiskLow}
+		DiskFreeBytes: n.DiskFreeBytes, DiskLow: n.DiskLow, LastAppendUs: n.LastAppend.Microseconds()}
 	for _, g := range n.Shards {
 		answer.Shards = append(answer.Shards, &api.ShardStatus{Shard: uint32(g.Shard), Role: g.Role, Leader: g.Leader, Term: g.Term,
 			LastIndex: g.LastIndex, CommitIndex: g.CommitIndex, AppliedIndex: g.AppliedIndex, SnapshotIndex: g.SnapshotIndex, Snapshotting: g.Snapshotting,

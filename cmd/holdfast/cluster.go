@@ -146,8 +146,13 @@ type memberOut struct {
 	UptimeMs      int64  `json:"uptime_ms,omitempty"`
 	DiskFreeBytes uint64 `json:"disk_free_bytes,omitempty"`
 	DiskLow       bool   `json:"disk_low,omitempty"`
-	WallOffsetMs  int64  `json:"wall_offset_ms"` // against the median of the members that answered
+	LastAppendUs  int64  `json:"last_append_us,omitempty"` // that the last write to a log took, or takes already
+	WallOffsetMs  int64  `json:"wall_offset_ms"`           // against the median of the members that answered
 	Error         string `json:"error,omitempty"`
+}
+
+func (m memberOut) lastAppend() time.Duration {
+	return time.Duration(m.LastAppendUs) * time.Microsecond
 }
 
 type shardStatusOut struct {
@@ -182,7 +187,7 @@ func statusOutOf(members []memberStatus) statusOut {
 		if s := m.status; s != nil {
 			out.Cluster = s.GetCluster()
 			one.Reachable, one.Ready, one.Version, one.UptimeMs = true, s.GetReady(), s.GetVersion(), s.GetUptimeMs()
-			one.DiskFreeBytes, one.DiskLow, one.WallOffsetMs = s.GetDiskFreeBytes(), s.GetDiskLow(), s.GetWallMs()-median
+			one.DiskFreeBytes, one.DiskLow, one.LastAppendUs, one.WallOffsetMs = s.GetDiskFreeBytes(), s.GetDiskLow(), s.GetLastAppendUs(), s.GetWallMs()-median
 		} else {
 			one.Error = m.err.Error()
 		}
@@ -252,7 +257,7 @@ func (o statusOut) unreachable() error {
 }
 
 func (o statusOut) table(w io.Writer) {
-	row(w, "MEMBER", "CLIENT ADDRESS", "READY", "LEADS", "UPTIME", "DISK FREE", "CLOCK", "VERSION")
+	row(w, "MEMBER", "CLIENT ADDRESS", "READY", "LEADS", "UPTIME", "DISK FREE", "DISK WRITE", "CLOCK", "VERSION")
 	for _, m := range o.Members {
 		if !m.Reachable {
 			row(w, m.Name, m.ClientAddress, "does not answer")
@@ -269,7 +274,7 @@ func (o statusOut) table(w io.Writer) {
 			disk += " LOW"
 		}
 		row(w, m.Name, m.ClientAddress, yesNo(m.Ready), strings.Join(leads, ","), (time.Duration(m.UptimeMs) * time.Millisecond).Round(time.Second),
-			disk, fmt.Sprintf("%+dms", m.WallOffsetMs), m.Version)
+			disk, m.lastAppend().Round(100*time.Microsecond), fmt.Sprintf("%+dms", m.WallOffsetMs), m.Version)
 	}
 	row(w)
 	row(w, "SHARD", "MEMBER", "ROLE", "VOTER", "TERM", "APPLIED", "TRAILS", "LAST CONTACT", "QUEUED")

@@ -20,7 +20,7 @@ func threeMembers() []memberStatus {
 	}
 	var members []memberStatus
 	for i, p := range peers {
-		s := &api.StatusResponse{Cluster: "c", Id: p.Id, Name: p.Name, Version: "v1", UptimeMs: 61_000, Ready: true, WallMs: int64(1000 + 2*i), Members: peers, DiskFreeBytes: 3 << 30}
+		s := &api.StatusResponse{Cluster: "c", Id: p.Id, Name: p.Name, Version: "v1", UptimeMs: 61_000, Ready: true, WallMs: int64(1000 + 2*i), Members: peers, DiskFreeBytes: 3 << 30, LastAppendUs: 1830}
 		for shard := range uint32(2) {
 			one := &api.ShardStatus{Shard: shard, Role: "follower", Leader: "n2-b", Term: 7, CommitIndex: 100, AppliedIndex: 99, LastContactMs: 12, Voters: voters, Syncs: 5}
 			if p.Name == "n2" {
@@ -46,6 +46,7 @@ func TestStatusAndHealthOfAWellCluster(t *testing.T) {
 func TestStatusAndHealthOfAnUnwellCluster(t *testing.T) {
 	members := threeMembers()
 	members[0].status.DiskLow, members[0].status.Shards[1].Halted = true, "assertion failed: an example"
+	members[1].status.LastAppendUs = 1_234_567
 	members[2].status, members[2].err = nil, &holdfast.Error{Kind: holdfast.Unavailable, Op: "status", Message: "connection refused"}
 	status := statusOutOf(unique(members))
 	goldenAnswer(t, "status-unwell", status)

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -12,6 +13,9 @@ import (
 // trailsMax is how far a replica may be behind and still count as one that could take over in a moment: less than a
 // second of entries under full load.
 const trailsMax = 500
+
+// appendMax is how long a write to a log may take: after twice an election's time whoever leads lets go.
+const appendMax = 600 * time.Millisecond
 
 func (a *app) clusterHealth() *cobra.Command {
 	return &cobra.Command{
@@ -74,6 +78,8 @@ func healthOf(s statusOut) healthOut {
 			problem("%s is not ready", name)
 		case m.DiskLow:
 			problem("%s is short of disk space", name)
+		case m.lastAppend() > appendMax:
+			problem("%s has a slow disk: its last write to a log took %v", name, m.lastAppend().Round(time.Millisecond))
 		}
 		out.Reachable++
 	}

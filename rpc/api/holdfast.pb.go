@@ -3117,7 +3117,8 @@ type StatusResponse struct {
 	Members       []*Member              `protobuf:"bytes,9,rep,name=members,proto3" json:"members,omitempty"`
 	DiskFreeBytes uint64                 `protobuf:"varint,10,opt,name=disk_free_bytes,json=diskFreeBytes,proto3" json:"disk_free_bytes,omitempty"`
 	DiskLow       bool                   `protobuf:"varint,11,opt,name=disk_low,json=diskLow,proto3" json:"disk_low,omitempty"`
-	Waiting       string                 `protobuf:"bytes,12,opt,name=waiting,proto3" json:"waiting,omitempty"` // what for, while there is no cluster yet
+	Waiting       string                 `protobuf:"bytes,12,opt,name=waiting,proto3" json:"waiting,omitempty"`                                  // what for, while there is no cluster yet
+	LastAppendUs  int64                  `protobuf:"varint,13,opt,name=last_append_us,json=lastAppendUs,proto3" json:"last_append_us,omitempty"` // that the last write to a log took, or takes already
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3236,10 +3237,17 @@ func (x *StatusResponse) GetWaiting() string {
 	return ""
 }
 
+func (x *StatusResponse) GetLastAppendUs() int64 {
+	if x != nil {
+		return x.LastAppendUs
+	}
+	return 0
+}
+
 type ShardStatus struct {
 	state          protoimpl.MessageState `protogen:"open.v1"`
 	Shard          uint32                 `protobuf:"varint,1,opt,name=shard,proto3" json:"shard,omitempty"`
-	Role           string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // leader, follower, candidate, halted, stopped
+	Role           string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"` // leader, follower, candidate, halted, stopped; stalled: a leader that let go, since its disk stands still
 	Leader         string                 `protobuf:"bytes,3,opt,name=leader,proto3" json:"leader,omitempty"`
 	Term           uint64                 `protobuf:"varint,4,opt,name=term,proto3" json:"term,omitempty"`
 	LastIndex      uint64                 `protobuf:"varint,5,opt,name=last_index,json=lastIndex,proto3" json:"last_index,omitempty"`
@@ -5265,7 +5273,7 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0eleader_address\x18\x03 \x01(\tR\rleaderAddress\x12\x12\n" +
 	"\x04term\x18\x04 \x01(\x04R\x04term\x12\x19\n" +
 	"\bclock_us\x18\x05 \x01(\x04R\aclockUs\"\x0f\n" +
-	"\rStatusRequest\"\xf2\x02\n" +
+	"\rStatusRequest\"\x98\x03\n" +
 	"\x0eStatusResponse\x12\x18\n" +
 	"\acluster\x18\x01 \x01(\tR\acluster\x12\x0e\n" +
 	"\x02id\x18\x02 \x01(\tR\x02id\x12\x12\n" +
@@ -5279,7 +5287,8 @@ const file_holdfast_proto_rawDesc = "" +
 	"\x0fdisk_free_bytes\x18\n" +
 	" \x01(\x04R\rdiskFreeBytes\x12\x19\n" +
 	"\bdisk_low\x18\v \x01(\bR\adiskLow\x12\x18\n" +
-	"\awaiting\x18\f \x01(\tR\awaiting\"\xcf\x04\n" +
+	"\awaiting\x18\f \x01(\tR\awaiting\x12$\n" +
+	"\x0elast_append_us\x18\r \x01(\x03R\flastAppendUs\"\xcf\x04\n" +
 	"\vShardStatus\x12\x14\n" +
 	"\x05shard\x18\x01 \x01(\rR\x05shard\x12\x12\n" +
 	"\x04role\x18\x02 \x01(\tR\x04role\x12\x16\n" +
