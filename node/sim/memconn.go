@@ -121,6 +121,14 @@ func (c *conn) read(b []byte) (n int, changed <-chan struct{}, arrival <-chan ti
 	return 0, c.wait(), c.arrival.C, nil
 }
 
+// ended reports whether the end of the stream has come, to whoever reads first of all: a writer does not know before the
+// reader that the other end was closed. gRPC opens a stream again and again, at once, on a connection that only its writer knows to be
+// broken, and virtual time would stand still.
+func (c *conn) ended() bool {
+	n := len(c.arriving)
+	return n > 0 && c.arriving[n-1].data == nil && time.Until(c.arriving[n-1].at) <= 0 && !c.cut()
+}
+
 // cut reports whether nothing reaches this end.
 func (c *conn) cut() bool { return c.network.links[[2]string{c.peer.local, c.local}].Cut }
 
@@ -162,11 +170,14 @@ func (c *conn) write(b []byte) (n int, changed <-chan struct{}, by time.Time, er
 	c.network.mu.Lock()
 	defer c.network.mu.Unlock()
 	err = c.usable(c.writeBy)
-	if err == nil && c.peer.closed {
+	if err == nil && c.ended() {
 		err = syscall.EPIPE
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return 0, nil, by, c.failed("write", err)
+	case c.peer.closed:
+		return len(b), nil, by, nil // it is lost
 	}
 	room := windowBytes - c.peer.bytes
 	if room <= 0 {

@@ -176,3 +176,31 @@ func TestANarrowLinkTakesItsTime(t *testing.T) {
 		}
 	})
 }
+
+func TestAWriterLearnsOfTheEndWhenTheReaderDoes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := sim.NewNetwork(1)
+		a, b := connect(t, n)
+		n.Set("b", "a", sim.Link{Delay: 50 * time.Millisecond})
+		must(t, b.Close())
+		write := func() error {
+			_, err := a.Write([]byte("x"))
+			return err
+		}
+		if err := write(); err != nil {
+			t.Errorf("before the end is there: %v", err)
+		}
+		n.Cut("a", "b")
+		time.Sleep(time.Second)
+		if err := write(); err != nil {
+			t.Errorf("while the link is cut: %v", err)
+		}
+		n.HealAll()
+		if err := write(); !errors.Is(err, syscall.EPIPE) {
+			t.Errorf("when the end is there: %v", err)
+		}
+		if _, err := a.Read(make([]byte, 1)); err != io.EOF {
+			t.Errorf("the reader: %v", err)
+		}
+	})
+}
