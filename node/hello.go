@@ -21,7 +21,6 @@ type Hello struct {
 	Peers         []string `json:"peers"`
 	WallMicros    int64    `json:"wall_us"` // its wall clock when it answered
 	DiskLow       bool     `json:"disk_low,omitempty"`
-	AppendMicros  int64    `json:"append_us,omitempty"` // that its last append to a log took, or takes already
 }
 
 // helloBytesMax bounds the answer: 9 peers and a few names take less than a tenth.
@@ -63,5 +62,4 @@ func answerHello(conn io.ReadWriter, self func() Hello) error {
 	return err
 }
 
-func (h Hello) wall() time.Time           { return time.UnixMicro(h.WallMicros) }
-func (h Hello) appendTook() time.Duration { return time.Duration(h.AppendMicros) * time.Microsecond }
+func (h Hello) wall() time.Time { return time.UnixMicro(h.WallMicros) }

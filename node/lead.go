@@ -49,6 +49,7 @@ func (g *group) serve(ctx context.Context) {
 			g.carryOut(ctx, t, g.clock.Monotonic())
 		}
 		g.unstick()
+		g.giveWay(ctx, g.clock.Monotonic())
 		g.takeUp()
 		if !g.proposer.serves() {
 			g.duties.serving, g.duties.lines = 0, lines{}
@@ -59,7 +60,6 @@ func (g *group) serve(ctx context.Context) {
 			g.duties.serving = max(now, 1)
 		}
 		g.createAssigned(ctx)
-		g.makeRoom(ctx, now)
 		if pace {
 			g.keepLines(now)
 		}
@@ -184,18 +184,21 @@ func (g *group) spread(ctx context.Context, now time.Duration) {
 	}
 }
 
-// makeRoom hands leadership to who has room when our disk is nearly full, since we have to refuse holds then.
-func (g *group) makeRoom(ctx context.Context, now time.Duration) {
+// giveWay hands leadership to who can lead better: our disk is nearly full, so that we have to refuse holds, or it is slow.
+func (g *group) giveWay(ctx context.Context, now time.Duration) {
 	d := &g.duties
-	if !g.storage.Low() || d.transfer != 0 && now-d.transfer < g.timing.Hello {
+	if g.raft.State() != raft.Leader || d.transfer != 0 && now-d.transfer < g.timing.Hello {
 		return
 	}
-	others := g.healthy()
+	others, why := g.healthy(), "this node is short of disk space"
+	if !g.storage.Low() {
+		others, why = g.faster(), "this node's disk is slow"
+	}
 	if len(others) == 0 {
 		return
 	}
 	d.transfer = max(now, 1)
-	g.log.Warn("leadership is given away", "shard", uint32(g.shard), "reason", "this node is short of disk space")
+	g.log.Warn("leadership is given away", "shard", uint32(g.shard), "reason", why)
 	if err := g.handOver(ctx, others...); err != nil {
 		g.log.Warn("leadership stayed", "shard", uint32(g.shard), "error", err)
 	}

@@ -144,7 +144,7 @@ func (n *Node) hello() Hello {
 	return Hello{
 		ID: id.ID, Name: n.cfg.Name, Cluster: id.Cluster, Address: n.cfg.RaftAddress, ClientAddress: n.cfg.ClientAddress,
 		Version: n.cfg.Version, Shards: n.cfg.Shards, Expect: n.cfg.BootstrapExpect, Peers: n.cfg.Peers,
-		WallMicros: n.cfg.Clock.Now().UnixMicro(), DiskLow: n.storage.Low(), AppendMicros: n.lastAppend().Microseconds(),
+		WallMicros: n.cfg.Clock.Now().UnixMicro(), DiskLow: n.storage.Low(),
 	}
 }
 

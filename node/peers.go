@@ -153,19 +153,6 @@ func (p *peers) other(id raft.ServerID) (found *seen) {
 	return found
 }
 
-// FastestAppend is the shortest that an append to a log takes on any of the others, as they said lately; 0 when none did.
-func (p *peers) FastestAppend() (fastest time.Duration) {
-	now, found := p.clock.Monotonic(), false
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, s := range p.table {
-		if s.Known && now-s.at < fresh*p.timing.Hello && (!found || s.appendTook() < fastest) {
-			fastest, found = s.appendTook(), true
-		}
-	}
-	return fastest
-}
-
 // Skew is how far our wall clock is from the median of all members that answered lately, ourselves included: ahead
 // when positive. With fewer than three one cannot tell whose clock is wrong, so that it is 0.
 func (p *peers) Skew() time.Duration {

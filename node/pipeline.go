@@ -2,6 +2,7 @@ package node
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -13,13 +14,14 @@ import (
 type pipeline struct {
 	raft.AppendPipeline
 	silent  func() bool            // the transport's
+	ack     func(span)             // told of every answer to entries
 	answers chan raft.AppendFuture // never closed
 	closed  chan struct{}          // closed by Close
 	once    sync.Once
 }
 
-func newPipeline(p raft.AppendPipeline, silent func() bool) *pipeline {
-	out := &pipeline{AppendPipeline: p, silent: silent, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
+func newPipeline(p raft.AppendPipeline, silent func() bool, ack func(span)) *pipeline {
+	out := &pipeline{AppendPipeline: p, silent: silent, ack: ack, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
 	go out.forward()
 	return out
 }
@@ -29,6 +31,9 @@ func (p *pipeline) forward() {
 	for {
 		select {
 		case answer := <-p.AppendPipeline.Consumer():
+			if answer.Error() == nil && len(answer.Request().Entries) > 0 {
+				p.ack(span{answer.Start(), time.Now()})
+			}
 			select {
 			case p.answers <- answer:
 			case <-p.closed:

@@ -140,7 +140,7 @@ func (n *Node) openGroup(s *shard) (*group, error) {
 	}
 	g.stores = stores
 	stores.guarded.unhurried = g.unhurried
-	stores.guarded.appends = watchdog{patience: g.patience, tell: g.stall}
+	stores.guarded.appends = watchdog{patience: g.patience, stall: g.stall, done: g.appended}
 	if removed, err := mend(stores); err != nil {
 		stores.Close()
 		return nil, fmt.Errorf("shard %d: mend the log: %w", s.id, err)

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/raft"
 
@@ -160,7 +159,7 @@ func (s *storage) openFiles(shard holdfast.ShardID, under RaftStore) (*stores, e
 	if err != nil {
 		return nil, err
 	}
-	guarded := &logStore{under: under, latch: s.latch, unhurried: func() bool { return false }, appends: watchdog{patience: func() time.Duration { return time.Hour }, tell: func(bool) {}}}
+	guarded := &logStore{under: under, latch: s.latch, unhurried: func() bool { return false }, appends: unwatched()}
 	return &stores{
 		Log: newLogCache(guarded), Stable: &stableStore{under: under, log: guarded}, Snapshots: snapshots, Archive: archive,
 		guarded: guarded, raft: under,

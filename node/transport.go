@@ -265,6 +265,7 @@ type transport struct {
 	*raft.NetworkTransport
 	cfg    *muxConfig
 	silent func() bool // whether followers do not hear from us, so that they elect another leader; set before Raft starts
+	acks   acks
 }
 
 var (
@@ -303,7 +304,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddres
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(p, t.silent), nil
+	return newPipeline(p, t.silent, func(s span) { t.acks.note(id, s) }), nil
 }
 
 func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
@@ -313,7 +314,12 @@ func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args 
 	if t.silent() {
 		return errSilent
 	}
-	return t.NetworkTransport.AppendEntries(id, t.meant(id, at), args, resp)
+	began := time.Now()
+	err := t.NetworkTransport.AppendEntries(id, t.meant(id, at), args, resp)
+	if err == nil && len(args.Entries) > 0 {
+		t.acks.note(id, span{began, time.Now()})
+	}
+	return err
 }
 
 func (t *transport) RequestVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {

@@ -12,69 +12,86 @@ import (
 // beside it: followers would wait for as long as the disk does, and nobody could buy. So appends to the log are watched, and
 // when one takes too long, who leads lets go: its followers hear nothing from it any more and elect another
 // (transport.silent), and it says that it does not serve (proposer.stall). Nothing that Raft promises hangs on it: to the
-// others it is a leader that is cut off. It comes back as a follower; or as the leader that it was, when the disk has answered
-// and no other member's is faster.
+// others it is a leader that is cut off. When the disk has answered it is a follower, or the leader that it was.
+//
+// A leader whose disk is slow and answers hands over (giveWay), when it has seen that a follower's is much faster. Where all
+// are slow nothing would be won, and much be lost: an election takes several writes.
 
 // watchdog watches the appends to one log, of which there is one at a time.
 type watchdog struct {
-	patience func() time.Duration // for how long an append may take
-	tell     func(stalled bool)   // called when one takes longer, and again when it has ended
+	patience func() time.Duration     // for how long an append may take
+	stall    func(stalled bool)       // called when one takes longer, and again when it has ended
+	done     func(took time.Duration) // called after each
 
 	mu    sync.Mutex
 	began time.Time // of the append under way; zero: there is none
-	ended time.Time // of the last one
-	took  time.Duration
+	last  span      // the last one
 }
+
+// unwatched is for logs that nobody leads with.
+func unwatched() watchdog {
+	return watchdog{patience: func() time.Duration { return time.Hour }, stall: func(bool) {}, done: func(time.Duration) {}}
+}
+
+// span is when something happened.
+type span struct{ began, ended time.Time }
+
+func (s span) took() time.Duration { return s.ended.Sub(s.began) }
 
 // watch does one append.
 func (w *watchdog) watch(write func() error) error {
-	began, told := time.Now(), make(chan struct{})
-	w.note(began, time.Time{}, 0)
+	began, told := w.begin(), make(chan struct{})
 	alarm := time.AfterFunc(w.patience(), func() {
 		defer close(told)
-		w.tell(true)
+		w.stall(true)
 	})
 	err := write()
-	ended := time.Now()
-	w.note(time.Time{}, ended, ended.Sub(began))
+	took := w.end(began)
 	if !alarm.Stop() {
 		<-told
-		w.tell(false)
+		w.stall(false)
 	}
+	w.done(took)
 	return err
 }
 
-func (w *watchdog) note(began, ended time.Time, took time.Duration) {
+func (w *watchdog) begin() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.began = began; began.IsZero() {
-		w.ended, w.took = ended, took
-	}
+	w.began = time.Now()
+	return w.began
 }
 
-// last is how long the last append took, and when it ended; or the one that is under way by now, if that is longer already.
-func (w *watchdog) last() (ended time.Time, took time.Duration) {
+func (w *watchdog) end(began time.Time) (took time.Duration) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.began, w.last = time.Time{}, span{began, time.Now()}
+	return w.last.took()
+}
+
+// latest is the last append; or the one that is under way, when it has taken longer already.
+func (w *watchdog) latest() span {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.began.IsZero() {
-		if now := time.Now(); now.Sub(w.began) > w.took {
-			return now, now.Sub(w.began)
+		if now := (span{w.began, time.Now()}); now.took() > w.last.took() {
+			return now
 		}
 	}
-	return w.ended, w.took
+	return w.last
 }
 
 // lastAppend is how long the last append took on this node, to whichever shard's log: they are on one disk.
-func (n *Node) lastAppend() (took time.Duration) {
-	var latest time.Time
+func (n *Node) lastAppend() time.Duration {
+	var latest span
 	for _, s := range n.shards {
 		if g := s.get(); g != nil {
-			if ended, d := g.stores.guarded.appends.last(); ended.After(latest) || ended.Equal(latest) && d > took {
-				latest, took = ended, d
+			if one := g.stores.guarded.appends.latest(); one.ended.After(latest.ended) {
+				latest = one
 			}
 		}
 	}
-	return took
+	return latest.took()
 }
 
 const (
@@ -87,8 +104,11 @@ const (
 
 // patience is for how long an append may take here.
 func (g *group) patience() time.Duration {
-	return max(stallElections*g.timing.Election, fasterBy*g.peers.FastestAppend())
+	return max(stallElections*g.timing.Election, fasterBy*g.transport.acks.fastest())
 }
+
+// slow is how long an append takes on a disk with which a member should not lead.
+func (g *group) slow() time.Duration { return g.timing.Election }
 
 // stall is told that the log's disk stands still, and then that it has answered.
 func (g *group) stall(stalled bool) {
@@ -98,23 +118,34 @@ func (g *group) stall(stalled bool) {
 	g.poke()
 }
 
-// takeUp is the duty of who has let go.
+// appended is told how long an append took.
+func (g *group) appended(took time.Duration) {
+	if took >= g.slow() {
+		g.poke()
+	}
+}
+
+// takeUp is the duty of who has let go, when the disk has answered.
 func (g *group) takeUp() {
-	if g.proposer.hasLetGo() && (g.raft.State() != raft.Leader || len(g.faster()) == 0) {
+	if g.proposer.hasLetGo() {
 		g.proposer.takeUp()
 	}
 }
 
-// faster are the other voters that said lately that their disk is much faster than ours was.
+// faster are the other voters that were sent entries since our last append began, and appended them much faster than we did; none
+// while our disk is not slow.
 func (g *group) faster() []raft.Server {
-	_, ours := g.stores.guarded.appends.last()
+	ours := g.stores.guarded.appends.latest()
+	if ours.took() < g.slow() {
+		return nil
+	}
 	return slices.DeleteFunc(g.healthy(), func(s raft.Server) bool {
-		peer, _ := g.peers.ByID(s.ID)
-		return fasterBy*peer.appendTook() > ours
+		theirs := g.transport.acks.of(s.ID)
+		return !theirs.began.After(ours.began) || fasterBy*theirs.took() > ours.took()
 	})
 }
 
-// healthy are the other voters that said lately that they are not short of disk space and that their disk is not slow.
+// healthy are the other voters that can lead.
 func (g *group) healthy() []raft.Server {
 	return slices.DeleteFunc(g.successors(), func(s raft.Server) bool {
 		peer, known := g.peers.ByID(s.ID)
@@ -122,7 +153,42 @@ func (g *group) healthy() []raft.Server {
 	})
 }
 
-// fit reports whether a peer has answered lately and has a disk with which it can lead.
+// fit reports whether a member has answered lately, has room on its disk, and did not append slowly when it was last asked to.
 func (g *group) fit(peer Peer) bool {
-	return peer.Age < fresh*g.timing.Hello && !peer.DiskLow && peer.appendTook() < stallElections*g.timing.Election
+	return peer.Age < fresh*g.timing.Hello && !peer.DiskLow && g.transport.acks.of(raft.ServerID(peer.ID)).took() < g.slow()
+}
+
+// acks are how long followers took with the last entries that we sent them, as seen from here. The zero value is ready, and safe
+// for concurrent use.
+type acks struct {
+	mu   sync.Mutex
+	last map[raft.ServerID]span
+}
+
+func (a *acks) note(id raft.ServerID, s span) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.last == nil {
+		a.last = map[raft.ServerID]span{}
+	}
+	a.last[id] = s
+}
+
+// of is what is known of one; the zero value when it has acknowledged nothing.
+func (a *acks) of(id raft.ServerID) span {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last[id]
+}
+
+// fastest is the shortest; 0 when there is none.
+func (a *acks) fastest() (d time.Duration) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, s := range a.last {
+		if took := s.took(); d == 0 || took < d {
+			d = took
+		}
+	}
+	return d
 }
