@@ -2,11 +2,13 @@ package sim
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/holdfast-db/holdfast"
@@ -107,6 +109,11 @@ func (c *Cluster) up(i int) {
 	defer func() { <-m.starting }()
 	c.mu.Lock()
 	m.down--
+	if last := m.last; m.down == 0 && last != nil && !last.crashed.Load() { // who was stopped may still be ending
+		c.mu.Unlock()
+		<-last.over
+		c.mu.Lock()
+	}
 	if m.down > 0 {
 		c.mu.Unlock()
 		return
@@ -220,7 +227,8 @@ func (c *Cluster) end(m *member, l *life) {
 	c.ended.Go(func() {
 		defer close(l.over)
 		l.server.close()
-		if err := l.node.Close(); err != nil && !l.crashed.Load() {
+		// Only a disk that was told to fails with EIO, and its node may be stopped before it has noticed.
+		if err := l.node.Close(); err != nil && !l.crashed.Load() && !errors.Is(err, syscall.EIO) {
 			c.fail("%s: close: %v", m.name, err)
 		}
 	})

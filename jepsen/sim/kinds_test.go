@@ -78,6 +78,24 @@ func TestAMemberThatEndsByItselfIsNoticed(t *testing.T) {
 	})
 }
 
+// Who starts waits until the process before it, which was stopped, has let go of its address. That may take it long.
+func TestWhoIsStartedWaitsForWhoEnds(t *testing.T) {
+	onStage(t, 10*time.Second, [Members]bool{}, func(s *stage) {
+		heal := s.cluster.impairDisk(preferred, func(f *memory.Faults) { f.SyncTime = 20 * time.Second })
+		defer heal()
+		go s.hold(1)
+		time.Sleep(100 * time.Millisecond)
+		s.cluster.stop(preferred)
+		time.Sleep(100 * time.Millisecond)
+		s.cluster.up(preferred)
+		s.cluster.mu.Lock()
+		defer s.cluster.mu.Unlock()
+		if len(s.cluster.failed) > 0 {
+			t.Errorf("%q", s.cluster.failed)
+		}
+	})
+}
+
 // Who is stopped hands leadership over, and has a term to save. On a disk that fails its process ends there and then; it must
 // not be everybody's.
 func TestADiskMayFailWhileItsNodeIsStopped(t *testing.T) {

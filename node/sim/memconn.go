@@ -188,6 +188,23 @@ func (c *conn) write(b []byte) (n int, changed <-chan struct{}, by time.Time, er
 	return n, nil, by, nil
 }
 
+// hurry has what is on its way here arrive as the link is now, in the order in which it was sent; the caller has the lock.
+func (c *conn) hurry() {
+	var before time.Time
+	for i := range c.arriving {
+		s := &c.arriving[i]
+		if time.Until(s.at) > 0 {
+			if at := c.network.arrival(c.peer.local, c.local, len(s.data)); at.Before(s.at) {
+				s.at = at
+			}
+		}
+		if s.at.Before(before) {
+			s.at = before
+		}
+		before = s.at
+	}
+}
+
 // look lets those who wait look again.
 func (c *conn) look() {
 	c.network.mu.Lock()

@@ -57,11 +57,21 @@ func (n *Network) Host(name string) node.Network {
 	return host{n, name, n.crashes[name]}
 }
 
-// Set changes the link from one host to another.
+// Set changes the link from one host to another. What is on its way arrives no later than if it were sent now.
 func (n *Network) Set(from, to string, l Link) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.links[[2]string{from, to}] = l
+	link := [2]string{from, to}
+	if n.links[link] == l {
+		return
+	}
+	n.links[link] = l
+	delete(n.busy, link)
+	for c := range n.conns {
+		if c.local == to && c.peer.local == from {
+			c.hurry()
+		}
+	}
 	n.wakeAll()
 }
 
@@ -73,7 +83,11 @@ func (n *Network) Heal(a, b string) { n.Set(a, b, Link{}); n.Set(b, a, Link{}) }
 func (n *Network) HealAll() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.links = map[[2]string]Link{}
+	clear(n.links)
+	clear(n.busy)
+	for c := range n.conns {
+		c.hurry()
+	}
 	n.wakeAll()
 }
 

@@ -204,3 +204,23 @@ func TestAWriterLearnsOfTheEndWhenTheReaderDoes(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatWaitsForANarrowLinkIsThereWhenItIsWide(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := sim.NewNetwork(1)
+		a, b := connect(t, n)
+		n.Set("a", "b", sim.Link{PerKiB: time.Second})
+		for range 2 {
+			_, err := a.Write(make([]byte, 16<<10))
+			must(t, err)
+		}
+		_, err := a.Write([]byte("end"))
+		must(t, err)
+		time.Sleep(5 * time.Second)
+		began := time.Now()
+		n.Set("a", "b", sim.Link{})
+		if got := read(t, b, 32<<10+3); got[32<<10:] != "end" || time.Since(began) > 0 {
+			t.Errorf("%q after %v", got[32<<10:], time.Since(began))
+		}
+	})
+}
