@@ -39,7 +39,7 @@ var arrows = map[string][]string{
 	"rpc":                 {"", "fsm", "fsm/command", "fsm/draw", "fsm/directory", "node", "rpc/api", "rpc/convert", "node/outbox", "payment", "node/admission", "node/holdclock"},
 	"client":              {"", "client/retry", "fsm/command", "fsm/draw", "rpc/api"},
 	"payment":             {""},
-	"frontend":            {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "payment", "frontend/page", "frontend/person", "frontend/settle", "frontend/statement", "frontend/ticket"}, // no node, no state machine: the proof that it is stateless
+	"frontend":            {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "payment", "frontend/page", "frontend/person", "frontend/settle", "frontend/statement", "frontend/ticket", "frontend/yamlfile"}, // no node, no state machine: the proof that it is stateless
 	"frontend/visitor":    {},
 	"jepsen/history":      {""},
 	"jepsen/check":        {"", "jepsen/history", "jepsen/model"},
@@ -55,8 +55,9 @@ var arrows = map[string][]string{
 	"frontend/person":     {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api"},
 	"frontend/statement":  {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api"},
 	"frontend/ticket":     {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "frontend/statement"},
-	"frontend/mail":       {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "payment", "frontend/person", "frontend/statement"},
-	"frontend/notify":     {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "payment", "frontend/person", "frontend/statement"},
+	"frontend/mail":       {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "payment", "frontend/person", "frontend/statement", "frontend/yamlfile"},
+	"frontend/notify":     {"", "fsm/command", "fsm/draw", "client", "client/retry", "rpc/api", "payment", "frontend/person", "frontend/statement", "frontend/yamlfile"},
+	"frontend/yamlfile":   {},
 	"client/retry":        {""},
 	"node/holdclock":      {""},
 	"node/admission":      {""}, // a law that a simulation can run without a cluster
