@@ -4,6 +4,7 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -297,6 +298,33 @@ func TestLeadersSpreadOverTheNodes(t *testing.T) {
 			slices.Sort(leaders)
 			return slices.Equal(leaders, []int{0, 1, 2})
 		})
+	})
+}
+
+// The library panics when it cannot save its term. A node ends in order instead, and says why.
+func TestANodeThatCannotSaveItsTermEndsInOrder(t *testing.T) {
+	inCluster(t, 3, node.Config{Timing: node.Timing{Transfer: time.Hour}}, func(t *testing.T, c *cluster) {
+		hold, shard := c.holder()
+		leader := c.awaitLeader(shard)
+		bad, good := (leader+1)%3, (leader+2)%3
+		c.disks[bad].SetFaults(sim.Faults{SyncError: syscall.EIO})
+		must(t, c.nodes[leader].Transfer(t.Context(), shard, name(good))) // a vote, and so a term to save
+		select {
+		case err := <-c.nodes[bad].Failed():
+			if !errors.Is(err, syscall.EIO) {
+				t.Errorf("it ended with %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Error("it goes on")
+		}
+		hold() // the others do
+		if err := c.nodes[bad].Close(); err != nil && !errors.Is(err, syscall.EIO) {
+			t.Errorf("close: %v", err)
+		}
+		c.disks[bad].SetFaults(sim.Faults{})
+		c.open(bad)
+		c.awaitReady()
+		c.checkReplicas(shard)
 	})
 }
 

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A full disk must refuse holds before it stops Raft: the library panics when it cannot save its term. So below
+// A full disk must refuse holds before it stops Raft: a node that cannot save its term has to end. So below
 // the headroom the node is low, and refuses new holds while it still lets buyers pay and give back. What is written
 // then is small. Should it run on towards the wall all the same, the ballast is given back, as room in which an
 // operator finds time to act.

@@ -265,7 +265,7 @@ func (n *Node) fatal(err error) {
 	for _, s := range n.shards {
 		if g := s.get(); g != nil {
 			g.proposer.end(&holdfast.Error{Kind: holdfast.Unavailable, Shard: s.id, Message: "the node's disk failed; nothing was attempted", Err: err})
-			go g.stop(g.timing.Lease) // before Raft wants to save a term: it panics when it cannot
+			go g.stop(g.timing.Lease)
 		}
 	}
 }

@@ -4,6 +4,10 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
+	"sync/atomic"
+
+	"github.com/hashicorp/raft"
 )
 
 // The library saves a vote in two writes: its term, then the candidate. After a crash between them the node has
@@ -94,4 +98,24 @@ func (s *stableStore) read(f func() error) error {
 	} else {
 		return err
 	}
+}
+
+// ender is the stable store as Raft sees it. The library panics when it cannot save its term or its vote, and the process would
+// end with a stack instead of a reason, whatever else it was doing. Here the goroutine ends that wanted to save: Raft's loop, or one
+// of its transport. Nothing is acknowledged after that, and the latch has the node stop in order.
+type ender struct {
+	raft.StableStore
+	opened *atomic.Bool // while Raft is being opened its panics are caught: see group.start
+}
+
+func (e ender) Set(key, value []byte) error { return e.end(e.StableStore.Set(key, value)) }
+func (e ender) SetUint64(key []byte, value uint64) error {
+	return e.end(e.StableStore.SetUint64(key, value))
+}
+
+func (e ender) end(err error) error {
+	if err != nil && e.opened.Load() {
+		runtime.Goexit()
+	}
+	return err
 }

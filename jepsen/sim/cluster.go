@@ -65,20 +65,6 @@ type life struct {
 	paused  chan struct{} // closed when it goes on; nil: it runs
 }
 
-// runs reports whether a process of the node runs, starts, or is being stopped; the caller has the lock.
-func (m *member) runs() bool {
-	return m.life != nil || len(m.starting) > 0 || m.last != nil && !m.last.crashed.Load() && !m.last.ended()
-}
-
-func (l *life) ended() bool {
-	select {
-	case <-l.over:
-		return true
-	default:
-		return false
-	}
-}
-
 func nodeName(i int) string { return fmt.Sprintf("n%d", i+1) }
 
 // NewCluster makes a cluster whose nodes are all down.

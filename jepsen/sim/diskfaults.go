@@ -43,12 +43,7 @@ func (c *Cluster) trap(f Fault, matches func(memory.Step) bool) (end func()) {
 func (c *Cluster) step(i int, s memory.Step) {
 	m := c.members[i]
 	c.mu.Lock()
-	// The library ends the process when it cannot save its term or its vote. A panic would end all members, and the test.
-	spring := m.failing && s.Do == memory.SetValue && !s.Done && m.runs()
-	if spring {
-		m.fell = true
-		c.struck[FailDisk]++
-	}
+	spring := false
 	if t := m.trap; t != nil && t.matches(s) {
 		if t.left--; t.left <= 0 {
 			spring, m.trap = true, nil

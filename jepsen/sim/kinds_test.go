@@ -96,16 +96,12 @@ func TestWhoIsStartedWaitsForWhoEnds(t *testing.T) {
 	})
 }
 
-// Who is stopped hands leadership over, and has a term to save. On a disk that fails its process ends there and then; it must
-// not be everybody's.
+// Who is stopped hands leadership over, and has a term to save, which a disk that fails does not.
 func TestADiskMayFailWhileItsNodeIsStopped(t *testing.T) {
 	onStage(t, 10*time.Second, [Members]bool{}, func(s *stage) {
 		heal := s.cluster.failDisk(preferred)
 		s.cluster.stop(preferred)
 		time.Sleep(5 * time.Second)
-		if struck := s.cluster.struck[FailDisk]; struck != 1 {
-			t.Errorf("the disk struck %d times", struck)
-		}
 		heal()
 		s.cluster.up(preferred)
 		if err := s.await("it is back", s.cluster.ready); err != nil {
