@@ -274,7 +274,7 @@ func (o statusOut) table(w io.Writer) {
 			disk += " LOW"
 		}
 		row(w, m.Name, m.ClientAddress, yesNo(m.Ready), strings.Join(leads, ","), (time.Duration(m.UptimeMs) * time.Millisecond).Round(time.Second),
-			disk, m.lastAppend().Round(100*time.Microsecond), fmt.Sprintf("%+dms", m.WallOffsetMs), m.Version)
+			disk, m.lastAppend().Round(10*time.Microsecond), fmt.Sprintf("%+dms", m.WallOffsetMs), m.Version)
 	}
 	row(w)
 	row(w, "SHARD", "MEMBER", "ROLE", "VOTER", "TERM", "APPLIED", "TRAILS", "LAST CONTACT", "QUEUED")

@@ -70,15 +70,17 @@ func healthOf(s statusOut) healthOut {
 		if name == "" {
 			name = m.ClientAddress
 		}
-		switch {
-		case !m.Reachable:
+		if !m.Reachable {
 			problem("%s does not answer", name)
 			continue
-		case !m.Ready:
+		}
+		if !m.Ready {
 			problem("%s is not ready", name)
-		case m.DiskLow:
+		}
+		if m.DiskLow {
 			problem("%s is short of disk space", name)
-		case m.lastAppend() > appendMax:
+		}
+		if m.lastAppend() > appendMax {
 			problem("%s has a slow disk: its last write to a log took %v", name, m.lastAppend().Round(time.Millisecond))
 		}
 		out.Reachable++
