@@ -180,9 +180,14 @@ func (c *Cluster) config(i int) node.Config {
 
 // crash ends a node's process without a word. What its disk did not sync is lost.
 func (c *Cluster) crash(i int) {
-	m := c.members[i]
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.crashLocked(i)
+}
+
+// crashLocked is crash for who has the lock: what tells others that it has crashed must not be seen before it has.
+func (c *Cluster) crashLocked(i int) {
+	m := c.members[i]
 	m.down++
 	m.crashes++
 	c.network.Crash(m.name)

@@ -43,16 +43,13 @@ func (c *Cluster) trap(f Fault, matches func(memory.Step) bool) (end func()) {
 func (c *Cluster) step(i int, s memory.Step) {
 	m := c.members[i]
 	c.mu.Lock()
-	spring := false
+	defer c.mu.Unlock()
 	if t := m.trap; t != nil && t.matches(s) {
 		if t.left--; t.left <= 0 {
-			spring, m.trap = true, nil
+			m.trap = nil
 			c.struck[t.kind]++
+			c.crashLocked(i)
 		}
-	}
-	c.mu.Unlock()
-	if spring {
-		c.crash(i)
 	}
 }
 
@@ -64,7 +61,7 @@ func ofSnapshot(s memory.Step) bool {
 // failDisk lets syncs fail. A node that notices must end by itself; it comes back when they work again.
 func (c *Cluster) failDisk(i int) (end func()) {
 	c.mu.Lock()
-	c.members[i].failing = true // first: step must know of every sync that fails
+	c.members[i].failing = true
 	c.mu.Unlock()
 	heal := c.impairDisk(i, func(f *memory.Faults) { f.SyncError = syscall.EIO })
 	return func() {
@@ -83,24 +80,22 @@ func (c *Cluster) failDisk(i int) (end func()) {
 func (c *Cluster) fallen(i int, l *life, err error) {
 	m := c.members[i]
 	c.mu.Lock()
-	failing, rotten, runs := m.failing, m.rotten, m.life == l
-	if runs && failing {
+	defer c.mu.Unlock()
+	switch {
+	case m.life != l: // it crashed, or was stopped
+	case m.failing:
 		m.fell = true
 		c.struck[FailDisk]++
-	} else if runs && rotten {
+		c.crashLocked(i)
+	case m.rotten:
 		c.struck[Rot]++
-	}
-	c.mu.Unlock()
-	switch {
-	case !runs: // it crashed, or was stopped
-	case failing:
-		c.crash(i)
-	case rotten:
-		c.crash(i)
-		c.replace(i)
-		c.up(i)
+		c.crashLocked(i)
+		c.ended.Go(func() {
+			c.replace(i)
+			c.up(i)
+		})
 	default:
-		c.fail("%s has ended by itself: %v", m.name, err)
+		c.failed = append(c.failed, fmt.Sprintf("%s has ended by itself: %v", m.name, err))
 	}
 }
 
