@@ -382,7 +382,7 @@ func TestNoTimeCountsTwice(t *testing.T) {
 	barrier := b.pack(1)[0]
 	b.claim(barrier.data)
 	b.answer(barrier, holdfast.Stamp{Term: 7}, &command.Output{})
-	store := fence{raft.NewInmemStore(), b.proposer}
+	store := fence{raft.NewInmemStore(), b.proposer, nil}
 	for term, want := range map[uint64]uint32{7: 100_000, 9: 0} {
 		b.clock.now += 100 * time.Millisecond
 		if err := b.offer(b.batch(1)); err != nil {
