@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -398,5 +399,38 @@ func TestNoTimeCountsTwice(t *testing.T) {
 			t.Errorf("in term %d: %+v, %v", term, got, err)
 		}
 		b.apply(e)
+	}
+}
+
+// The library panics at a log that cannot be read, and when it cannot save its term or its vote. While it is being opened that is caught;
+// afterwards the goroutine ends before.
+func TestAfterAFailedDiskRaftsLoopEnds(t *testing.T) {
+	l := &latch{fatal: func(error) {}}
+	_ = l.fail(errors.New("the disk has failed"))
+	log, opened := &logStore{latch: l}, &atomic.Bool{}
+	for what, do := range map[string]func() error{
+		"an entry": func() error { return fence{LogStore: log, opened: opened}.GetLog(1, &raft.Log{}) },
+		"the term": func() error { return ender{&stableStore{log: log}, opened}.SetUint64([]byte("CurrentTerm"), 1) },
+		"a vote":   func() error { return ender{&stableStore{log: log}, opened}.Set([]byte("x"), nil) },
+	} {
+		for _, runs := range []bool{false, true} {
+			opened.Store(runs)
+			answer, ended := make(chan error, 1), make(chan struct{})
+			go func() {
+				defer close(ended)
+				answer <- do()
+			}()
+			<-ended
+			select {
+			case err := <-answer:
+				if runs || err == nil {
+					t.Errorf("%s: running %v, and was answered %v", what, runs, err)
+				}
+			default:
+				if !runs {
+					t.Errorf("%s: the goroutine that opens has ended", what)
+				}
+			}
+		}
 	}
 }
