@@ -383,7 +383,7 @@ func TestNoTimeCountsTwice(t *testing.T) {
 	barrier := b.pack(1)[0]
 	b.claim(barrier.data)
 	b.answer(barrier, holdfast.Stamp{Term: 7}, &command.Output{})
-	store := fence{raft.NewInmemStore(), b.proposer, nil}
+	store := fence{raft.NewInmemStore(), b.proposer}
 	for term, want := range map[uint64]uint32{7: 100_000, 9: 0} {
 		b.clock.now += 100 * time.Millisecond
 		if err := b.offer(b.batch(1)); err != nil {
@@ -402,14 +402,13 @@ func TestNoTimeCountsTwice(t *testing.T) {
 	}
 }
 
-// The library panics at a log that cannot be read, and when it cannot save its term or its vote. While it is being opened that is caught;
-// afterwards the goroutine ends before.
+// The library panics when it cannot save its term or its vote. While it is being opened that is caught; afterwards the goroutine ends
+// before.
 func TestAfterAFailedDiskRaftsLoopEnds(t *testing.T) {
 	l := &latch{fatal: func(error) {}}
 	_ = l.fail(errors.New("the disk has failed"))
 	log, opened := &logStore{latch: l}, &atomic.Bool{}
 	for what, do := range map[string]func() error{
-		"an entry": func() error { return fence{LogStore: log, opened: opened}.GetLog(1, &raft.Log{}) },
 		"the term": func() error { return ender{&stableStore{log: log}, opened}.SetUint64([]byte("CurrentTerm"), 1) },
 		"a vote":   func() error { return ender{&stableStore{log: log}, opened}.Set([]byte("x"), nil) },
 	} {

@@ -2,9 +2,7 @@ package node
 
 import (
 	"errors"
-	"runtime"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -245,16 +243,6 @@ func (p *proposer) close(patience time.Duration) {
 type fence struct {
 	raft.LogStore
 	proposer *proposer
-	opened   *atomic.Bool // as ender's
-}
-
-// GetLog ends the goroutine at a log that cannot be read, as ender does: the library panics there too.
-func (f fence) GetLog(index uint64, out *raft.Log) error {
-	err := f.LogStore.GetLog(index, out)
-	if err != nil && !errors.Is(err, raft.ErrLogNotFound) && f.opened.Load() {
-		runtime.Goexit()
-	}
-	return err
 }
 
 func (f fence) StoreLogs(logs []*raft.Log) error {

@@ -177,7 +177,7 @@ func (g *group) start() (err error) {
 			err = fmt.Errorf("open: %v", cause)
 		}
 	}()
-	r, err := raft.NewRaft(g.config(), g.applier, fence{g.stores.Log, g.proposer, &g.applier.opened}, ender{g.stores.Stable, &g.applier.opened}, g.stores.Snapshots, g.transport)
+	r, err := raft.NewRaft(g.config(), g.applier, fence{g.stores.Log, g.proposer}, ender{g.stores.Stable, &g.applier.opened}, g.stores.Snapshots, g.transport)
 	if err != nil {
 		return err
 	}

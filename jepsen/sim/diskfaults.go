@@ -66,6 +66,7 @@ func (c *Cluster) failDisk(i int) (end func()) {
 	heal := c.impairDisk(i, func(f *memory.Faults) { f.SyncError = syscall.EIO })
 	return func() {
 		heal()
+		time.Sleep(2 * endedAfter) // who has noticed ends within that time
 		c.mu.Lock()
 		fell := c.members[i].fell
 		c.members[i].failing, c.members[i].fell = false, false
