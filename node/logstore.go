@@ -34,11 +34,9 @@ func (s *logStore) index(read func() (uint64, error)) (i uint64, err error) {
 }
 
 // GetLog reads an entry. The store has no checksums of its own, so a bit that flipped on one leader's disk would be
-// sent to all replicas and halt them; here it stops the one node that has it.
+// sent to all replicas and halt them; here it stops the one node that has it. Who has failed to write may still read what is there:
+// the library panics when it cannot, and a commit may come before the node's end.
 func (s *logStore) GetLog(index uint64, out *raft.Log) error {
-	if err := s.latch.failed(); err != nil {
-		return err
-	}
 	err := s.under.GetLog(index, out)
 	if errors.Is(err, raft.ErrLogNotFound) {
 		return err // a leader asks for what it has truncated, and then sends a snapshot

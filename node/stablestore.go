@@ -103,7 +103,7 @@ func (s *stableStore) read(f func() error) error {
 // ender is the stable store as Raft sees it. The library panics when it cannot save its term or its vote, and the process would
 // end with a stack instead of a reason, whatever else it was doing. Here the goroutine ends that wanted to save: Raft's loop, or one
 // of its transport; both clean up behind them when they end so. Nothing is acknowledged after that, and the latch has the node stop in
-// order. (Not so for entries that cannot be read: goroutines that replicate read them too, and leave others behind that wait for them.)
+// order.
 type ender struct {
 	raft.StableStore
 	opened *atomic.Bool // while Raft is being opened its panics are caught: see group.start
