@@ -190,9 +190,9 @@ func (g *group) giveWay(ctx context.Context, now time.Duration) {
 	if g.raft.State() != raft.Leader || d.transfer != 0 && now-d.transfer < g.timing.Hello {
 		return
 	}
-	others, why := g.healthy(), "this node is short of disk space"
-	if !g.storage.Low() {
-		others, why = g.faster(), "this node's disk is slow"
+	others, why := g.faster(), "this node's disk is slow"
+	if g.storage.Low() {
+		others, why = g.healthy(), "this node is short of disk space"
 	}
 	if len(others) == 0 {
 		return

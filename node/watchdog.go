@@ -40,13 +40,14 @@ func (s span) took() time.Duration { return s.ended.Sub(s.began) }
 
 // watch does one append.
 func (w *watchdog) watch(write func() error) error {
-	began, told := w.begin(), make(chan struct{})
+	w.begin()
+	told := make(chan struct{})
 	alarm := time.AfterFunc(w.patience(), func() {
 		defer close(told)
 		w.stall(true)
 	})
 	err := write()
-	took := w.end(began)
+	took := w.end()
 	if !alarm.Stop() {
 		<-told
 		w.stall(false)
@@ -55,17 +56,16 @@ func (w *watchdog) watch(write func() error) error {
 	return err
 }
 
-func (w *watchdog) begin() time.Time {
+func (w *watchdog) begin() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.began = time.Now()
-	return w.began
 }
 
-func (w *watchdog) end(began time.Time) (took time.Duration) {
+func (w *watchdog) end() (took time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.began, w.last = time.Time{}, span{began, time.Now()}
+	w.last, w.began = span{w.began, time.Now()}, time.Time{}
 	return w.last.took()
 }
 
@@ -115,17 +115,16 @@ func (g *group) stall(stalled bool) {
 	if g.proposer.stall(stalled) {
 		g.log.Warn("the log's disk stands still: leadership is let go", "shard", uint32(g.shard))
 	}
-	g.poke()
 }
 
-// appended is told how long an append took.
+// appended is told how long an append took. After a slow one, or one for which we have let go, the duties have something to do.
 func (g *group) appended(took time.Duration) {
 	if took >= g.slow() {
 		g.poke()
 	}
 }
 
-// takeUp is the duty of who has let go, when the disk has answered.
+// takeUp is the duty of who has let go; it waits until the disk has answered.
 func (g *group) takeUp() {
 	if g.proposer.hasLetGo() {
 		g.proposer.takeUp()

@@ -2,7 +2,6 @@ package sim
 
 import (
 	"encoding/binary"
-	"errors"
 	"maps"
 	"slices"
 
@@ -154,15 +153,9 @@ func (h *raftHandle) DeleteRange(first, last uint64) error {
 	})
 }
 
-// Set of a process that has crashed passes for done. The library ends the process when it cannot save its term, and what goes on
-// in a world of its own must not end everybody's.
 func (h *raftHandle) Set(key, value []byte) error {
 	k, v := string(key), slices.Clone(value)
-	err := h.change(SetValue, len(key)+len(value), func(s *raftState) { s.values[k] = v })
-	if errors.Is(err, errCrashed) {
-		return nil
-	}
-	return err
+	return h.change(SetValue, len(key)+len(value), func(s *raftState) { s.values[k] = v })
 }
 
 func (h *raftHandle) Get(key []byte) (value []byte, err error) {
