@@ -202,7 +202,7 @@ func spec(t *rapid.T) command.EventSpec {
 	s := command.EventSpec{
 		Name:     rapid.StringMatching(`[a-z0-9-]{1,64}`).Draw(t, "name"),
 		Title:    rapid.StringMatching(`[A-Za-zéø ]{0,32}`).Draw(t, "title"),
-		Currency: holdfast.Currency(rapid.StringMatching(`[a-z]{3}`).Draw(t, "currency")),
+		Currency: holdfast.Currency(rapid.StringMatching(`[a-z]{3}|omr`).Draw(t, "currency")),
 		Rules: command.Rules{
 			HoldTTLMs: rapid.Uint32Max(command.TimeMsMax).Draw(t, "ttl"), PayWindowMs: rapid.Uint32Max(command.TimeMsMax).Draw(t, "pay window"),
 			ExtensionMs: rapid.Uint32Max(command.TimeMsMax).Draw(t, "extension"), CoolDownMs: rapid.Uint32Max(command.TimeMsMax).Draw(t, "cool-down"),
@@ -246,7 +246,25 @@ func spec(t *rapid.T) command.EventSpec {
 	}
 	s.Line = lineRules(t)
 	s.Checkout = checkout(t)
+	if holdfast.CurrencyDecimals(s.Currency) == 3 && s.Checkout.Given() {
+		chargeable(&s)
+	}
 	return s
+}
+
+// chargeable makes every total of a sale in a currency with three decimals one that card networks charge: the last is 0.
+func chargeable(s *command.EventSpec) {
+	tenfold := func(minor *int64) { *minor -= *minor % 10 }
+	for i := range s.Tiers {
+		tenfold(&s.Tiers[i].PriceMinor)
+	}
+	c := &s.Checkout
+	tenfold(&c.FeePerUnitMinor)
+	tenfold(&c.FeePerOrderMinor)
+	c.FeeBps, c.TaxIncluded = 0, c.TaxIncluded || c.TaxBps != 0
+	for i := range c.Promos {
+		c.Promos[i].Bps, c.Promos[i].AmountMinor = 0, max(c.Promos[i].AmountMinor-c.Promos[i].AmountMinor%10, 10)
+	}
 }
 
 func span(t *rapid.T, s *command.EventSpec) command.Span {
