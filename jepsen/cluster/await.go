@@ -37,6 +37,17 @@ func (c *Cluster) Await(patience time.Duration) error {
 	}
 }
 
+// Recover waits as Await does, and starts those again that have ended with an excuse, as often as it takes: a member whose
+// disk failed may end some time after that was healed, when another fault has let it go on, say.
+func (c *Cluster) Recover(patience time.Duration) error {
+	for deadline := time.Now().Add(patience); ; {
+		err := errors.Join(c.revive(), c.Await(time.Second))
+		if err == nil || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
 // behindMax is how many entries a member may be behind its leader and still count as well: else the next fault would
 // strike two.
 const behindMax = 200

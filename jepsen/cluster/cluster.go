@@ -256,21 +256,24 @@ func (c *Cluster) Exits() []Exit {
 	return append([]Exit(nil), c.exits...)
 }
 
-// Excuse lets a member end by itself from now on, since a fault of its disk leaves it nothing better, until Revive says
-// that no member may.
+// Excuse lets a member end by itself from now on, since a fault of its disk leaves it nothing better, until EndExcuses.
 func (c *Cluster) Excuse(i int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.excused[i] = true
 }
 
-// Revive starts the members again that have ended with an excuse, as their operator would; done ends all excuses.
-func (c *Cluster) Revive(done bool) (err error) {
+// EndExcuses says that no member may end by itself from now on.
+func (c *Cluster) EndExcuses() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.excused)
+}
+
+// revive starts the members again that have ended with an excuse, as their operator would.
+func (c *Cluster) revive() (err error) {
 	c.mu.Lock()
 	excused := maps.Clone(c.excused)
-	if done {
-		clear(c.excused)
-	}
 	c.mu.Unlock()
 	for i := range excused {
 		err = errors.Join(err, c.Start(i))

@@ -47,12 +47,13 @@ func damage(with string, how func(path string, r *rand.Rand) error) func(f *Fiel
 	}
 }
 
-// rise starts a member with damaged files, and with an empty disk when it does not want to, or ends again.
+// rise starts a member with damaged files, and with an empty disk when it does not want to, or ends again. Who has ended
+// beside it is started too: without them nobody might lead, and that would be taken for damage.
 func rise(f *Field, i int) error {
 	if err := f.Cluster.Start(i); err != nil {
 		return err
 	}
-	if f.Cluster.Await(8*time.Second) == nil {
+	if f.Cluster.Recover(8*time.Second) == nil {
 		return nil
 	}
 	f.Cluster.Kill(i)

@@ -142,25 +142,14 @@ func (s *Schedule) strike(ctx context.Context, now func() time.Duration, faults 
 	}
 	one.Healed = now()
 	if err == nil {
-		err = s.recover()
+		err = s.Field.Cluster.Recover(s.Patience)
+	}
+	if err == nil {
+		s.Field.Cluster.EndExcuses()
 	}
 	if err != nil {
 		err = fmt.Errorf("%v: %w", one.Names, err)
 	}
 	s.Log.Info("healed", "faults", one.Names, "well_after", (now() - one.Healed).Round(time.Millisecond), "error", err)
 	return one, err
-}
-
-// recover waits until the cluster is well again. A member whose disk failed may end some time after that was healed: when
-// another fault has let it go on, say.
-func (s *Schedule) recover() error {
-	for deadline := time.Now().Add(s.Patience); ; {
-		err := errors.Join(s.Field.Cluster.Revive(false), s.Field.Cluster.Await(time.Second))
-		if err == nil {
-			return s.Field.Cluster.Revive(true)
-		}
-		if time.Now().After(deadline) {
-			return err
-		}
-	}
 }
