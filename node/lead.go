@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math"
 	"slices"
 	"strings"
@@ -219,9 +220,16 @@ func (g *group) preferred() (s raft.Server, ok bool) {
 	return s, known && g.fit(peer)
 }
 
+// errNobodyFollows is why nobody was asked to lead.
+var errNobodyFollows = errors.New("no other member follows")
+
 // handOver moves leadership to the first of the voters that takes it. Meanwhile nothing is packed, so that nothing is
 // refused: what is queued waits, and goes on here if leadership stays.
 func (g *group) handOver(ctx context.Context, to ...raft.Server) (err error) {
+	to = slices.DeleteFunc(slices.Clone(to), func(s raft.Server) bool { return !g.follows(s.ID) })
+	if len(to) == 0 {
+		return errNobodyFollows
+	}
 	empty := g.proposer.pause()
 	defer g.proposer.resume()
 	if err := pause(ctx, g.timing.Election, empty); err != nil {

@@ -2,7 +2,6 @@ package node
 
 import (
 	"sync"
-	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -13,14 +12,14 @@ import (
 // and the group cannot be closed (hashicorp/raft#612 has the symptom).
 type pipeline struct {
 	raft.AppendPipeline
-	silent  func() bool            // the transport's
-	ack     func(span)             // told of every answer to entries
-	answers chan raft.AppendFuture // never closed
-	closed  chan struct{}          // closed by Close
+	silent  func() bool             // the transport's
+	ack     func(raft.AppendFuture) // told of every answer
+	answers chan raft.AppendFuture  // never closed
+	closed  chan struct{}           // closed by Close
 	once    sync.Once
 }
 
-func newPipeline(p raft.AppendPipeline, silent func() bool, ack func(span)) *pipeline {
+func newPipeline(p raft.AppendPipeline, silent func() bool, ack func(raft.AppendFuture)) *pipeline {
 	out := &pipeline{AppendPipeline: p, silent: silent, ack: ack, answers: make(chan raft.AppendFuture), closed: make(chan struct{})}
 	go out.forward()
 	return out
@@ -31,8 +30,8 @@ func (p *pipeline) forward() {
 	for {
 		select {
 		case answer := <-p.AppendPipeline.Consumer():
-			if answer.Error() == nil && len(answer.Request().Entries) > 0 {
-				p.ack(span{answer.Start(), time.Now()})
+			if answer.Error() == nil {
+				p.ack(answer)
 			}
 			select {
 			case p.answers <- answer:

@@ -76,10 +76,15 @@ func (g *group) voter(name string) (raft.Server, error) {
 			return refuse(holdfast.Invalid, "%s has no copy of the shard", name)
 		case servers[at].Suffrage != raft.Voter:
 			return refuse(holdfast.Invalid, "%s does not vote: it learns only", name)
-		case peer.ID == g.id || peer.Age < fresh*g.timing.Hello:
+		case peer.ID == g.id:
 			return servers[at], nil
+		case peer.Age >= fresh*g.timing.Hello:
+			silent = true
+			continue
+		case !g.follows(servers[at].ID):
+			return refuse(holdfast.Unavailable, "%s does not follow the leader yet: it has come back just now, or is cut off; leadership stayed", name)
 		}
-		silent = true
+		return servers[at], nil
 	}
 	if silent {
 		return refuse(holdfast.Unavailable, "%s does not answer; leadership stayed", name)

@@ -96,6 +96,36 @@ func TestATransferIsRefusedByName(t *testing.T) {
 	})
 }
 
+// TestWhoHasJustComeBackIsNotAskedToLead: the library backs off from a follower that failed, for up to ten seconds more after it
+// is back. Asked in that time it would not take leadership, and claims would wait for as long as it was given. Asked again, it
+// could leave hashicorp/raft#696 behind: goroutines for ever, at which the bubble's end panics.
+func TestWhoHasJustComeBackIsNotAskedToLead(t *testing.T) {
+	inCluster(t, 3, node.Config{Timing: node.Timing{Transfer: time.Hour}}, func(t *testing.T, c *cluster) {
+		const shard = holdfast.ShardID(1)
+		leader := c.awaitLeader(shard)
+		gone := (leader + 1) % 3
+		c.kill(gone)
+		c.event("one", 10, command.Rules{}) // which it lacks
+		time.Sleep(22 * time.Second)
+		c.open(gone)
+		refused := 0
+		for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(100 * time.Millisecond) {
+			began := time.Now()
+			err := c.nodes[leader].Transfer(t.Context(), shard, name(gone))
+			if err == nil {
+				break
+			}
+			if refused++; holdfast.KindOf(err) != holdfast.Unavailable || time.Now().After(deadline) {
+				t.Fatalf("after %d refusals: %v", refused, err)
+			}
+			if took := time.Since(began); took > 50*time.Millisecond {
+				t.Errorf("claims waited %v for nothing: %v", took, err)
+			}
+		}
+		c.await("the other leads", func() bool { return c.leader(shard) == gone })
+	})
+}
+
 func TestALearnerIsNotGivenLeadership(t *testing.T) {
 	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
 		const shard = holdfast.ShardID(1)

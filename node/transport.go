@@ -304,7 +304,7 @@ func (t *transport) AppendEntriesPipeline(id raft.ServerID, at raft.ServerAddres
 	if err != nil {
 		return nil, err
 	}
-	return newPipeline(p, t.silent, func(s span) { t.acks.note(id, s) }), nil
+	return newPipeline(p, t.silent, func(a raft.AppendFuture) { t.acks.note(id, a.Start(), a.Request(), a.Response()) }), nil
 }
 
 func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
@@ -316,8 +316,8 @@ func (t *transport) AppendEntries(id raft.ServerID, at raft.ServerAddress, args 
 	}
 	began := time.Now()
 	err := t.NetworkTransport.AppendEntries(id, t.meant(id, at), args, resp)
-	if err == nil && len(args.Entries) > 0 {
-		t.acks.note(id, span{began, time.Now()})
+	if err == nil {
+		t.acks.note(id, began, args, resp)
 	}
 	return err
 }

@@ -152,40 +152,70 @@ func (g *group) healthy() []raft.Server {
 	})
 }
 
-// fit reports whether a member has answered lately, has room on its disk, and did not append slowly when it was last asked to.
+// fit reports whether a member has answered lately, follows us, has room on its disk, and did not append slowly when it was last
+// asked to.
 func (g *group) fit(peer Peer) bool {
-	return peer.Age < fresh*g.timing.Hello && !peer.DiskLow && g.transport.acks.of(raft.ServerID(peer.ID)).took() < g.slow()
+	id := raft.ServerID(peer.ID)
+	return peer.Age < fresh*g.timing.Hello && g.follows(id) && !peer.DiskLow && g.transport.acks.of(id).took() < g.slow()
 }
 
-// acks are how long followers took with the last entries that we sent them, as seen from here. The zero value is ready, and safe
-// for concurrent use.
+// follows reports whether our log flows to a member: it has taken an append lately, and even idle leaders send one every one to
+// two Commits. Who has come back can answer hello and be sent nothing for ten seconds more, since the library backs off from
+// a follower that failed: it would not take leadership in time, and claims would wait for nothing.
+func (g *group) follows(id raft.ServerID) bool {
+	return time.Since(g.transport.acks.flowed(id)) < g.timing.Election+2*g.timing.Commit
+}
+
+// acks are what followers have answered to appends, as seen from here. The zero value is ready, and safe for concurrent use.
 type acks struct {
 	mu   sync.Mutex
-	last map[raft.ServerID]span
+	last map[raft.ServerID]ack
 }
 
-func (a *acks) note(id raft.ServerID, s span) {
+type ack struct {
+	entries span      // how long the last append of entries took; zero: there was none
+	flowed  time.Time // when the last append was taken, with entries or without
+}
+
+// note notes what one has answered to an append that was sent at some time. Heartbeats go another way than entries, and past
+// the disk.
+func (a *acks) note(id raft.ServerID, sent time.Time, args *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) {
+	heartbeat := len(args.Entries) == 0 && args.PrevLogEntry == 0 && args.LeaderCommitIndex == 0 // as the library tells them
+	if heartbeat || !resp.Success {
+		return
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.last == nil {
-		a.last = map[raft.ServerID]span{}
+		a.last = map[raft.ServerID]ack{}
 	}
-	a.last[id] = s
+	one := a.last[id]
+	if one.flowed = time.Now(); len(args.Entries) > 0 {
+		one.entries = span{sent, one.flowed}
+	}
+	a.last[id] = one
 }
 
-// of is what is known of one; the zero value when it has acknowledged nothing.
+// of is the last append of entries to one; the zero value when it has acknowledged none.
 func (a *acks) of(id raft.ServerID) span {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.last[id]
+	return a.last[id].entries
 }
 
-// fastest is the shortest; 0 when there is none.
+// flowed is when one has last taken an append; the zero value: never.
+func (a *acks) flowed(id raft.ServerID) time.Time {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.last[id].flowed
+}
+
+// fastest is the shortest append of entries; 0 when there is none.
 func (a *acks) fastest() (d time.Duration) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, s := range a.last {
-		if took := s.took(); d == 0 || took < d {
+	for _, one := range a.last {
+		if took := one.entries.took(); took > 0 && (d == 0 || took < d) {
 			d = took
 		}
 	}
