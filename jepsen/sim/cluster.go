@@ -49,10 +49,10 @@ type member struct {
 	crashes  int           // so far
 	starting chan struct{} // one token: who has it starts the node
 
-	trap    *trap // nil: there is none
-	failing bool  // its disk fails
-	fell    bool  // its node has ended because of that
-	rotten  bool  // its disk is damaged, and the node may notice
+	traps   []*trap
+	failing int  // how many faults let its disk fail
+	fell    bool // its node has ended because of that
+	rotten  bool // its disk is damaged, and the node may notice
 }
 
 // life is one process of a node, from its start to its end.
@@ -128,7 +128,7 @@ func (c *Cluster) up(i int) {
 			c.mu.Lock()
 		}
 	case m.down > 0:
-	case err != nil && m.failing:
+	case err != nil && m.failing > 0:
 		m.down++
 		m.fell = true
 		c.struck[FailDisk]++

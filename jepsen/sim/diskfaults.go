@@ -15,38 +15,36 @@ import (
 // trap crashes a node at the nth step of those that match.
 type trap struct {
 	kind    Kind
-	left    int
+	left    int // steps; 0: it has sprung
 	matches func(memory.Step) bool
 }
 
 // trap sets a trap. A node that does not step into it crashes at the end all the same.
 func (c *Cluster) trap(f Fault, matches func(memory.Step) bool) (end func()) {
-	i, set := f.Node, &trap{f.Kind, f.Nth, matches}
+	m, set := c.members[f.Node], &trap{f.Kind, max(f.Nth, 1), matches}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.members[i].trap = set
+	m.traps = append(m.traps, set)
 	return func() {
 		c.mu.Lock()
-		sprung := c.members[i].trap != set
-		if !sprung {
-			c.members[i].trap = nil
+		m.traps = slices.DeleteFunc(m.traps, func(t *trap) bool { return t == set })
+		if set.left > 0 {
+			c.crashLocked(f.Node)
 		}
 		c.mu.Unlock()
-		if !sprung {
-			c.crash(i)
-		}
-		c.up(i)
+		c.up(f.Node)
 	}
 }
 
-// step is told by a member's disk what is done to it.
+// step is told by a member's disk what is done to it. A node that steps into two traps at once is down until both have ended.
 func (c *Cluster) step(i int, s memory.Step) {
-	m := c.members[i]
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if t := m.trap; t != nil && t.matches(s) {
-		if t.left--; t.left <= 0 {
-			m.trap = nil
+	for _, t := range c.members[i].traps {
+		if t.left == 0 || !t.matches(s) {
+			continue
+		}
+		if t.left--; t.left == 0 {
 			c.struck[t.kind]++
 			c.crashLocked(i)
 		}
@@ -61,7 +59,7 @@ func ofSnapshot(s memory.Step) bool {
 // failDisk lets syncs fail. A node that notices must end by itself; it comes back when they work again.
 func (c *Cluster) failDisk(i int) (end func()) {
 	c.mu.Lock()
-	c.members[i].failing = true
+	c.members[i].failing++
 	c.mu.Unlock()
 	heal := c.impairDisk(i, func(f *memory.Faults) { f.SyncError = syscall.EIO })
 	return func() {
@@ -69,7 +67,8 @@ func (c *Cluster) failDisk(i int) (end func()) {
 		time.Sleep(2 * endedAfter) // who has noticed ends within that time
 		c.mu.Lock()
 		fell := c.members[i].fell
-		c.members[i].failing, c.members[i].fell = false, false
+		c.members[i].failing--
+		c.members[i].fell = false
 		c.mu.Unlock()
 		if fell {
 			c.up(i)
@@ -84,7 +83,7 @@ func (c *Cluster) fallen(i int, l *life, err error) {
 	defer c.mu.Unlock()
 	switch {
 	case m.life != l: // it crashed, or was stopped
-	case m.failing:
+	case m.failing > 0:
 		m.fell = true
 		c.struck[FailDisk]++
 		c.crashLocked(i)

@@ -62,6 +62,29 @@ func TestFaultsThatWaitForSomethingFindIt(t *testing.T) {
 	}
 }
 
+// Two faults may wait for a step of the same member, and each ends as if the other were not.
+func TestTrapsOfOneMemberDoNotKnowOfEachOther(t *testing.T) {
+	onStage(t, 10*time.Second, [Members]bool{}, func(s *stage) {
+		never := s.cluster.begin(Fault{Kind: CrashSync, Node: preferred, Nth: 1 << 30})
+		soon := s.cluster.begin(Fault{Kind: CrashSync, Node: preferred, Nth: 1})
+		s.hold(1)
+		if s.cluster.at(preferred) != nil {
+			t.Error("nobody stepped into the trap that was set last")
+		}
+		for _, end := range []func(){soon, never} {
+			end()
+			if err := s.await("it is back", s.cluster.ready); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s.cluster.mu.Lock()
+		defer s.cluster.mu.Unlock()
+		if s.cluster.members[preferred].down != 0 || len(s.cluster.failed) > 0 {
+			t.Errorf("%d faults keep it down: %q", s.cluster.members[preferred].down, s.cluster.failed)
+		}
+	})
+}
+
 // A member that ends by itself though nobody broke its disk is a violation.
 func TestAMemberThatEndsByItselfIsNoticed(t *testing.T) {
 	onStage(t, 10*time.Second, [Members]bool{}, func(s *stage) {
