@@ -160,10 +160,11 @@ func (c *Cluster) attend(i int, l *life) {
 // config is what a node is started with; the caller has the lock.
 func (c *Cluster) config(i int) node.Config {
 	m := c.members[i]
+	crashes := m.crashes // before this process
 	cfg := node.Config{
 		Name: m.name, RaftAddress: m.name + ":7000", ClientAddress: clientAddress(i), BootstrapExpect: Members, Shards: int(Shard),
 		SnapshotEntries: c.plan.Snapshot, Version: "sim", Logger: c.logger, Clock: m.clock, Network: c.network.Host(m.name), Timing: c.plan.Timing,
-		Disk: tapedDisk{m.disk.Mount(), c.tape, m.name, c.broken.Alter, func() { c.damaged(i) }},
+		Disk: tapedDisk{m.disk.Mount(), c.tape, m.name, c.broken.Alter, func() { c.damaged(i, crashes) }},
 	}
 	for j := range Members {
 		cfg.Peers = append(cfg.Peers, nodeName(j)+":7000")

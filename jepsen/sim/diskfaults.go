@@ -99,17 +99,21 @@ func (c *Cluster) fallen(i int, l *life, err error) {
 	}
 }
 
-// damaged ends the process of a node that has read a damaged entry of its log, and gives it another disk.
-func (c *Cluster) damaged(i int) {
+// damaged ends the process of a node that has read a damaged entry of its log, and gives it another disk. The process is known
+// by the crashes of its member before it; one that has crashed tells nothing any more.
+func (c *Cluster) damaged(i, crashes int) {
+	m := c.members[i]
 	c.mu.Lock()
-	rotten := c.members[i].rotten
-	if rotten {
+	defer c.mu.Unlock()
+	if m.crashes != crashes {
+		return
+	}
+	if m.rotten {
 		c.struck[Rot]++
 	} else {
 		c.failed = append(c.failed, fmt.Sprintf("%s has read a damaged entry, and nobody damaged it", nodeName(i)))
 	}
-	c.mu.Unlock()
-	c.crash(i)
+	c.crashLocked(i)
 	c.ended.Go(func() {
 		c.replace(i)
 		c.up(i)

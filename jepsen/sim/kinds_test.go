@@ -85,6 +85,27 @@ func TestTrapsOfOneMemberDoNotKnowOfEachOther(t *testing.T) {
 	})
 }
 
+// A process that met damage goes on for a while, and may meet it again when its machine has another disk already.
+func TestWhoHasCrashedTellsNothingOfADisk(t *testing.T) {
+	onStage(t, 10*time.Second, [Members]bool{}, func(s *stage) {
+		end := s.cluster.rot(Fault{Node: preferred})
+		s.cluster.mu.Lock()
+		process := s.cluster.config(preferred).Disk.(tapedDisk)
+		s.cluster.mu.Unlock()
+		process.damaged()
+		time.Sleep(time.Second)
+		process.damaged()
+		end()
+		time.Sleep(time.Second)
+		process.damaged()
+		s.cluster.mu.Lock()
+		defer s.cluster.mu.Unlock()
+		if m := s.cluster.members[preferred]; len(s.cluster.failed) > 0 || m.life == nil || m.down != 0 {
+			t.Errorf("%q; it runs: %v, and %d faults keep it down", s.cluster.failed, m.life != nil, m.down)
+		}
+	})
+}
+
 // A member that ends by itself though nobody broke its disk is a violation.
 func TestAMemberThatEndsByItselfIsNoticed(t *testing.T) {
 	onStage(t, 10*time.Second, [Members]bool{}, func(s *stage) {
