@@ -47,12 +47,9 @@ func damage(with string, how func(path string, r *rand.Rand) error) func(f *Fiel
 	}
 }
 
-// rise starts a member with damaged files, and with an empty disk when it does not want to, or ends again. Who has ended
-// beside it is started too: without them nobody might lead, and that would be taken for damage.
+// rise starts a member with damaged files, and with an empty disk when it does not want to, or ends again. It has an excuse, and
+// Recover starts it with whoever else has ended: without them nobody might lead, and that would be taken for damage.
 func rise(f *Field, i int) error {
-	if err := f.Cluster.Start(i); err != nil {
-		return err
-	}
 	if f.Cluster.Recover(8*time.Second) == nil {
 		return nil
 	}

@@ -183,7 +183,7 @@ func TestAHoldEndsInTimeWhenALeaderWasPaused(t *testing.T) {
 	})
 }
 
-// When all processes are stopped for 5 s, the time comes back to the buyer, but for a step and what was being stamped.
+// When all processes are stopped for 4 s, the time comes back to the buyer, but for a step and what was being stamped.
 func TestTimeStandsStillWhileAllAreStopped(t *testing.T) {
 	const stopped, lostMost = 4 * time.Second, 500*time.Millisecond + 2*250*time.Millisecond
 	onStage(t, 10*time.Second, [Members]bool{true, true, true}, func(s *stage) {
