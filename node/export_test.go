@@ -86,9 +86,7 @@ func (n *Node) Disk() Disk { return n.storage.disk }
 // TakeSnapshotKeeping takes a snapshot and leaves so many entries in the log before it.
 func (n *Node) TakeSnapshotKeeping(shard holdfast.ShardID, entries uint64) error {
 	g := n.shards[shard].get()
-	reload := g.raft.ReloadableConfig()
-	reload.TrailingLogs = entries
-	if err := g.raft.ReloadConfig(reload); err != nil {
+	if err := g.reload(func(c *raft.ReloadableConfig) { c.TrailingLogs = entries }); err != nil {
 		return err
 	}
 	return g.raft.Snapshot().Error()

@@ -35,6 +35,31 @@ func TestAClaimIsAcknowledgedSoonAfterTheLeadersDeath(t *testing.T) {
 	})
 }
 
+// The library alone looks for its leader so seldom that another led after 600 ms.
+func TestFollowersMissTheirLeaderInTime(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		const shard, losses = 1, 15
+		var took []time.Duration
+		for range losses {
+			old := c.awaitLeader(shard)
+			for i := range c.nodes {
+				c.net.Cut(name(i), name(old))
+				c.net.Cut(name(old), name(i))
+			}
+			lost := time.Now()
+			c.await("another leads", func() bool { i := c.leader(shard); return i >= 0 && i != old })
+			took = append(took, time.Since(lost))
+			c.net.HealAll()
+			time.Sleep(5 * time.Second)
+		}
+		slices.Sort(took)
+		if median := took[losses/2]; median > 500*time.Millisecond {
+			t.Errorf("another leads after %v, in the middle", median)
+		}
+		t.Logf("%v", took)
+	})
+}
+
 // An isolated leader has batches in every place: in its log, in flight and queued. Each is answered once.
 func TestEveryBatchIsAnsweredOnceWhenLeadershipIsLost(t *testing.T) {
 	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {

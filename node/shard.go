@@ -109,6 +109,7 @@ type group struct {
 	opened    chan struct{} // closed when raft is set, or will not be
 	cancel    context.CancelFunc
 
+	reloading    sync.Mutex  // see reload
 	snapshotting atomic.Bool // for whoever looks from outside
 
 	stopping atomic.Bool   // somebody has called stop
@@ -188,6 +189,7 @@ func (g *group) start() (err error) {
 	g.proposer.run(r)
 	g.running.Go(func() { g.follow(ctx) })
 	g.running.Go(func() { g.serve(ctx) })
+	g.running.Go(func() { g.missLeader(ctx) })
 	g.running.Go(func() { g.takeSnapshots(ctx) })
 	return nil
 }
@@ -206,6 +208,16 @@ func (g *group) config() *raft.Config {
 	c.Logger = newRaftLog(g.log.With("shard", uint32(g.shard)))
 	c.NoLegacyTelemetry = true
 	return c
+}
+
+// reload changes what Raft lets be changed while it runs. Raft has no way to change one thing and leave the others, so nobody
+// else calls ReloadConfig.
+func (g *group) reload(change func(*raft.ReloadableConfig)) error {
+	g.reloading.Lock()
+	defer g.reloading.Unlock()
+	c := g.raft.ReloadableConfig()
+	change(&c)
+	return g.raft.ReloadConfig(c)
 }
 
 // follow is the goroutine that hears from Raft whether we lead. It does nothing else, since Raft waits for it.

@@ -255,9 +255,7 @@ func (g *group) takeSnapshots(ctx context.Context) {
 func (g *group) takeSnapshot() error {
 	g.snapshotting.Store(true)
 	defer g.snapshotting.Store(false)
-	reload := g.raft.ReloadableConfig()
-	reload.TrailingLogs = g.applier.tally.trailing()
-	if err := g.raft.ReloadConfig(reload); err != nil {
+	if err := g.reload(func(c *raft.ReloadableConfig) { c.TrailingLogs = g.applier.tally.trailing() }); err != nil {
 		return err
 	}
 	return g.raft.Snapshot().Error()

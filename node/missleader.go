@@ -1,0 +1,50 @@
+package node
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// The library looks whether its leader is silent at random moments, one to two Heartbeats apart, so that a follower misses a leader
+// after one to three of them. A voter that does not miss its leader yet refuses its vote, so that an election begins when the
+// last of the followers has looked. Here each looks when it is time to.
+
+// missSpread is the part of a Heartbeat over which followers are spread that miss a leader, so that one stands before the others. It
+// is ten times what a vote takes, with its write to the disk.
+const missSpread = 0.5
+
+// missLeader is the goroutine that lets Raft look as soon as its leader has been silent for a Heartbeat and a random part of one.
+func (g *group) missLeader(ctx context.Context) {
+	for {
+		patience := g.timing.Heartbeat + time.Duration(rand.Float64()*missSpread*float64(g.timing.Heartbeat))
+		for left := patience; left > 0; left = patience - g.silence() {
+			if pause(ctx, left, nil) != nil {
+				return
+			}
+		}
+		g.look()
+	}
+}
+
+// silence is for how long a follower has heard nothing from its leader; 0 for who is none.
+func (g *group) silence() time.Duration {
+	if g.raft.State() != raft.Follower {
+		return 0
+	}
+	return time.Since(g.raft.LastContact())
+}
+
+// look lets Raft look whether its leader was silent for a Heartbeat. It does when that is made shorter; there is no other way.
+func (g *group) look() {
+	for _, longer := range []time.Duration{time.Millisecond, 0} {
+		err := g.reload(func(c *raft.ReloadableConfig) {
+			c.HeartbeatTimeout, c.ElectionTimeout = g.timing.Heartbeat+longer, g.timing.Election+longer
+		})
+		if err != nil {
+			g.log.Error("Raft cannot be told to look for its leader: elections come later", "shard", uint32(g.shard), "error", err)
+		}
+	}
+}
