@@ -12,8 +12,8 @@ import (
 // after one to three of them. A voter that does not miss its leader yet refuses its vote, so that an election begins when the
 // last of the followers has looked. Here each looks when it is time to.
 
-// missSpread is the part of a Heartbeat over which followers are spread that miss a leader, so that one stands before the others. It
-// is ten times what a vote takes, with its write to the disk.
+// missSpread is the part of a Heartbeat over which followers are spread that miss a leader, so that one stands before the others: a
+// vote takes some milliseconds, with its write to the disk.
 const missSpread = 0.5
 
 // missLeader is the goroutine that lets Raft look as soon as its leader has been silent for a Heartbeat and a random part of one.
