@@ -39,7 +39,7 @@
 // the node: Failed says so, and the process should end. A leader does nothing before its own barrier of the term has
 // been applied. Defects of the Raft library that are known are guarded against where they would bite: two writes of a
 // vote (#661, stablestore.go), a stuck transfer of leadership (#696, lead.go), a snapshot that is installed for ever
-// (#697, snapshot.go).
+// (#697, snapshot.go). Its followers look late for a leader that is gone, so they are told when to (missleader.go).
 //
 // # What it stands on
 //

