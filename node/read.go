@@ -121,7 +121,7 @@ func (g *group) contact() time.Duration {
 	return time.Since(last)
 }
 
-// reach waits until the entry at index is applied here.
+// reach waits until the entry at index is applied here, or the group ends.
 func (g *group) reach(ctx context.Context, index uint64) error {
 	for {
 		moving := g.applier.progress.next()
@@ -131,6 +131,8 @@ func (g *group) reach(ctx context.Context, index uint64) error {
 		}
 		select {
 		case <-moving:
+		case <-g.stopped:
+			return &holdfast.Error{Kind: holdfast.Unavailable, Shard: g.shard, RetryAfter: electedAfter, Message: "the shard is closing on this node"}
 		case <-ctx.Done():
 			return &holdfast.Error{Kind: holdfast.Unavailable, Shard: g.shard, Message: "this node has not come so far", Err: ctx.Err()}
 		}

@@ -161,6 +161,32 @@ func TestAGroupIsOpenedAnewWithoutHarm(t *testing.T) {
 	})
 }
 
+// A simulated cluster was said to have no common state, since one member's shard had been opened anew while it was asked for its hash
+// (jepsen sim, seed 389).
+func TestWhoWaitsForAHashIsToldThatTheShardIsOpenedAnew(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		const shard, never = 1, 1 << 40
+		member := c.nodes[c.awaitLeader(shard)]
+		told := make(chan error, 1)
+		go func() {
+			_, err := member.Digest(t.Context(), shard, never)
+			told <- err
+		}()
+		time.Sleep(time.Second)
+		member.Reopen(shard)
+		select {
+		case err := <-told:
+			if holdfast.KindOf(err) != holdfast.Unavailable {
+				t.Errorf("it is told: %v", err)
+			}
+		case <-time.After(10 * time.Second):
+			t.Fatal("nothing is told in ten seconds")
+		}
+		c.awaitReady()
+		c.checkReplicas(shard)
+	})
+}
+
 func TestANodeWhoseDiskFailsStopsAndSaysSo(t *testing.T) {
 	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
 		event, shard := c.event("one", 1000, command.Rules{})
