@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/holdfast-db/holdfast/jepsen/lossy"
 )
@@ -179,8 +180,9 @@ func (c *Cluster) Trace(i int, inject string) (*Tracer, error) {
 	return &Tracer{p}, nil
 }
 
-// Stop lets go of the member.
-func (t *Tracer) Stop() {
-	_ = t.process.signal(syscall.SIGTERM) // it detaches; an error is that the member is gone, and strace with it
-	<-t.process.ended
-}
+// detaches is how long strace may take to let go of a member. It waits for ever for one that was killed while a sync of it was held
+// up: for the end of its first thread, which cannot end before strace lets go of the other.
+const detaches = 2 * time.Second
+
+// Stop lets go of the member. An error of asking is that the member is gone, and strace with it.
+func (t *Tracer) Stop() { t.process.stop(detaches) }
