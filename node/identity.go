@@ -48,7 +48,7 @@ func loadIdentity(dir Dir, name string, shards int) (Identity, error) {
 	switch {
 	case id.Shards != shards:
 		return Identity{}, invalid("shards", "the node was made with %d shards and cannot be run with %d", id.Shards, shards)
-	case id.ID[:len(id.ID)-len(randomPart)-1] != name:
+	case nameOf(id.ID) != name:
 		return Identity{}, invalid("name", "this is the data of %s, not of a node that is called %s", id.ID, name)
 	}
 	return id, nil
@@ -72,6 +72,9 @@ func readIdentity(dir Dir) (id Identity, err error) {
 
 // randomPart is the form of what makes an id unique.
 const randomPart = "00000000"
+
+// nameOf gives the name that is in an id.
+func nameOf(id string) string { return id[:max(0, len(id)-len(randomPart)-1)] }
 
 func makeIdentity(dir Dir, name string, shards int) (Identity, error) {
 	random := make([]byte, len(randomPart)/2)

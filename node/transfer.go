@@ -64,7 +64,6 @@ func (g *group) voter(name string) (raft.Server, error) {
 	refuse := func(kind holdfast.Kind, format string, args ...any) (raft.Server, error) {
 		return raft.Server{}, &holdfast.Error{Kind: kind, Shard: g.shard, Message: fmt.Sprintf(format, args...)}
 	}
-	silent := false
 	for _, peer := range g.peers.All() {
 		if !peer.Known || peer.Name != name {
 			continue
@@ -79,14 +78,14 @@ func (g *group) voter(name string) (raft.Server, error) {
 		case peer.ID == g.id:
 			return servers[at], nil
 		case peer.Age >= fresh*g.timing.Hello:
-			silent = true
-			continue
+			continue // another with this name may answer
 		case !g.follows(servers[at].ID):
 			return refuse(holdfast.Unavailable, "%s does not follow the leader yet: it has come back just now, or is cut off; leadership stayed", name)
 		}
 		return servers[at], nil
 	}
-	if silent {
+	// Who leads since it was started may not have met a member that the group has.
+	if slices.ContainsFunc(g.servers(), func(s raft.Server) bool { return nameOf(string(s.ID)) == name }) {
 		return refuse(holdfast.Unavailable, "%s does not answer; leadership stayed", name)
 	}
 	return refuse(holdfast.NotFound, "the shard's leader knows no member %q", name)

@@ -56,6 +56,30 @@ func TestAnOperatorMovesLeadershipAndNoClaimIsLost(t *testing.T) {
 	})
 }
 
+// Who leads soon after it was started has not met everybody: that is no reason to deny a member (jepsen run, seed 24).
+func TestAMemberThatTheLeaderHasNotMetIsOneThatDoesNotAnswer(t *testing.T) {
+	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
+		const shard = holdfast.ShardID(1)
+		leader := c.awaitLeader(shard)
+		follower, away := (leader+1)%3, (leader+2)%3
+		for _, other := range []int{leader, follower} {
+			c.net.Cut(name(away), name(other))
+			c.net.Cut(name(other), name(away))
+		}
+		c.kill(leader)
+		c.open(leader)
+		c.await("who has not met it leads", func() bool {
+			if c.leader(shard) == follower {
+				_ = c.nodes[follower].Transfer(t.Context(), shard, name(leader)) // an error: not yet
+			}
+			return c.leader(shard) == leader
+		})
+		if err := c.nodes[leader].Transfer(t.Context(), shard, name(away)); holdfast.KindOf(err) != holdfast.Unavailable {
+			t.Errorf("it says %v", err)
+		}
+	})
+}
+
 func TestATransferIsRefusedByName(t *testing.T) {
 	inCluster(t, 3, node.Config{}, func(t *testing.T, c *cluster) {
 		const shard = holdfast.ShardID(1)
