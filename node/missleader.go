@@ -12,14 +12,11 @@ import (
 // after one to three of them. A voter that does not miss its leader yet refuses its vote, so that an election begins when the
 // last of the followers has looked. Here each looks when it is time to.
 
-// missSpread is the part of a Heartbeat over which followers are spread that miss a leader, so that one stands before the others: a
-// vote takes some milliseconds, with its write to the disk.
-const missSpread = 0.5
-
-// missLeader is the goroutine that lets Raft look as soon as its leader has been silent for a Heartbeat and a random part of one.
+// missLeader is the goroutine that lets Raft look as soon as its leader has been silent for a Heartbeat and a random part of half of
+// one: so one follower stands before the others, since a vote takes some milliseconds, with its write to the disk.
 func (g *group) missLeader(ctx context.Context) {
 	for {
-		patience := g.timing.Heartbeat + time.Duration(rand.Float64()*missSpread*float64(g.timing.Heartbeat))
+		patience := g.timing.Heartbeat + rand.N(g.timing.Heartbeat/2)
 		for left := patience; left > 0; left = patience - g.silence() {
 			if pause(ctx, left, nil) != nil {
 				return
@@ -29,7 +26,8 @@ func (g *group) missLeader(ctx context.Context) {
 	}
 }
 
-// silence is for how long a follower has heard nothing from its leader; 0 for who is none.
+// silence is for how long a follower has heard nothing from its leader; 0 for who is none. Unlike contact, it takes a leader that was
+// never heard for one that is silent, and a candidate for one who has looked.
 func (g *group) silence() time.Duration {
 	if g.raft.State() != raft.Follower {
 		return 0

@@ -64,11 +64,11 @@ func (g *group) voter(name string) (raft.Server, error) {
 	refuse := func(kind holdfast.Kind, format string, args ...any) (raft.Server, error) {
 		return raft.Server{}, &holdfast.Error{Kind: kind, Shard: g.shard, Message: fmt.Sprintf(format, args...)}
 	}
+	servers := g.servers()
 	for _, peer := range g.peers.All() {
 		if !peer.Known || peer.Name != name {
 			continue
 		}
-		servers := g.servers()
 		at := slices.IndexFunc(servers, func(s raft.Server) bool { return string(s.ID) == peer.ID })
 		switch {
 		case at < 0:
@@ -85,7 +85,7 @@ func (g *group) voter(name string) (raft.Server, error) {
 		return servers[at], nil
 	}
 	// Who leads since it was started may not have met a member that the group has.
-	if slices.ContainsFunc(g.servers(), func(s raft.Server) bool { return nameOf(string(s.ID)) == name }) {
+	if slices.ContainsFunc(servers, func(s raft.Server) bool { return nameOf(string(s.ID)) == name }) {
 		return refuse(holdfast.Unavailable, "%s does not answer; leadership stayed", name)
 	}
 	return refuse(holdfast.NotFound, "the shard's leader knows no member %q", name)
