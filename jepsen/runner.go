@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -120,8 +121,15 @@ func (r *runner) prepare(field *nemesis.Field) {
 		}
 		return why != nil
 	})
-	r.schedule = &nemesis.Schedule{Field: field, Faults: r.faults, Seed: r.options.seed, Log: r.log, Patience: patience, Hurry: r.hurry()}
+	r.schedule = &nemesis.Schedule{Field: field, Faults: r.faults, Seed: r.options.seed, Log: r.log, Patience: patience, Stuck: stuck, Hurry: r.hurry()}
 	r.schedule.Begin()
+}
+
+// stuck ends the run where it stands, and tells what everything waits for, as go test does when a test does not end. Its
+// processes end with it, and the next run takes its namespaces away.
+func stuck(names []string) {
+	debug.SetTraceback("all")
+	panic(fmt.Sprintf("the faults %v do not end: see below what is waited for", names))
 }
 
 // hurry shortens faults so that each of them strikes once in the time that there is.

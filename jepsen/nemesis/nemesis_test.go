@@ -3,18 +3,16 @@
 package nemesis
 
 import (
+	"errors"
+	"log/slog"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 )
-
-func names(faults []Fault) (all []string) {
-	for _, f := range faults {
-		all = append(all, f.Name)
-	}
-	return all
-}
 
 func TestEveryFaultHasANameOfItsOwnAndSaysWhatItDoes(t *testing.T) {
 	seen := map[string]bool{}
@@ -74,4 +72,26 @@ func TestASeedIsAPlan(t *testing.T) {
 	if !slices.Equal(first, slices.Sorted(slices.Values(names(All())))) {
 		t.Errorf("first comes %v", first)
 	}
+}
+
+// A fault that waits for what never comes would hold the run up, and nobody would see why.
+func TestAFaultThatDoesNotEndIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		began, freed := time.Now(), make(chan struct{})
+		s := Schedule{Log: slog.New(slog.DiscardHandler), Hurry: 1, random: rand.New(rand.NewPCG(1, 1)), Stuck: func(names []string) {
+			if !slices.Equal(names, []string{"stuck"}) || time.Since(began) != stuckMax {
+				t.Errorf("%v told after %v", names, time.Since(began))
+			}
+			close(freed)
+		}}
+		_, err := s.strike(t.Context(), func() time.Duration { return time.Since(began) }, []Fault{{Name: "stuck", Strike: func(*Field, *rand.Rand) (func() error, error) {
+			return func() error {
+				<-freed
+				return errors.New("freed")
+			}, nil
+		}}})
+		if err == nil || time.Since(began) != stuckMax {
+			t.Errorf("%v after %v", err, time.Since(began))
+		}
+	})
 }

@@ -25,6 +25,9 @@ type Schedule struct {
 	Hurry float64
 	// Patience is how long the cluster may take to be well after a heal.
 	Patience time.Duration
+	// Stuck is called when faults have not ended after stuckMax: they wait for something that never comes, and the run
+	// with them.
+	Stuck func(names []string)
 
 	random *rand.Rand
 	next   []Fault // of the first round
@@ -47,6 +50,9 @@ func (s *Schedule) Left() int { return len(s.next) }
 const (
 	calmMin = 200 * time.Millisecond
 	calmMax = 600 * time.Millisecond
+	// stuckMax is how long faults may take, from the strike until the cluster is well: several times what the longest
+	// takes, a rolling restart after which a member needs all the patience there is.
+	stuckMax = 5 * time.Minute
 )
 
 // Run lets faults strike until the time is over, and heals the last; or until one has cost a member its data for good.
@@ -109,9 +115,12 @@ func (s *Schedule) any() Fault {
 // strike brings faults about at the same time, heals them, and waits until the cluster is well.
 func (s *Schedule) strike(ctx context.Context, now func() time.Duration, faults []Fault) (one history.Fault, err error) {
 	one.From, one.Single = now(), len(faults) == 1 && faults[0].Single
+	one.Names = names(faults)
+	stuck := time.AfterFunc(stuckMax, func() { s.Stuck(one.Names) })
+	defer stuck.Stop()
 	var heals []func() error
 	for _, f := range faults {
-		one.Names, one.Destroys = append(one.Names, f.Name), one.Destroys || f.Destroys
+		one.Destroys = one.Destroys || f.Destroys
 		heal, failed := f.Strike(s.Field, s.random)
 		if heals = append(heals, heal); failed != nil {
 			err = errors.Join(err, fmt.Errorf("%s: %w", f.Name, failed))
@@ -152,4 +161,11 @@ func (s *Schedule) strike(ctx context.Context, now func() time.Duration, faults 
 	}
 	s.Log.Info("healed", "faults", one.Names, "well_after", (now() - one.Healed).Round(time.Millisecond), "error", err)
 	return one, err
+}
+
+func names(faults []Fault) (all []string) {
+	for _, f := range faults {
+		all = append(all, f.Name)
+	}
+	return all
 }
