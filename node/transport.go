@@ -326,14 +326,27 @@ func (t *transport) RequestVote(id raft.ServerID, at raft.ServerAddress, args *r
 	if err := t.cfg.Veto(); err != nil {
 		return err
 	}
-	return t.NetworkTransport.RequestVote(id, t.meant(id, at), args, resp)
+	return t.insist(func() error { return t.NetworkTransport.RequestVote(id, t.meant(id, at), args, resp) })
 }
 
 func (t *transport) RequestPreVote(id raft.ServerID, at raft.ServerAddress, args *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
 	if err := t.cfg.Veto(); err != nil {
 		return err
 	}
-	return t.NetworkTransport.RequestPreVote(id, t.meant(id, at), args, resp)
+	return t.insist(func() error { return t.NetworkTransport.RequestPreVote(id, t.meant(id, at), args, resp) })
+}
+
+// insist asks for a vote until a connection carries the question. The library keeps up to raftPoolMax, does not know which of
+// them have broken since they were last used, and asks once in each election: the vote would be lost, and there may be no other.
+// A voter that is asked twice gives the same answer. After an election's time nobody waits for it any more.
+func (t *transport) insist(ask func() error) (err error) {
+	began := time.Now()
+	for range raftPoolMax + 1 {
+		if err = ask(); err == nil || time.Since(began) >= t.cfg.Timing.Election {
+			return err
+		}
+	}
+	return err
 }
 
 func (t *transport) InstallSnapshot(id raft.ServerID, at raft.ServerAddress, args *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {

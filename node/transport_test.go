@@ -372,6 +372,60 @@ func TestANodeInDoubtIsNotElected(t *testing.T) {
 	})
 }
 
+// Connections that are kept may have broken meanwhile. Whoever wants a vote has one try in each election, and the vote that is
+// lost may be the only one that can be had.
+func TestVotesAreAskedForOverConnectionsThatWork(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		network := sim.NewNetwork(1)
+		open := func(name string) *node.Mux {
+			m, err := node.NewMux(node.MuxConfig{
+				Network: network.Host(name), Address: name + ":7000", ID: name + "-1", Timing: node.DefaultTiming(), Log: slog.New(slog.DiscardHandler),
+				Hello: func() node.Hello { return node.Hello{ID: name + "-1"} },
+				Veto:  func() error { return nil }, Locate: func(raft.ServerID) string { return "" },
+			})
+			must(t, err)
+			return m
+		}
+		candidate, voter := open("n1"), open("n2")
+		here, there := candidate.Transport(1), voter.Transport(1)
+		go func() {
+			for {
+				select {
+				case rpc := <-there.Consumer():
+					time.Sleep(time.Millisecond) // so that questions are under way at the same time, each over a connection of its own
+					rpc.Respond(&raft.RequestPreVoteResponse{Granted: true}, nil)
+				case <-t.Context().Done():
+					return
+				}
+			}
+		}()
+		ask := func() error {
+			return here.RequestPreVote("n2-1", "n2:7000", &raft.RequestPreVoteRequest{}, &raft.RequestPreVoteResponse{})
+		}
+		var asking sync.WaitGroup
+		for range 4 { // one more than are kept
+			asking.Go(func() {
+				if err := ask(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		asking.Wait()
+		network.Reset("n1", "n2")
+		if err := ask(); err != nil {
+			t.Errorf("after the connections broke: %v", err)
+		}
+		if err := here.RequestVote("n2-1", "n2:7000", &raft.RequestVoteRequest{}, &raft.RequestVoteResponse{}); err != nil {
+			t.Errorf("after the connections broke: %v", err)
+		}
+		closeAll(t, there, voter)
+		if err := ask(); err == nil {
+			t.Error("a vote came from nowhere")
+		}
+		closeAll(t, here, candidate)
+	})
+}
+
 // TestStrangersAreTurnedAway over real sockets.
 func TestStrangersAreTurnedAway(t *testing.T) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
