@@ -96,7 +96,10 @@ func (w *world) decide(shard holdfast.ShardID, cmd command.Command) (result comm
 }
 
 func (w *world) await(what string, condition func() bool) error {
-	patience := w.plan.quietAfter()
+	return w.awaitFor(w.plan.quietAfter(), what, condition)
+}
+
+func (w *world) awaitFor(patience time.Duration, what string, condition func() bool) error {
 	for tired := w.now() + patience; !condition(); time.Sleep(20 * time.Millisecond) {
 		if w.now() > tired {
 			return fmt.Errorf("waited %v until %s", patience, what)

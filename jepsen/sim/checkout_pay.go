@@ -124,12 +124,16 @@ func (v *visit) giveBack() {
 	v.refunds = append(v.refunds, one)
 }
 
+// shopPatience is for how long a shop may be busy after the last fault. It has more to wait for than a shard: an order that is
+// paid too late is given up after its deadlines, refunded then, and each refusal of the provider doubles the time to the next try.
+const shopPatience = 2 * time.Minute
+
 // judge waits until money and seats are at rest, and holds them against each other.
 func (s *checkout) judge(ctx context.Context, c *remote.Client, r *Report) {
 	h := &history.History{Head: history.Head{Workload: "checkout", Seed: s.world.plan.Seed, Began: s.world.began, Length: s.world.plan.Length, Waited: true}, Visits: s.visits, Refunds: s.refunds}
 	r.Others = append(r.Others, h)
 	left := ""
-	err := s.world.await("the shop is at rest", func() bool { left = s.unrest(ctx, c); return left == "" })
+	err := s.world.awaitFor(shopPatience, "the shop is at rest", func() bool { left = s.unrest(ctx, c); return left == "" })
 	if err != nil {
 		r.violation("liveness", "%v: %s", err, left)
 	}
