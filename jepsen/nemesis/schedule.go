@@ -50,8 +50,8 @@ func (s *Schedule) Left() int { return len(s.next) }
 const (
 	calmMin = 200 * time.Millisecond
 	calmMax = 600 * time.Millisecond
-	// stuckMax is how long faults may take, from the strike until the cluster is well: several times what the longest
-	// takes, a rolling restart after which a member needs all the patience there is.
+	// stuckMax is how long faults may take, from the strike until the cluster is well: twice what the longest may
+	// take, a rolling restart after which a member needs all the patience there is.
 	stuckMax = 5 * time.Minute
 )
 
