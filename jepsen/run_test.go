@@ -36,6 +36,11 @@ func TestARunOnLoopback(t *testing.T) {
 	if err != nil || !strings.Contains(string(page), "No violation.") || strings.Count(string(page), "<svg") != 3 {
 		t.Errorf("the report: %v, %d bytes, %d pictures", err, len(page), strings.Count(string(page), "<svg"))
 	}
+	again := "run --duration 9s --round 30s --nemesis kill-leader,kill-all,pause-leader,isolate-leader,reset-clients" +
+		" --workload seats,lapses,limits,watch --vigour 0.3 --snapshot-entries 2000 --members 3 --network loopback --disk auto --seed 1"
+	if !strings.Contains(string(page), again) {
+		t.Errorf("the report does not say how to run this again: %s", again)
+	}
 	checkAgain(t, dir)
 }
 

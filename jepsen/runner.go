@@ -201,8 +201,9 @@ func (r *runner) describe() {
 	x, p := &r.result, &r.page
 	p.Head = report.Head{Seed: x.Seed, Members: x.Members, Network: x.Network, Seconds: x.Seconds, Operations: x.Operations, Histories: x.Histories,
 		Violations: x.Violations, Unknown: x.Unknown, LongestGapMs: x.LongestGapMs, LongestAnyGapMs: x.LongestAnyGapMs, StallMs: x.StallMs,
-		Command: fmt.Sprintf("go run ./jepsen run --duration %v --nemesis %s --workload %s --members %d --network %s --disk %s --seed %d",
-			r.options.duration, r.options.nemeses, r.options.workloads, x.Members, x.Network, r.options.disk, x.Seed)}
+		Command: fmt.Sprintf("go run ./jepsen run --duration %v --round %v --nemesis %s --workload %s --vigour %v --snapshot-entries %d --members %d --network %s --disk %s --seed %d",
+			r.options.duration, r.options.round, r.options.nemeses, r.options.workloads, r.options.vigour, r.options.snapshots,
+			x.Members, x.Network, r.options.disk, x.Seed)}
 	for _, n := range x.Nemeses {
 		p.Nemeses = append(p.Nemeses, report.Nemesis{Name: n.Name, What: whatOf(n.Name), Times: n.Times, GapMs: n.GapMs})
 	}
