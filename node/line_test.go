@@ -3,6 +3,7 @@ package node_test
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"testing"
 	"time"
 
@@ -275,21 +276,21 @@ func TestPlacesAndSessionsSurviveARestartOfAllNodes(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		cr.join(200)
 		cr.live(10)
-		var inside, waiting *person
-		v, _ := cr.line()
 		for range 10 { // there are seconds in which everybody who was let in has left
-			for i := range cr.people {
-				switch p := &cr.people[i]; {
-				case p.step == 1:
-					inside = p
-				case p.at > v.Served+50:
-					waiting = p
-				}
-			}
-			if inside != nil {
+			if slices.ContainsFunc(cr.people, func(p person) bool { return p.step == 1 }) {
 				break
 			}
-			v = cr.live(1)
+			cr.live(1)
+		}
+		var inside, waiting *person
+		v, _ := cr.line()
+		for i := range cr.people {
+			switch p := &cr.people[i]; {
+			case p.step == 1:
+				inside = p
+			case p.at > v.Served+50:
+				waiting = p
+			}
 		}
 		if inside == nil || waiting == nil {
 			t.Fatalf("nobody is inside, or nobody waits: %+v", v)
